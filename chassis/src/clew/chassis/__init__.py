@@ -1,0 +1,1 @@
+"""What every Clew service runs on: consume, publish, health, telemetry."""

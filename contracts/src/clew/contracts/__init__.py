@@ -1,0 +1,1 @@
+"""The events of Clew: models, codec and the list of topics."""

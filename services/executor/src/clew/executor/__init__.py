@@ -1,0 +1,1 @@
+"""Runs plans: agents, tools, journal."""

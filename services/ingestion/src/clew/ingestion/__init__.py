@@ -1,0 +1,1 @@
+"""Turns uploads into searchable chunks."""

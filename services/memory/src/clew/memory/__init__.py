@@ -1,0 +1,1 @@
+"""Projects every event into Postgres and Redis."""

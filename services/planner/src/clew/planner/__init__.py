@@ -1,0 +1,1 @@
+"""Decides what happens to a message and makes the plan."""
