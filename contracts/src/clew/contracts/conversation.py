@@ -1,0 +1,117 @@
+"""What people say and ask for: threads, messages, and the signals sent to a running run."""
+
+from typing import Annotated, Literal, TypeAlias
+from uuid import UUID
+
+from pydantic import Field, JsonValue
+
+from clew.contracts.envelope import RunEvent, RunScoped, Slug, ThreadEvent, Value
+
+OnBusy: TypeAlias = Literal["enqueue", "reject", "interrupt", "rollback", "steer"]
+Decision: TypeAlias = Literal["approve", "deny", "edit", "done"]
+FinalStatus: TypeAlias = Literal["completed", "failed", "cancelled"]
+ToolMode: TypeAlias = Literal["live", "recorded", "stub"]
+
+
+class TextPart(Value):
+    type: Literal["text"] = "text"
+    text: str
+
+
+class DocumentPart(Value):
+    type: Literal["document"] = "document"
+    document_id: UUID
+
+
+ContentPart: TypeAlias = Annotated[TextPart | DocumentPart, Field(discriminator="type")]
+
+
+def text_of(content: tuple[ContentPart, ...]) -> str:
+    """The words of a message, without its attachments."""
+    return "\n".join(part.text for part in content if isinstance(part, TextPart))
+
+
+class ThreadCreated(ThreadEvent):
+    """A conversation began. `request_hash` is of the request that asked, to tell a repeat from a conflict."""
+
+    title: str | None = None
+    metadata: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
+    created_by: str
+    request_hash: str | None = None
+
+
+class ThreadChanged(ThreadEvent):
+    """Title or metadata were replaced; what is None stayed as it was."""
+
+    title: str | None = None
+    metadata: dict[str, JsonValue] | None = None
+    changed_by: str
+
+
+class ThreadDeleted(ThreadEvent):
+    """The thread and all that belongs to it is gone from every view."""
+
+    deleted_by: str
+
+
+class UserMessageReceived(RunEvent):
+    """Somebody said something: the beginning of a run (seq 0).
+
+    `parent_run_id` is as the client gave it; None means the newest leaf, which the planner resolves by log order.
+    """
+
+    message_id: UUID
+    content: tuple[ContentPart, ...] = Field(min_length=1)
+    sent_by: str
+    on_busy: OnBusy = "enqueue"
+    parent_run_id: UUID | None = None
+    model: str | None = None
+    request_hash: str | None = None
+
+
+class RunCancelRequested(RunScoped):
+    """Somebody wants the run to stop."""
+
+    requested_by: str
+    reason: str | None = None
+
+
+class ApprovalDecided(RunScoped):
+    """A person answered an `ApprovalRequested`: `edit` brings arguments, `done` the result of a call done by hand."""
+
+    call_id: UUID
+    decision: Decision
+    arguments: dict[str, JsonValue] | None = None
+    result: JsonValue = None
+    note: str | None = None
+    decided_by: str
+
+
+class RunSteered(RunScoped):
+    """A message for a run that is under way."""
+
+    content: tuple[ContentPart, ...] = Field(min_length=1)
+    sent_by: str
+
+
+class RunForkRequested(RunScoped):
+    """A new run (`run_id`) is to go on from `forked_from` after its event `after_seq`, with these changes."""
+
+    forked_from: UUID
+    after_seq: int = Field(ge=0)
+    model: str | None = None
+    instructions: str | None = None
+    tool_results: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
+    tools: ToolMode = "recorded"
+    allow_effects: tuple[Slug, ...] = ()
+    requested_by: str
+
+
+class ChildRunEnded(RunScoped):
+    """A run that this one started has ended; keyed by the parent's thread, sent before the child's final event."""
+
+    child_thread_id: UUID
+    child_run_id: UUID
+    status: FinalStatus
+    output: str | None = None
+    error: str | None = None

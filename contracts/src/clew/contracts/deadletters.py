@@ -1,0 +1,44 @@
+"""Records that a service could not take in, kept as they were."""
+
+from base64 import b64decode, b64encode
+
+from pydantic import AwareDatetime, Field
+
+from clew.contracts.envelope import Event, Value
+
+
+class RawHeader(Value):
+    name: str
+    value: str | None = None
+
+
+class RecordDeadLettered(Event):
+    """A record that cannot be decoded or that a handler rejected. Key, value and header values are base64."""
+
+    service: str
+    topic: str
+    partition: int = Field(ge=0)
+    offset: int = Field(ge=0)
+    recorded_at: AwareDatetime
+    reason: str
+    detail: str
+    record_key: str | None = None
+    record_value: str | None = None
+    record_headers: tuple[RawHeader, ...] = ()
+    run_id: str | None = None
+
+    @property
+    def key(self) -> str | None:
+        return self.record_key
+
+    @property
+    def subject(self) -> str | None:
+        return self.run_id
+
+
+def to_base64(raw: bytes | None) -> str | None:
+    return None if raw is None else b64encode(raw).decode()
+
+
+def from_base64(text: str | None) -> bytes | None:
+    return None if text is None else b64decode(text)

@@ -1,0 +1,72 @@
+"""Documents: from the upload to searchable chunks."""
+
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from pydantic import Field
+
+from clew.contracts.envelope import Event, Value
+
+Stage: TypeAlias = Literal["fetch", "parse", "chunk", "embed"]
+
+
+class DocumentEvent(Event):
+    document_id: UUID
+
+    @property
+    def key(self) -> str:
+        return str(self.document_id)
+
+
+class DocumentUploaded(DocumentEvent):
+    """All bytes are in the object store under `object_key`. `sha256` (hex) is as declared by the client."""
+
+    filename: str
+    content_type: str
+    size: int = Field(ge=0)
+    object_key: str
+    sha256: str | None = None
+    uploaded_by: str
+
+
+class DocumentDeleted(DocumentEvent):
+    deleted_by: str
+
+
+class DocumentParsed(DocumentEvent):
+    """The text was read out of the file: how many pages (1 where there are none) and characters."""
+
+    pages: int = Field(ge=0)
+    characters: int = Field(ge=0)
+    sha256: str
+
+
+class Chunk(Value):
+    """A passage: its place among the document's chunks, and the characters [`start`, `end`) of the text it covers."""
+
+    index: int = Field(ge=0)
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+    page: int | None = Field(default=None, ge=1)
+    heading: str | None = None
+    text: str
+    embedding: tuple[float, ...] | None = None
+
+
+class ChunksEmbedded(DocumentEvent):
+    """A batch of the document's chunks. `model` is None where no embedding provider is set: then full text serves."""
+
+    batch: int = Field(ge=0)
+    chunks: tuple[Chunk, ...]
+    model: str | None = None
+
+
+class DocumentIngested(DocumentEvent):
+    """The document can be searched: this many chunks in all."""
+
+    chunks: int = Field(ge=0)
+
+
+class DocumentFailed(DocumentEvent):
+    stage: Stage
+    error: str

@@ -1,0 +1,123 @@
+"""What every event has in common: its base classes, derived ids and the stamp that ties an effect to its cause.
+
+Not the wire format: that is `codec`.
+"""
+
+import re
+from datetime import datetime
+from typing import Annotated, ClassVar, TypedDict
+from uuid import UUID, uuid5
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+ID_NAMESPACE = UUID("6c1d2f0e-5a5b-5d0c-9d3e-c1e3c0a7e001")  # arbitrary and fixed: every derived id hangs below it
+SYSTEM_TENANT = "system"  # for events that belong to the platform and to no tenant
+
+TenantId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+
+def derive(cause: UUID, *parts: object) -> UUID:
+    """The id of what follows from `cause`: the same parts give the same id on any machine, at any time."""
+    return uuid5(cause, "/".join(map(str, parts)))
+
+
+class Value(BaseModel):
+    """A part of an event. Strict: no coercion, no unknown fields when built in code.
+
+    Readers ignore fields they do not know (`codec.decode` says so), because a newer writer may add optional ones.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, ser_json_inf_nan="strings")
+
+
+class Position(Value):
+    """A place in the log: the record at `offset` of one partition. `topic` is the name in `topics.yaml`."""
+
+    topic: str
+    partition: int = Field(ge=0)
+    offset: int = Field(ge=0)
+
+
+class Stamp(TypedDict):
+    """The fields by which an event can be followed back, ready to be unpacked into its constructor."""
+
+    event_id: UUID
+    tenant_id: str
+    occurred_at: datetime
+    correlation_id: UUID
+    causation_id: UUID | None
+
+
+class Event(Value):
+    """A fact. `causation_id` is the event that made it happen, `correlation_id` the one that began it all."""
+
+    VERSION: ClassVar[int] = 1
+
+    event_id: UUID
+    tenant_id: TenantId
+    occurred_at: AwareDatetime
+    correlation_id: UUID
+    causation_id: UUID | None = None
+
+    @classmethod
+    def type_name(cls) -> str:
+        """The type without its version: `PlanCreated` is `plan-created`."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+
+    @classmethod
+    def ce_type(cls) -> str:
+        """The CloudEvents type with the major version: `clew.plan-created.v1`."""
+        return f"clew.{cls.type_name()}.v{cls.VERSION}"
+
+    @property
+    def key(self) -> str | None:
+        """What orders this event: events with one key are read in the order they were written."""
+        return None
+
+    @property
+    def subject(self) -> str | None:
+        """The run that the event is about, if any: the CloudEvents subject."""
+        return None
+
+
+class ThreadEvent(Event):
+    """An event of one conversation, ordered by it."""
+
+    thread_id: UUID
+
+    @property
+    def key(self) -> str:
+        return str(self.thread_id)
+
+
+class RunScoped(ThreadEvent):
+    """An event about one run that is not numbered in it: a signal, a token."""
+
+    run_id: UUID
+
+    @property
+    def subject(self) -> str:
+        return str(self.run_id)
+
+
+class RunEvent(RunScoped):
+    """A numbered event of one run: 0 the message, 1 the plan, the executor's from 2 on, without gaps."""
+
+    seq: int = Field(ge=0)
+
+
+def stamp(cause: Event, n: object, now: datetime) -> Stamp:
+    """The stamp of the `n`-th event that follows from `cause`; a redelivered cause gives the same event ids."""
+    return Stamp(
+        event_id=derive(cause.event_id, n),
+        tenant_id=cause.tenant_id,
+        occurred_at=now,
+        correlation_id=cause.correlation_id,
+        causation_id=cause.event_id,
+    )
+
+
+def root_stamp(event_id: UUID, tenant_id: str, now: datetime) -> Stamp:
+    """The stamp of an event that nothing in the log caused: a person or the platform did."""
+    return Stamp(event_id=event_id, tenant_id=tenant_id, occurred_at=now, correlation_id=event_id, causation_id=None)

@@ -1,0 +1,250 @@
+"""Task updates: what the executor did, call by call, and the tokens on the way.
+
+A *call* is one model request or one tool call. A *step* encloses calls. Every numbered event here has a `seq` from 2
+on. `PartitionClaimed` belongs to a partition and to no run.
+"""
+
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field, JsonValue
+
+from clew.contracts.envelope import Event, RunEvent, RunScoped, Slug, Value
+from clew.contracts.planning import Usage
+
+CallKind: TypeAlias = Literal["model", "tool"]
+EffectPolicy: TypeAlias = Literal["pure", "idempotent", "reconcile", "ask"]
+SuspendReason: TypeAlias = Literal["approval", "timer", "child", "question", "diverged", "journal", "operator"]
+ResumeCause: TypeAlias = Literal["takeover", "timer", "signal", "operator"]
+FailReason: TypeAlias = Literal[
+    "step", "plan", "model", "tool", "budget", "timeout", "crash_loop", "dead_letter", "invalid"
+]
+
+
+class PartitionClaimed(Event):
+    """A new owner takes over a partition. It takes effect only where `supersedes` is the claim in force."""
+
+    partition: int = Field(ge=0)
+    claim: str
+    supersedes: str | None = None
+    owner: str
+
+
+class RunStarted(RunEvent):
+    """The executor has taken the run up. A fork reads plan and journal through `forked_from` up to `after_seq`."""
+
+    model: str
+    code_version: str
+    forked_from: UUID | None = None
+    after_seq: int | None = None
+
+
+class RunResumed(RunEvent):
+    """The run goes on after a take-over or a suspension; calls that were finished are not made again."""
+
+    cause: ResumeCause
+    attempt: int = Field(ge=1)
+
+
+class InboxRead(RunEvent):
+    """The run heard these signals here; a replay hears them at the same place."""
+
+    signal_ids: tuple[UUID, ...]
+
+
+class StepStarted(RunEvent):
+    step_id: Slug
+    attempt: int = Field(ge=1)
+
+
+class StepProgressed(RunEvent):
+    """A word for the person who is waiting."""
+
+    step_id: Slug
+    message: str
+    fraction: float | None = Field(default=None, ge=0, le=1)
+
+
+class StepRetried(RunEvent):
+    """The step failed and will be tried again at `wake_at`."""
+
+    step_id: Slug
+    attempt: int = Field(ge=1)
+    error: str
+    wake_at: AwareDatetime
+
+
+class StepCompleted(RunEvent):
+    step_id: Slug
+    output: str
+    untrusted: bool = False
+
+
+class StepFailed(RunEvent):
+    """The step is over without a result. `skipped`: its policy lets the run go on."""
+
+    step_id: Slug
+    error: str
+    skipped: bool = False
+
+
+class CallEvent(RunEvent):
+    """Which call: `call_key` names it within the run in every execution; `call_id` is derived from run and key."""
+
+    call_id: UUID
+    call_key: str
+    step_id: Slug
+    kind: CallKind
+    name: str
+    attempt: int = Field(ge=1)
+
+
+class CallStarted(CallEvent):
+    """A call is about to be made. `request`: a tool's arguments; for a model what is new since its last request."""
+
+    request: JsonValue
+    policy: EffectPolicy | None = None
+
+
+class CallCompleted(CallEvent):
+    """A call came back. `untrusted`: its result holds bytes from outside."""
+
+    result: JsonValue
+    usage: Usage | None = None
+    duration_ms: float = Field(ge=0)
+    untrusted: bool = False
+
+
+class CallFailed(CallEvent):
+    error: str
+    error_type: str
+    retryable: bool = False
+    duration_ms: float = Field(ge=0)
+
+
+class CallInDoubt(CallEvent):
+    """The call was started and nobody knows whether it happened; its policy says what follows."""
+
+    policy: EffectPolicy
+
+
+class ApprovalRequested(RunEvent):
+    call_id: UUID
+    step_id: Slug
+    tool: Slug
+    arguments: dict[str, JsonValue]
+    reason: str
+    expires_at: AwareDatetime | None = None
+
+
+class SteerMissed(RunEvent):
+    """A steering message came when the run had just ended; it is planned as a run of its own."""
+
+    signal_id: UUID
+
+
+class ThreadTitled(RunEvent):
+    title: str
+
+
+class HistorySummarised(RunEvent):
+    """A summary stands for the messages of the path from `first_run_id` to `last_run_id`; nothing is deleted."""
+
+    first_run_id: UUID
+    last_run_id: UUID
+    summary: str
+
+
+class RunSuspended(RunEvent):
+    reason: SuspendReason
+    detail: str | None = None
+    wake_at: AwareDatetime | None = None
+
+
+class RunCompleted(RunEvent):
+    output: str
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    usage: Usage
+
+
+class RunFailed(RunEvent):
+    reason: FailReason
+    error: str
+    usage: Usage = Usage()
+
+
+class RunCancelled(RunEvent):
+    reason: str | None = None
+    usage: Usage = Usage()
+
+
+FinalEvent: TypeAlias = RunCompleted | RunFailed | RunCancelled
+TaskUpdate: TypeAlias = (
+    PartitionClaimed
+    | RunStarted
+    | RunResumed
+    | InboxRead
+    | StepStarted
+    | StepProgressed
+    | StepRetried
+    | StepCompleted
+    | StepFailed
+    | CallStarted
+    | CallCompleted
+    | CallFailed
+    | CallInDoubt
+    | ApprovalRequested
+    | SteerMissed
+    | ThreadTitled
+    | HistorySummarised
+    | RunSuspended
+    | RunCompleted
+    | RunFailed
+    | RunCancelled
+)
+
+
+class TokenDelta(RunScoped):
+    """Words of a model's answer as they came: the `index`-th piece of the call's attempt, from character `start`."""
+
+    call_id: UUID
+    step_id: Slug
+    attempt: int = Field(ge=1)
+    index: int = Field(ge=0)
+    start: int = Field(ge=0)
+    text: str
+
+
+class TokenReset(RunScoped):
+    """An attempt was abandoned: drop the text that it had streamed."""
+
+    call_id: UUID
+    step_id: Slug
+    attempt: int = Field(ge=1)
+
+
+class ToolSpec(Value):
+    """A tool that executors offer: `parameters` is the JSON Schema of its arguments."""
+
+    name: Slug
+    description: str
+    parameters: dict[str, JsonValue]
+    policy: EffectPolicy
+    untrusted_output: bool = False
+
+
+class AgentSpec(Value):
+    name: Slug
+    description: str
+
+
+class CapabilitiesAnnounced(Event):
+    """What executors can do. Compacted: the last word of each `source` counts."""
+
+    source: Slug
+    agents: tuple[AgentSpec, ...]
+    tools: tuple[ToolSpec, ...]
+
+    @property
+    def key(self) -> str:
+        return self.source

@@ -1,0 +1,106 @@
+"""Plans: what the planner decided for a message."""
+
+from datetime import timedelta
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from pydantic import Field, JsonValue, model_validator
+
+from clew.contracts.envelope import Position, RunEvent, Slug, Value
+
+StepKind: TypeAlias = Literal["retrieve", "reason", "act", "critique", "verify", "delegate", "synthesize", "respond"]
+PlanFailure: TypeAlias = Literal["busy", "invalid", "model", "deleted"]
+
+
+class Usage(Value):
+    """What model requests took: their number, tokens in and out, and the price in US dollars where it is known."""
+
+    requests: int = Field(default=0, ge=0)
+    input_tokens: int = Field(default=0, ge=0)
+    output_tokens: int = Field(default=0, ge=0)
+    cost_usd: float | None = Field(default=None, ge=0)
+
+    def __add__(self, other: "Usage") -> "Usage":
+        costs = [u.cost_usd for u in (self, other) if u.cost_usd is not None]
+        return Usage(
+            requests=self.requests + other.requests,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cost_usd=sum(costs) if costs else None,
+        )
+
+
+class FailurePolicy(Value):
+    """What becomes of the run when a step fails. `retry` tries `attempts` times in all, then fails the run."""
+
+    action: Literal["fail", "skip", "retry"] = "fail"
+    attempts: int = Field(default=1, ge=1, le=10)
+    backoff: timedelta = timedelta(seconds=1)
+
+
+class Step(Value):
+    """One node of a plan: an agent with some tools, told what to do."""
+
+    step_id: Slug
+    kind: StepKind
+    title: str
+    instructions: str
+    agent: Slug
+    tools: tuple[Slug, ...] = ()
+    depends_on: tuple[Slug, ...] = ()
+    on_failure: FailurePolicy = FailurePolicy()
+
+
+class Plan(Value):
+    """A directed acyclic graph of steps, listed so that each follows what it depends on."""
+
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=32)
+    rationale: str = ""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Plan":
+        seen: set[str] = set()
+        for step in self.steps:
+            if step.step_id in seen:
+                raise ValueError(f"step {step.step_id!r} is listed twice")
+            if missing := sorted(set(step.depends_on) - seen):
+                raise ValueError(
+                    f"step {step.step_id!r} depends on {', '.join(missing)}: name only steps listed before it"
+                )
+            seen.add(step.step_id)
+        return self
+
+
+class ModelExchange(Value):
+    """One model request that the planner made on the way to a plan, kept so that it can be shown."""
+
+    purpose: Literal["detect", "plan"]
+    model: str
+    request: JsonValue
+    response: JsonValue
+    usage: Usage
+    duration_ms: float = Field(ge=0)
+
+
+class PlanCreated(RunEvent):
+    """What will be done about a message (seq 1).
+
+    `parent_run_id` is resolved: None means that the run begins the thread. `history_complete_at` is the position
+    behind which the history of the run is complete; None where there is no history.
+    """
+
+    message_event_id: UUID
+    parent_run_id: UUID | None
+    actionable: bool
+    plan: Plan
+    model: str | None = None
+    exchanges: tuple[ModelExchange, ...] = ()
+    history_complete_at: Position | None = None
+
+
+class PlanFailed(RunEvent):
+    """No plan will be made for the message (seq 1)."""
+
+    message_event_id: UUID
+    reason: PlanFailure
+    detail: str
