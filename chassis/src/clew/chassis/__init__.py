@@ -1,1 +1,1 @@
-"""What every Clew service runs on: consume, publish, health, telemetry."""
+"""What every Clew service runs on. It knows events only as `clew.contracts` models and no word of what they mean."""

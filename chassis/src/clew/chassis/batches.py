@@ -1,0 +1,72 @@
+"""Batch consumption, for projections: whatever has come is handed over at once, in order within each partition."""
+
+# aiokafka is typed in part only.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from clew.chassis.clock import monotonic
+from clew.chassis.membership import Membership
+from clew.chassis.records import Record, from_kafka
+from clew.chassis.settings import ServiceSettings
+
+FETCH = 2000  # records per batch
+POLL_MS = 200
+BACKOFF = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between the tries of a batch; after the last one the process stops
+log = logging.getLogger(__name__)
+
+
+class BatchConsumer:
+    """Consumes topics batch by batch; a batch is committed after its handler returned."""
+
+    def __init__(
+        self,
+        service: str,
+        settings: ServiceSettings,
+        topics: Sequence[str],
+        handle: Callable[[Sequence[Record]], Awaitable[None]],
+        group: str,
+    ) -> None:
+        self._settings = settings
+        self._handle = handle
+        self._membership = Membership(service, settings, topics, group, None)
+        self.polled_at: float | None = None
+
+    @property
+    def joined(self) -> bool:
+        """Whether the group has given this process its partitions."""
+        return self.polled_at is not None and bool(self._membership.consumer.assignment())
+
+    async def run(self) -> None:
+        """Fetches, hands over, commits. A batch that is cut off is read again: its handler must bear that."""
+        consumer = await self._membership.join()
+        while True:
+            batch = await consumer.getmany(timeout_ms=POLL_MS, max_records=FETCH)
+            self.polled_at = monotonic()
+            if batch:
+                await self._try([from_kafka(raw, self._settings.namespace) for raws in batch.values() for raw in raws])
+                await self._commit({tp: raws[-1].offset + 1 for tp, raws in batch.items()})
+
+    async def _try(self, records: Sequence[Record]) -> None:
+        for pause in BACKOFF:
+            try:
+                return await self._handle(records)
+            except Exception:
+                log.exception("a batch of %d records failed; next try in %g s", len(records), pause)
+                await asyncio.sleep(pause)
+        await self._handle(records)
+
+    async def _commit(self, offsets: dict[TopicPartition, int]) -> None:
+        try:
+            await self._membership.consumer.commit(offsets)
+        except KafkaError as error:  # the projection keeps its own offsets; Kafka's only trail
+            log.warning("offsets are not committed yet: %r", error)
+
+    async def stop(self) -> None:
+        """Leaves the group."""
+        await self._membership.leave()

@@ -1,0 +1,62 @@
+"""Bodies too large for the log, in the object store. Everything else about documents is the ingestion service's."""
+
+import asyncio
+from io import BytesIO
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from clew.chassis.errors import StartError
+from clew.chassis.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from minio import Minio
+
+
+class BlobStore(Protocol):
+    """Where large bodies are kept: S3, or a dictionary in unit tests."""
+
+    async def put(self, key: str, body: bytes) -> None: ...
+    async def get(self, key: str) -> bytes: ...
+
+
+class S3BlobStore:
+    """Large bodies in the configured bucket. Its client blocks, so it works in threads."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._client: Minio | None = None
+
+    async def put(self, key: str, body: bytes) -> None:
+        """Stores `body` under `key`; the same key again overwrites the same bytes."""
+        await asyncio.to_thread(self._put, key, body)
+
+    async def get(self, key: str) -> bytes:
+        """The bytes under `key`. Raises minio's errors when there are none or the store is away."""
+        return await asyncio.to_thread(self._get, key)
+
+    def _put(self, key: str, body: bytes) -> None:
+        self._minio().put_object(self._settings.s3_bucket, key, BytesIO(body), len(body))
+
+    def _get(self, key: str) -> bytes:
+        response = self._minio().get_object(self._settings.s3_bucket, key)
+        try:
+            return response.read()
+        finally:
+            response.close()
+            response.release_conn()
+
+    def _minio(self) -> "Minio":
+        if self._client is None:
+            from minio import Minio  # here, because few processes ever meet a large body and the import is heavy
+
+            if self._settings.s3_endpoint is None:
+                raise StartError("S3_ENDPOINT is not set, and a record over 256 KiB needs the object store: set it")
+            url = urlsplit(self._settings.s3_endpoint)
+            self._client = Minio(
+                url.netloc,
+                access_key=self._settings.s3_access_key,
+                secret_key=self._settings.s3_secret_key.get_secret_value(),
+                region=self._settings.s3_region,
+                secure=url.scheme == "https",
+            )
+        return self._client

@@ -1,0 +1,69 @@
+"""Reading the log without a consumer group: what state is built from, beside the views."""
+
+# aiokafka is typed in part only.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from clew.chassis.records import Record, from_kafka
+from clew.chassis.settings import ServiceSettings
+
+FETCH_BYTES = 4 * 1024 * 1024  # per partition and request; larger fetches read faster
+
+
+class LogReader:
+    """Reads ranges of partitions. Each call has a connection of its own and leaves nothing behind."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        """For each partition of `topic` the offset that the next record will have."""
+        async with self._consumer() as consumer:
+            partitions = await self._partitions(consumer, topic)
+            return {tp.partition: end for tp, end in (await consumer.end_offsets(partitions)).items()}
+
+    async def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Record]:
+        """The records of a partition from offset `start` up to, not including, `end` (default: as it is now)."""
+        async with self._consumer() as consumer:
+            tp = TopicPartition(self._settings.in_namespace(topic), partition)
+            consumer.assign([tp])
+            stop: int = (await consumer.end_offsets([tp]))[tp] if end is None else end
+            consumer.seek(tp, max(start, (await consumer.beginning_offsets([tp]))[tp]))
+            while await consumer.position(tp) < stop:
+                for raw in (await consumer.getmany(tp, timeout_ms=200)).get(tp, []):
+                    if raw.offset >= stop:
+                        return
+                    yield from_kafka(raw, self._settings.namespace)
+
+    async def follow(self, topic: str) -> AsyncIterator[Record]:
+        """Every record of all partitions of `topic`, from the first one, and then on as they come. Never ends."""
+        async with self._consumer() as consumer:
+            partitions = await self._partitions(consumer, topic)
+            consumer.assign(partitions)
+            await consumer.seek_to_beginning(*partitions)
+            async for raw in consumer:
+                yield from_kafka(raw, self._settings.namespace)
+
+    async def _partitions(self, consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+        name = self._settings.in_namespace(topic)
+        await consumer.topics()
+        return [TopicPartition(name, p) for p in sorted(consumer.partitions_for_topic(name) or ())]
+
+    @asynccontextmanager
+    async def _consumer(self) -> AsyncGenerator[AIOKafkaConsumer]:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=FETCH_BYTES,
+        )
+        await consumer.start()
+        try:
+            yield consumer
+        finally:
+            await consumer.stop()

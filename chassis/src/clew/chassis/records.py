@@ -1,0 +1,59 @@
+"""Records as they come from Kafka, and how they become events."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from aiokafka import ConsumerRecord
+
+from clew.chassis.blobs import BlobStore
+from clew.contracts import codec
+from clew.contracts.envelope import Event, Position
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record of the log. `topic` is its name in `topics.yaml`, without the namespace."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: datetime
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+    @property
+    def position(self) -> Position:
+        return Position(topic=self.topic, partition=self.partition, offset=self.offset)
+
+
+def from_kafka(raw: "ConsumerRecord[bytes | None, bytes | None]", namespace: str) -> Record:
+    """Kafka's record as ours."""
+    return Record(
+        topic=raw.topic.removeprefix(f"{namespace}.") if namespace else raw.topic,
+        partition=raw.partition,
+        offset=raw.offset,
+        timestamp=datetime.fromtimestamp(raw.timestamp / 1000, UTC),
+        key=raw.key,
+        value=raw.value,
+        headers=raw.headers,
+    )
+
+
+class Decoder:
+    """Turns records into events, fetching bodies that lie in the object store."""
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self._blobs = blobs
+
+    async def event(self, record: Record) -> Event:
+        """The event of a record. Raises the `DecodeError` family for what can never be read, and whatever the
+        object store raises when it is away."""
+        attrs = codec.attributes(record.headers)
+        body = record.value
+        if attrs.dataref is not None:
+            codec.event_class(attrs.type)
+            ref = codec.blob_ref(body)
+            body = codec.redeem(ref, await self._blobs.get(ref.key))
+        return codec.decode(attrs, body)

@@ -1,0 +1,201 @@
+"""A service from its start to its end: settings in, handlers registered, run.
+
+Start: HTTP (live, not ready) → the log answers and its topics fit → publisher → resources in the order they were
+given → consumers and side tasks. Stop, on SIGTERM or when anything died: the same backwards, with a deadline.
+"""
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
+from typing import Any, TypeVar
+
+import uvloop
+
+from clew.chassis import clock
+from clew.chassis.batches import BatchConsumer
+from clew.chassis.blobs import S3BlobStore
+from clew.chassis.consumer import KeyedConsumer, PartitionHooks
+from clew.chassis.dispatch import AnyHandler, Dispatcher
+from clew.chassis.errors import StartError
+from clew.chassis.health import ASGIApp, Health, HttpServer, Probe
+from clew.chassis.log import LogReader
+from clew.chassis.metrics import Metrics
+from clew.chassis.publish import Publisher
+from clew.chassis.records import Decoder, Record
+from clew.chassis.settings import ServiceSettings
+from clew.chassis.telemetry import set_up_logging, set_up_tracing
+from clew.chassis.topics import until_topics_fit
+from clew.contracts.envelope import Event
+from clew.contracts.topics import load_topics, topic_of
+
+STUCK_AFTER = 60.0  # seconds without a poll after which a consumer counts as stuck
+GC_THRESHOLDS = (50_000, 20, 100)  # many live objects make the default collect far too often
+log = logging.getLogger(__name__)
+R = TypeVar("R", bound=AbstractAsyncContextManager[Any])  # Any: what entering returns is the resource itself
+
+
+class Service:
+    """Put together in a service's `app.build`, then `run`."""
+
+    def __init__(self, name: str, settings: ServiceSettings) -> None:
+        self.name = name
+        self.settings = settings
+        self.metrics = Metrics()
+        self.stopping = asyncio.Event()
+        blobs = S3BlobStore(settings)
+        self.decoder = Decoder(blobs)
+        self.publisher = Publisher(name, settings, blobs)
+        self.log = LogReader(settings)
+        self.health = Health(self.metrics.registry)
+        self._dispatcher = Dispatcher(name, self.decoder, self.publisher, self.metrics, clock.now)
+        self._resources: list[AbstractAsyncContextManager[Any]] = []
+        self._keyed_topics: list[str] = []
+        self._hooks: list[PartitionHooks] = []
+        self._batches: list[BatchConsumer] = []
+        self._tasks: list[tuple[str, Callable[[], Coroutine[None, None, None]]]] = []
+        self._address = (settings.health_host, settings.health_port)
+
+    # -- what a service is made of
+
+    def use(self, resource: R) -> R:
+        """An async context manager, entered before anything is consumed and left after the drain."""
+        self._resources.append(resource)
+        return resource
+
+    def on(self, event_type: type[Event], handler: AnyHandler) -> None:
+        """Handles an event type: one event of a key at a time, keys side by side."""
+        topic = self._readable(topic_of(event_type).name)
+        if topic not in self._keyed_topics:
+            self._keyed_topics.append(topic)
+        self._dispatcher.handlers[event_type] = handler
+
+    def on_partition(self, recover: Callable[[int], Awaitable[None]], forget: Callable[[int], None]) -> None:
+        """`recover(p)` ends before any record of partition p is handled; `forget(p)` when it is lost."""
+        self._hooks.append(PartitionHooks(recover, forget))
+
+    def on_batch(
+        self,
+        topics: Sequence[str],
+        handler: Callable[[Sequence[Record]], Awaitable[None]],
+        *,
+        group: str | None = None,
+    ) -> None:
+        """Handles raw records in batches, committed when `handler` returns."""
+        names = [self._readable(topic) for topic in topics]
+        self._batches.append(BatchConsumer(self.name, self.settings, names, handler, group or self.name))
+
+    def task(self, name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Runs beside the handlers; when it raises, the service stops."""
+        self._tasks.append((name, run))
+
+    def serve(self, app: ASGIApp, host: str, port: int) -> None:
+        """The service's own HTTP application, with the health routes in front of it."""
+        self.health.app = app
+        self._address = (host, port)
+
+    def check(self, name: str, probe: Probe) -> None:
+        """A condition of readiness: None when it holds, else the reason why not."""
+        self.health.ready[name] = probe
+
+    def _readable(self, topic: str) -> str:
+        if self.name not in load_topics().named(topic).consumers:
+            raise ValueError(f"{self.name} is no consumer of {topic}: see contracts/topics.yaml")
+        return topic
+
+    # -- its life
+
+    def run(self) -> None:
+        """Runs until SIGTERM or SIGINT. Exits with 1 when the start is impossible or something died."""
+        set_up_logging(self.name, self.settings)
+        set_up_tracing(self.name)
+        try:
+            uvloop.run(self._main())
+        except StartError as error:
+            sys.exit(f"clew {self.name} cannot start: {error}")
+        except Exception:
+            log.exception("the %s died", self.name)
+            sys.exit(1)
+
+    async def _main(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopping.set)
+        async with AsyncExitStack() as stack:
+            server = await self._serve_http(stack)
+            if await self._stopped_before(until_topics_fit(self.settings)):
+                return
+            await stack.enter_async_context(self.publisher)
+            for resource in self._resources:
+                await stack.enter_async_context(resource)
+            consumers = self._consumers()
+            for consumer in consumers:
+                stack.push_async_callback(consumer.stop)
+            await self._live(consumers)
+            await server.finish()
+
+    async def _live(self, consumers: Sequence[KeyedConsumer | BatchConsumer]) -> None:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(consumer.run(), name="consumer") for consumer in consumers]
+            tasks += [group.create_task(run(), name=name) for name, run in self._tasks]
+            self.health.live["consumers"] = partial(_stuck, consumers)
+            self.health.ready |= {"consumers": partial(_joining, consumers), "log": self._log_away}
+            del self.health.ready["start"]
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*GC_THRESHOLDS)
+            log.info("%s has started", self.name)
+            await self.stopping.wait()
+            log.info("%s is stopping", self.name)
+            self.health.ready["stop"] = partial(_reason, "the service is stopping")
+            for task in tasks:
+                task.cancel()
+
+    def _consumers(self) -> list[KeyedConsumer | BatchConsumer]:
+        if not self._keyed_topics:
+            return [*self._batches]
+        keyed = KeyedConsumer(
+            self.name, self.settings, self._keyed_topics, self._dispatcher.handle, self._hooks, self.metrics
+        )
+        return [keyed, *self._batches]
+
+    async def _serve_http(self, stack: AsyncExitStack) -> HttpServer:
+        self.health.ready["start"] = partial(_reason, "the service is starting")
+        server = HttpServer(self.health, *self._address)
+        await stack.enter_async_context(server)
+        return server
+
+    async def _stopped_before(self, start: Coroutine[None, None, None]) -> bool:
+        """Runs a part of the start that may take long. True when the service was told to stop meanwhile."""
+        starting, stopping = asyncio.ensure_future(start), asyncio.ensure_future(self.stopping.wait())
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not starting.done():
+            starting.cancel()
+            return True
+        starting.result()
+        return False
+
+    async def _log_away(self) -> str | None:
+        return None if self.publisher.reachable else f"no broker at {self.settings.kafka_bootstrap_servers} answers"
+
+
+async def _reason(text: str) -> str:
+    return text
+
+
+async def _joining(consumers: Sequence[KeyedConsumer | BatchConsumer]) -> str | None:
+    if all(consumer.joined for consumer in consumers):
+        return None
+    return "the consumer has no partitions yet, or is recovering them"
+
+
+async def _stuck(consumers: Sequence[KeyedConsumer | BatchConsumer]) -> str | None:
+    since = [clock.monotonic() - consumer.polled_at for consumer in consumers if consumer.polled_at is not None]
+    if max(since, default=0) < STUCK_AFTER:
+        return None
+    return f"a consumer has not polled for {max(since):.0f} s"
