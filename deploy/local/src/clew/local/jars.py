@@ -111,7 +111,7 @@ def _path(artifact: Artifact) -> Path:
 def lock_text() -> str:
     """Resolve the sets anew, and pin what came."""
     context = MavenContext(repo_cache=cache_folder() / "maven", timeout=TIMEOUT)
-    # `!`: else one root's dependency management rules the other's tree (log4j's would bring old Kafka clients).
+    # `!`: else one root's dependency management rules the other's tree (log4j's brings old Kafka clients).
     roots = [context.create_dependency(f"{root}!") for root in KAFKA]
     tops, rest = context.resolver.resolve(roots)
     kafka = [dependency.artifact for dependency in [*tops, *rest] if dependency.scope != "test"]

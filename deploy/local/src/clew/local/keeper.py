@@ -1,4 +1,4 @@
-"""Keeps one program running: starts it, waits until it answers, starts it again with back-off when it dies."""
+"""Keeps one program running: starts it, waits until it answers, and starts it again when it dies."""
 
 import asyncio
 from collections.abc import Callable

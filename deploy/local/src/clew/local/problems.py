@@ -60,7 +60,7 @@ def check_home(home: Path) -> None:
     free = shutil.disk_usage(home).free
     if free < MIN_FREE_BYTES:
         raise StackError(
-            f"the disk of data folder {home} has {free >> 20} MiB free, and {MIN_FREE_BYTES >> 20} are needed: "
+            f"the disk of {home} has {free >> 20} MiB free, and {MIN_FREE_BYTES >> 20} are needed: "
             "free some space, or set CLEW_HOME to a folder on another disk"
         )
 

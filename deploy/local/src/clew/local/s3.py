@@ -1,4 +1,4 @@
-"""S3: S3Proxy over a folder, for machines without an object store; any other endpoint replaces it by its URL."""
+"""S3: S3Proxy over a folder, for machines without an object store. Another endpoint replaces it by URL."""
 
 import asyncio
 import signal

@@ -58,7 +58,7 @@ SERVICES = (
 
 
 def environment(environ: Mapping[str, str], parts: Mapping[str, str], *, models: bool) -> dict[str, str]:
-    """What a service may see: the machine's basics, Clew's settings, the parts, and model keys if it needs them."""
+    """What a service may see: the machine's basics, Clew's settings, the parts, and model keys if it asks."""
     prefixes = (*SHARED_PREFIXES, *MODEL_PREFIXES) if models else SHARED_PREFIXES
     chosen = {
         name: value

@@ -1,4 +1,4 @@
-"""What the environment says about the local stack: ports, data folder, and which parts someone else brings."""
+"""What the environment says about the local stack: ports, data folder, parts that others bring."""
 
 import os
 from collections.abc import Mapping

@@ -34,7 +34,7 @@ from clew.local.settings import (
 class Stack:
     """The parts that `given` does not bring.
 
-    `say(name, line)` gets what becomes of each; what they write themselves is kept in `<home>/logs/<name>.log`.
+    `say(name, line)` gets what becomes of each; what they write themselves goes to `<home>/logs/<name>.log`.
     `restart` starts a part again when it dies; `durable=False` gives up Postgres' safety against a crash of
     the machine for speed (tests).
     """

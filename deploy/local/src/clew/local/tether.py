@@ -2,8 +2,8 @@
 
 Run as a file, `python -I -S tether.py PARENT_PID ORPHAN_SIGNAL USER PROGRAM ARGUMENTS…`: it turns into USER
 ("-" stays who it is), asks the kernel to send ORPHAN_SIGNAL when the parent dies, and executes PROGRAM in its
-own place, under the same pid. It imports the standard library only, and is a launcher instead of a `preexec_fn`
-because running Python between fork and exec is unsafe in a process with threads.
+own place, under the same pid. It imports the standard library only, and is a launcher instead of a
+`preexec_fn` because running Python between fork and exec is unsafe in a process with threads.
 Off Linux the kernel makes no such promise; there the next start stops what was left (home.py).
 """
 
