@@ -14,9 +14,7 @@ from clew.local.supervisor import supervise
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="clew-local", description="The local stack of Clew.")
-    parser.add_argument(
-        "command", choices=["run", "stop", "reset"], help="bring it up, stop it, remove its data"
-    )
+    parser.add_argument("command", choices=["run", "stop", "reset"], help="bring it up, stop it, remove its data")
     command: str = parser.parse_args().command
     try:
         act(command, Settings.from_env())

@@ -81,14 +81,10 @@ def _download(jar: Jar, artifact: Artifact) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(response.content)
     except (requests.RequestException, OSError) as error:
-        raise StackError(
-            f"cannot download {jar.coordinate} from Maven Central ({error}): check the network"
-        ) from None
+        raise StackError(f"cannot download {jar.coordinate} from Maven Central ({error}): check the network") from None
     if hashlib.sha256(response.content).hexdigest() != jar.sha256:
         part.unlink()
-        raise StackError(
-            f"{jar.coordinate} from Maven Central is not the archive pinned in {LOCK.name}: do not use it"
-        )
+        raise StackError(f"{jar.coordinate} from Maven Central is not the archive pinned in {LOCK.name}: do not use it")
     part.rename(path)
     return len(response.content)
 

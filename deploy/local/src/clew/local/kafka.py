@@ -106,9 +106,7 @@ class Kafka:
         command = [JAVA_BINARY, *JVM, "-cp", self._class_path, "kafka.tools.StorageTool", *options]
         result = subprocess.run(command, env=part_env(), capture_output=True, text=True)
         if result.returncode:
-            raise StackError(
-                f"Kafka cannot format {self._folder}: {(result.stderr or result.stdout).strip()[-300:]}"
-            )
+            raise StackError(f"Kafka cannot format {self._folder}: {(result.stderr or result.stdout).strip()[-300:]}")
 
     async def _answers(self) -> bool:
         """Whether the broker answers a metadata request and is in it (an open port is not enough)."""

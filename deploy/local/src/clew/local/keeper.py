@@ -32,9 +32,7 @@ class Keeper:
     process that is started.
     """
 
-    def __init__(
-        self, program: Program, output: Lines, say: Lines, on_spawn: Callable[[str, int], None]
-    ) -> None:
+    def __init__(self, program: Program, output: Lines, say: Lines, on_spawn: Callable[[str, int], None]) -> None:
         self.program = program
         self._output = output
         self._say = say

@@ -26,9 +26,7 @@ class MergedLog:
             try:
                 self._stream.write(f"{self._prefix(name)} {text}\n")
                 self._stream.flush()
-            except (
-                OSError
-            ):  # a closed terminal or pipe: an orderly stop matters more than lines nobody can read
+            except OSError:  # a closed terminal or pipe: an orderly stop matters more than lines nobody can read
                 self._reader_left = True
 
     def _prefix(self, name: str) -> str:

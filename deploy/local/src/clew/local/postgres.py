@@ -41,9 +41,7 @@ RELAXED = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off
 class Postgres:
     """The server of one data folder. `secret(name)` gives passwords; `durable=False` is for tests only."""
 
-    def __init__(
-        self, folder: Path, port: int, secret: Callable[[str], str], *, durable: bool = True
-    ) -> None:
+    def __init__(self, folder: Path, port: int, secret: Callable[[str], str], *, durable: bool = True) -> None:
         self._folder = folder
         self._port = port
         self._secret = secret

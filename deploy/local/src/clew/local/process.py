@@ -84,9 +84,7 @@ class Process:
                     await asyncio.sleep(POLL)
         except TimeoutError:
             seconds = self.program.ready_timeout.total_seconds()
-            raise StackError(
-                f"{self.program.name} was not ready after {seconds:.0f} s; {self._last()}"
-            ) from None
+            raise StackError(f"{self.program.name} was not ready after {seconds:.0f} s; {self._last()}") from None
 
     async def stop(self) -> int:
         """Ask it to stop, and kill it at the deadline. Returns the exit status."""

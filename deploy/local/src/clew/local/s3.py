@@ -19,9 +19,7 @@ JVM = (
     *("-Xms32m", "-Xmx128m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"),
     *("-XX:+ExitOnOutOfMemoryError", "--sun-misc-unsafe-memory-access=allow"),
 )
-LARGEST_PLAIN_PUT = (
-    128 << 20
-)  # bytes of one request that is not chunked; S3Proxy buffers it to check its signature
+LARGEST_PLAIN_PUT = 128 << 20  # bytes of one request that is not chunked; S3Proxy buffers it to check its signature
 ACCESS_KEY = "clew"
 REGION = "us-east-1"
 

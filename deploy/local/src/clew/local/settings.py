@@ -63,11 +63,7 @@ class Settings:
 
 def given_parts(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of the parts that someone else brings; an S3 endpoint comes with its credentials."""
-    given = {
-        name: environ[name]
-        for name in (KAFKA_VARIABLE, POSTGRES_VARIABLE, REDIS_VARIABLE)
-        if environ.get(name)
-    }
+    given = {name: environ[name] for name in (KAFKA_VARIABLE, POSTGRES_VARIABLE, REDIS_VARIABLE) if environ.get(name)}
     if environ.get(S3_VARIABLE):
         missing = [name for name in S3_NEEDS if not environ.get(name)]
         if missing:

@@ -137,9 +137,7 @@ class Stack:
         clock = asyncio.get_running_loop().time
         began = clock()
         await asyncio.to_thread(part.prepare, lambda line: self._say(name, line))
-        keeper = self._keepers[name] = Keeper(
-            part.program(), self._output.line, self._say, self._home.remember
-        )
+        keeper = self._keepers[name] = Keeper(part.program(), self._output.line, self._say, self._home.remember)
         await keeper.start(restart=self._restart)
         await asyncio.to_thread(part.set_up)
         self._say(name, f"is up on port {part.port.number} after {clock() - began:.1f} s")
@@ -148,9 +146,7 @@ class Stack:
         try:
             return self._keepers[name]
         except KeyError:
-            raise StackError(
-                f"{name} does not run in this stack: it was given by its URL or never started"
-            ) from None
+            raise StackError(f"{name} does not run in this stack: it was given by its URL or never started") from None
 
 
 def free_ports() -> Ports:

@@ -76,9 +76,7 @@ class Supervisor:
 
     async def _start_services(self) -> None:
         programs = [service_program(service, self._settings, self._stack.env) for service in self._services]
-        self._keepers = [
-            Keeper(program, self._log.line, self._log.line, self._home.remember) for program in programs
-        ]
+        self._keepers = [Keeper(program, self._log.line, self._log.line, self._home.remember) for program in programs]
         await _all(keeper.start() for keeper in self._keepers)
 
     async def _stop(self) -> None:
@@ -98,20 +96,14 @@ class Supervisor:
         self._log.line(MANAGER, line)
 
 
-async def supervise(
-    settings: Settings, log: MergedLog, jobs: Sequence[Job], services: Sequence[Service]
-) -> None:
+async def supervise(settings: Settings, log: MergedLog, jobs: Sequence[Job], services: Sequence[Service]) -> None:
     """Hold the data folder and run the stack in it, until a signal asks to stop."""
     home = Home(settings.home)
     with home.claim():
         for service in services:
             if service.public:
-                check_port(
-                    Port(settings.gateway_port, "the gateway", "CLEW_GATEWAY_PORT"), settings.gateway_host
-                )
-        stack = Stack(
-            home, settings.ports, log.line, given=settings.given, bucket=settings.bucket, restart=True
-        )
+                check_port(Port(settings.gateway_port, "the gateway", "CLEW_GATEWAY_PORT"), settings.gateway_host)
+        stack = Stack(home, settings.ports, log.line, given=settings.given, bucket=settings.bucket, restart=True)
         supervisor = Supervisor(settings, log, stack, home, jobs, services)
         await _until_told(supervisor)
 
@@ -126,9 +118,7 @@ async def _until_told(supervisor: Supervisor) -> None:
         nonlocal told
         if told:
             supervisor.kill_now()
-            os._exit(
-                128 + signal.SIGKILL
-            )  # threads may still wait for a download or for Postgres' first layout
+            os._exit(128 + signal.SIGKILL)  # threads may still wait for a download or for Postgres' first layout
         told = True
         running.cancel()
 

@@ -50,9 +50,7 @@ def become(user: str) -> None:
     if linux:
         keep = 1 << CAP_DAC_OVERRIDE
         header = struct.pack("Ii", CAPABILITY_VERSION_3, 0)
-        sets = struct.pack(
-            "6I", keep, keep, keep, 0, 0, 0
-        )  # effective, permitted, inheritable; then the upper halves
+        sets = struct.pack("6I", keep, keep, keep, 0, 0, 0)  # effective, permitted, inheritable; then the upper halves
         check(libc().capset(header, sets))
         check(libc().prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0))
 
