@@ -1,5 +1,57 @@
 .DEFAULT_GOAL := help
+PYTHON ?= python3
+UV := .tools/uv/bin/uv
+BIN := .venv/bin
+READY := .venv/.ready
+PACKAGES := contracts chassis views models gateway planner executor ingestion memory cli local
+ALONE := $(UV) run --quiet --isolated --frozen --no-dev
 
-.PHONY: help
-help:  ## Show this help
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "}; {printf "  %-12s %s\n", $$1, $$2}'
+##@ Running
+.PHONY: run stop reset
+run: $(READY)  ## Bring up Kafka, Postgres, Redis, S3 and the five services; Ctrl-C stops them
+	@$(BIN)/python -m clew.local run
+stop: $(READY)  ## Stop a running stack from another terminal
+	@$(BIN)/python -m clew.local stop
+reset: $(READY)  ## Remove all data of the local stack (it must not be running)
+	@$(BIN)/python -m clew.local reset
+
+##@ Testing
+.PHONY: test test-fast bench
+test: $(READY)  ## All tests, on real parts that they start themselves
+	$(BIN)/pytest
+test-fast: $(READY)  ## The tests that need no servers
+	$(BIN)/pytest -m "not stack"
+bench: $(READY)  ## Measure the latency of the whole path
+	$(BIN)/python -m benchmarks.latency
+
+##@ Checking
+.PHONY: check lint types layers spelling generated imports
+check: lint types layers spelling generated imports  ## Everything that can be wrong without running it
+lint: $(READY)  ## Style and format
+	$(BIN)/ruff check && $(BIN)/ruff format --check
+types: $(READY)  ## Types, strictly
+	$(BIN)/pyright
+layers: $(READY)  ## Who may import whom
+	$(BIN)/lint-imports --no-logo
+spelling: $(READY)  ## Spelling
+	$(BIN)/codespell
+generated: $(READY)  ## Generated files are up to date
+	$(BIN)/python -m clew.contracts.generate --check
+imports: $(READY)  ## Each package declares what it imports
+	@set -e; for name in $(PACKAGES); do $(ALONE) --package clew-$$name python tests/support/import_all.py clew.$$name; done
+
+##@ Writing
+.PHONY: help fmt lock
+fmt: $(READY)  ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix && $(BIN)/ruff format
+lock: $(READY)  ## Resolve the dependencies anew: Python packages and Java archives
+	$(UV) lock && $(BIN)/python -m clew.local.jars
+help:  ## Show this
+	@awk -f .ci/help.awk $(MAKEFILE_LIST)
+
+# Bootstrapping: uv into .tools by the Python at hand, then everything else into .venv by uv.
+$(UV):
+	@echo "Installing uv into .tools"
+	@$(PYTHON) -m venv .tools/uv && .tools/uv/bin/pip install --quiet --disable-pip-version-check "uv>=0.13,<0.14"
+$(READY): $(UV) uv.lock pyproject.toml $(wildcard */pyproject.toml services/*/pyproject.toml deploy/local/pyproject.toml)
+	@$(UV) sync --frozen && touch $@
