@@ -59,9 +59,7 @@ class Unheard(BaseModel):
     anything: str
 
 
-def step_agent(
-    *names: str, search_result: str = RESULTS
-) -> tuple[Agent[None, str], list[tuple[str, object]]]:
+def step_agent(*names: str, search_result: str = RESULTS) -> tuple[Agent[None, str], list[tuple[str, object]]]:
     """An agent with the named tools, and the log of what they were called with."""
     log: list[tuple[str, object]] = []
     agent = Agent(OfflineModel(), instructions="You carry out one step.")
@@ -92,7 +90,14 @@ def step_agent(
         log.append(("search_documents", query))
         return "handbook.md, passage 3: Everyone has 30 days of leave."
 
-    tools: list[Callable[..., str]] = [web_search, fetch_page, calculator, current_time, mark_progress, search_documents]
+    tools: list[Callable[..., str]] = [
+        web_search,
+        fetch_page,
+        calculator,
+        current_time,
+        mark_progress,
+        search_documents,
+    ]
     for tool in tools:
         if tool.__name__ in names:
             agent.tool_plain(tool)

@@ -109,9 +109,7 @@ def _build(provider: str, model_name: str, environ: Mapping[str, str]) -> Model:
         case "openai" | "openai-chat" if url := _compatible_url(environ):
             return OpenAIChatModel(model_name, provider=OpenAIProvider(base_url=url, api_key=key or _NO_KEY))
         case "openai-responses" if url := _compatible_url(environ):
-            return OpenAIResponsesModel(
-                model_name, provider=OpenAIProvider(base_url=url, api_key=key or _NO_KEY)
-            )
+            return OpenAIResponsesModel(model_name, provider=OpenAIProvider(base_url=url, api_key=key or _NO_KEY))
         case "openai" | "openai-responses" if key:
             return OpenAIResponsesModel(model_name, provider=OpenAIProvider(api_key=key))
         case "openai-chat" if key:
@@ -150,9 +148,7 @@ def _ollama(environ: Mapping[str, str]) -> ModelChoice | None:
 
 
 def _offline(why: str) -> ModelChoice:
-    banner = (
-        f"Using the built-in offline model, a rule-based stand-in for a language model ({why}). {HOW_TO_SET}"
-    )
+    banner = f"Using the built-in offline model, a rule-based stand-in for a language model ({why}). {HOW_TO_SET}"
     return ModelChoice(OfflineModel(), OFFLINE_MODEL_NAME, offline=True, banner=banner)
 
 

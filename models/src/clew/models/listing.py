@@ -29,9 +29,7 @@ def first_model(base_url: str, api_key: str | None, *, timeout: float) -> str:
     """
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     try:
-        response = httpx2.get(
-            f"{base_url.rstrip('/')}/models", headers=headers, timeout=timeout, trust_env=False
-        )
+        response = httpx2.get(f"{base_url.rstrip('/')}/models", headers=headers, timeout=timeout, trust_env=False)
         response.raise_for_status()
         listed = _Models.model_validate_json(response.content)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:

@@ -9,9 +9,7 @@ _NUMBER = r"\d[\d,]*(?:\.\d+)?"
 _OPERAND = rf"\(*\s*-?{_NUMBER}\s*%?\s*\)*"
 _EXPRESSION = re.compile(rf"(?<![\w.,/-]){_OPERAND}(?:\s*(?:\*\*|[-+*/^%×÷·]|of)\s*{_OPERAND})+(?![\w/])")
 _SQUARE_ROOT = re.compile(rf"square root of\s+({_NUMBER})", re.IGNORECASE)
-_ASKS = re.compile(
-    r"\b(what(?:'s| is| are)|how much is|calculate|compute|work out|evaluate|solve)\b", re.IGNORECASE
-)
+_ASKS = re.compile(r"\b(what(?:'s| is| are)|how much is|calculate|compute|work out|evaluate|solve)\b", re.IGNORECASE)
 _CLEAR_OPERATOR = re.compile(r"[*×÷^+]|\bof\b|\s[-/]\s")
 
 _WORDS = (

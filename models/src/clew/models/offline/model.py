@@ -120,9 +120,7 @@ class OfflineStreamedResponse(StreamedResponse):
                 yield event
         self._usage = self.response.usage
 
-    async def _part_events(
-        self, index: int, part: ModelResponsePart
-    ) -> AsyncIterator[ModelResponseStreamEvent]:
+    async def _part_events(self, index: int, part: ModelResponsePart) -> AsyncIterator[ModelResponseStreamEvent]:
         if isinstance(part, ToolCallPart):
             for number, piece in enumerate(_pieces(part.args_as_json_str())):
                 for event in self._parts_manager.handle_tool_call_delta_events(
@@ -211,9 +209,7 @@ def _usage(
         len(str(getattr(part, "content", ""))) for message in messages for part in message.parts
     )
     said = sum(
-        len(part.args_as_json_str())
-        if isinstance(part, ToolCallPart)
-        else len(str(getattr(part, "content", "")))
+        len(part.args_as_json_str()) if isinstance(part, ToolCallPart) else len(str(getattr(part, "content", "")))
         for part in parts
     )
     return RequestUsage(

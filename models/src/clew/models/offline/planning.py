@@ -62,9 +62,7 @@ def _respond(needs: Needs, capabilities: Capabilities) -> StepDraft:
         *(["search_documents"] if needs.documents else []),
         *(["mark_progress"] if needs.reads else []),
     ]
-    return _step(
-        capabilities, "respond", "respond", "Answer the message", "Answer the user's message.", tools=wanted
-    )
+    return _step(capabilities, "respond", "respond", "Answer the message", "Answer the user's message.", tools=wanted)
 
 
 def _source_steps(needs: Needs, capabilities: Capabilities) -> list[StepDraft]:
@@ -76,9 +74,7 @@ def _source_steps(needs: Needs, capabilities: Capabilities) -> list[StepDraft]:
     if needs.documents:
         text = f"Search the uploaded documents for “{needs.documents}” and quote the passages that fit."
         tools = ["search_documents", "mark_progress"]
-        steps.append(
-            _step(capabilities, "search-documents", "retrieve", "Search the documents", text, tools=tools)
-        )
+        steps.append(_step(capabilities, "search-documents", "retrieve", "Search the documents", text, tools=tools))
     if needs.urls:
         text = f"Read {', '.join(needs.urls)} and report what is there."
         tools = ["fetch_page", "mark_progress"]
@@ -88,9 +84,7 @@ def _source_steps(needs: Needs, capabilities: Capabilities) -> list[StepDraft]:
         steps.append(_step(capabilities, "calculate", "act", "Do the arithmetic", text, tools=["calculator"]))
     if needs.timezones:
         text = f"Tell the current time in {', '.join(needs.timezones)}."
-        steps.append(
-            _step(capabilities, "tell-time", "act", "Look at the clock", text, tools=["current_time"])
-        )
+        steps.append(_step(capabilities, "tell-time", "act", "Look at the clock", text, tools=["current_time"]))
     return steps
 
 

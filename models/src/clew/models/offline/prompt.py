@@ -119,9 +119,7 @@ def _text(part: UserPromptPart) -> str:
 def _steps(prompt: str) -> list[StepResult]:
     steps: list[StepResult] = []
     for match in _STEP.finditer(prompt):
-        attributes = {
-            m[1]: html.unescape(m[2] or m[3] or m[4] or "") for m in _ATTRIBUTE.finditer(match.group(1))
-        }
+        attributes = {m[1]: html.unescape(m[2] or m[3] or m[4] or "") for m in _ATTRIBUTE.finditer(match.group(1))}
         step_id = attributes.get("id", "")
         steps.append(StepResult(step_id, attributes.get("title", step_id), match.group(2).strip()))
     return steps
