@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, JsonValue
 
-from clew.contracts.envelope import RunEvent, RunScoped, Slug, ThreadEvent, Value
+from clew.contracts.envelope import Json, JsonObject, RunEvent, RunScoped, Slug, Text, ThreadEvent, Value
 
 OnBusy: TypeAlias = Literal["enqueue", "reject", "interrupt", "rollback", "steer"]
 Decision: TypeAlias = Literal["approve", "deny", "edit", "done"]
@@ -15,7 +15,7 @@ ToolMode: TypeAlias = Literal["live", "recorded", "stub"]
 
 class TextPart(Value):
     type: Literal["text"] = "text"
-    text: str
+    text: Text
 
 
 class DocumentPart(Value):
@@ -34,24 +34,24 @@ def text_of(content: tuple[ContentPart, ...]) -> str:
 class ThreadCreated(ThreadEvent):
     """A conversation began. `request_hash` is of the request that asked, to tell a repeat from a conflict."""
 
-    title: str | None = None
-    metadata: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
-    created_by: str
-    request_hash: str | None = None
+    title: Text | None = None
+    metadata: JsonObject = Field(default_factory=dict[str, JsonValue])
+    created_by: Text
+    request_hash: Text | None = None
 
 
 class ThreadChanged(ThreadEvent):
     """Title or metadata were replaced; what is None stayed as it was."""
 
-    title: str | None = None
-    metadata: dict[str, JsonValue] | None = None
-    changed_by: str
+    title: Text | None = None
+    metadata: JsonObject | None = None
+    changed_by: Text
 
 
 class ThreadDeleted(ThreadEvent):
     """The thread and all that belongs to it is gone from every view."""
 
-    deleted_by: str
+    deleted_by: Text
 
 
 class UserMessageReceived(RunEvent):
@@ -62,18 +62,18 @@ class UserMessageReceived(RunEvent):
 
     message_id: UUID
     content: tuple[ContentPart, ...] = Field(min_length=1)
-    sent_by: str
+    sent_by: Text
     on_busy: OnBusy = "enqueue"
     parent_run_id: UUID | None = None
-    model: str | None = None
-    request_hash: str | None = None
+    model: Text | None = None
+    request_hash: Text | None = None
 
 
 class RunCancelRequested(RunScoped):
     """Somebody wants the run to stop."""
 
-    requested_by: str
-    reason: str | None = None
+    requested_by: Text
+    reason: Text | None = None
 
 
 class ApprovalDecided(RunScoped):
@@ -81,17 +81,17 @@ class ApprovalDecided(RunScoped):
 
     call_id: UUID
     decision: Decision
-    arguments: dict[str, JsonValue] | None = None
-    result: JsonValue = None
-    note: str | None = None
-    decided_by: str
+    arguments: JsonObject | None = None
+    result: Json = None
+    note: Text | None = None
+    decided_by: Text
 
 
 class RunSteered(RunScoped):
     """A message for a run that is under way."""
 
     content: tuple[ContentPart, ...] = Field(min_length=1)
-    sent_by: str
+    sent_by: Text
 
 
 class RunForkRequested(RunScoped):
@@ -99,12 +99,12 @@ class RunForkRequested(RunScoped):
 
     forked_from: UUID
     after_seq: int = Field(ge=0)
-    model: str | None = None
-    instructions: str | None = None
-    tool_results: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
+    model: Text | None = None
+    instructions: Text | None = None
+    tool_results: JsonObject = Field(default_factory=dict[str, JsonValue])
     tools: ToolMode = "recorded"
     allow_effects: tuple[Slug, ...] = ()
-    requested_by: str
+    requested_by: Text
 
 
 class ChildRunEnded(RunScoped):
@@ -113,5 +113,5 @@ class ChildRunEnded(RunScoped):
     child_thread_id: UUID
     child_run_id: UUID
     status: FinalStatus
-    output: str | None = None
-    error: str | None = None
+    output: Text | None = None
+    error: Text | None = None

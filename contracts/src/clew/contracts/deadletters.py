@@ -2,30 +2,30 @@
 
 from base64 import b64decode, b64encode
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from clew.contracts.envelope import Event, Value
+from clew.contracts.envelope import Event, Text, Timestamp, Value
 
 
 class RawHeader(Value):
-    name: str
-    value: str | None = None
+    name: Text
+    value: Text | None = None
 
 
 class RecordDeadLettered(Event):
     """A record that cannot be decoded or that a handler rejected. Key, value and header values are base64."""
 
-    service: str
-    topic: str
+    service: Text
+    topic: Text
     partition: int = Field(ge=0)
     offset: int = Field(ge=0)
-    recorded_at: AwareDatetime
-    reason: str
-    detail: str
-    record_key: str | None = None
-    record_value: str | None = None
+    recorded_at: Timestamp
+    reason: Text
+    detail: Text
+    record_key: Text | None = None
+    record_value: Text | None = None
     record_headers: tuple[RawHeader, ...] = ()
-    run_id: str | None = None
+    run_id: Text | None = None
 
     @property
     def key(self) -> str | None:

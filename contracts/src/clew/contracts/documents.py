@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from clew.contracts.envelope import Event, Value
+from clew.contracts.envelope import Event, Text, Value
 
 Stage: TypeAlias = Literal["fetch", "parse", "chunk", "embed"]
 
@@ -21,16 +21,16 @@ class DocumentEvent(Event):
 class DocumentUploaded(DocumentEvent):
     """All bytes are in the object store under `object_key`. `sha256` (hex) is as declared by the client."""
 
-    filename: str
-    content_type: str
+    filename: Text
+    content_type: Text
     size: int = Field(ge=0)
-    object_key: str
-    sha256: str | None = None
-    uploaded_by: str
+    object_key: Text
+    sha256: Text | None = None
+    uploaded_by: Text
 
 
 class DocumentDeleted(DocumentEvent):
-    deleted_by: str
+    deleted_by: Text
 
 
 class DocumentParsed(DocumentEvent):
@@ -38,7 +38,7 @@ class DocumentParsed(DocumentEvent):
 
     pages: int = Field(ge=0)
     characters: int = Field(ge=0)
-    sha256: str
+    sha256: Text
 
 
 class Chunk(Value):
@@ -48,8 +48,8 @@ class Chunk(Value):
     start: int = Field(ge=0)
     end: int = Field(ge=0)
     page: int | None = Field(default=None, ge=1)
-    heading: str | None = None
-    text: str
+    heading: Text | None = None
+    text: Text
     embedding: tuple[float, ...] | None = None
 
 
@@ -58,7 +58,7 @@ class ChunksEmbedded(DocumentEvent):
 
     batch: int = Field(ge=0)
     chunks: tuple[Chunk, ...]
-    model: str | None = None
+    model: Text | None = None
 
 
 class DocumentIngested(DocumentEvent):
@@ -69,4 +69,4 @@ class DocumentIngested(DocumentEvent):
 
 class DocumentFailed(DocumentEvent):
     stage: Stage
-    error: str
+    error: Text

@@ -3,16 +3,54 @@
 Not the wire format: that is `codec`.
 """
 
+import json
 import re
-from datetime import datetime
-from typing import Annotated, ClassVar, TypedDict
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, TypedDict
 from uuid import UUID, uuid5
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 ID_NAMESPACE = UUID("6c1d2f0e-5a5b-5d0c-9d3e-c1e3c0a7e001")  # arbitrary and fixed: every derived id hangs below it
 SYSTEM_TENANT = "system"  # for events that belong to the platform and to no tenant
 
+DEEPEST_JSON = 150  # levels in one field: JSON parsers here refuse a body of more than 200 in all
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """The same moment in UTC, so that what is read back equals what was written, whatever zone it was told in."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the moment lies outside the years 1 to 9999 in UTC") from None
+
+
+def _carriable(value: Any) -> Any:
+    """Refuses what looks like JSON in Python and cannot travel: NaN, infinities, lone surrogates, endless nesting.
+
+    Said when the event is made, where the field can still be named, and not when it is sent.
+    """
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON that can be sent: {error}") from None
+    if text.count("[") + text.count("{") > DEEPEST_JSON and _depth(value) > DEEPEST_JSON:
+        raise ValueError(f"not JSON that can be sent: nested more than {DEEPEST_JSON} levels deep")
+    return value
+
+
+def _depth(value: JsonValue) -> int:
+    if not isinstance(value, dict | list):
+        return 0
+    return 1 + max(map(_depth, value.values() if isinstance(value, dict) else value), default=0)
+
+
+# A constraint, even an idle one, makes pydantic look inside the string and refuse lone surrogates: UTF-8 has none.
+Text = Annotated[str, StringConstraints(min_length=0)]
+Timestamp = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Json = Annotated[JsonValue, AfterValidator(_carriable)]
+JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_carriable)]
 TenantId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
@@ -23,18 +61,18 @@ def derive(cause: UUID, *parts: object) -> UUID:
 
 
 class Value(BaseModel):
-    """A part of an event. Strict: no coercion, no unknown fields when built in code.
+    """A part of an event. Strict: no coercion, no unknown fields when built in code, nothing that JSON cannot carry.
 
     Readers ignore fields they do not know (`codec.decode` says so), because a newer writer may add optional ones.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, ser_json_inf_nan="strings")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Position(Value):
     """A place in the log: the record at `offset` of one partition. `topic` is the name in `topics.yaml`."""
 
-    topic: str
+    topic: Text
     partition: int = Field(ge=0)
     offset: int = Field(ge=0)
 
@@ -56,7 +94,7 @@ class Event(Value):
 
     event_id: UUID
     tenant_id: TenantId
-    occurred_at: AwareDatetime
+    occurred_at: Timestamp
     correlation_id: UUID
     causation_id: UUID | None = None
 

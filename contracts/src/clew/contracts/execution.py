@@ -7,9 +7,9 @@ on. `PartitionClaimed` belongs to a partition and to no run.
 from typing import Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, JsonValue
+from pydantic import Field
 
-from clew.contracts.envelope import Event, RunEvent, RunScoped, Slug, Value
+from clew.contracts.envelope import Event, Json, JsonObject, RunEvent, RunScoped, Slug, Text, Timestamp, Value
 from clew.contracts.planning import Usage
 
 CallKind: TypeAlias = Literal["model", "tool"]
@@ -25,16 +25,16 @@ class PartitionClaimed(Event):
     """A new owner takes over a partition. It takes effect only where `supersedes` is the claim in force."""
 
     partition: int = Field(ge=0)
-    claim: str
-    supersedes: str | None = None
-    owner: str
+    claim: Text
+    supersedes: Text | None = None
+    owner: Text
 
 
 class RunStarted(RunEvent):
     """The executor has taken the run up. A fork reads plan and journal through `forked_from` up to `after_seq`."""
 
-    model: str
-    code_version: str
+    model: Text
+    code_version: Text
     forked_from: UUID | None = None
     after_seq: int | None = None
 
@@ -61,7 +61,7 @@ class StepProgressed(RunEvent):
     """A word for the person who is waiting."""
 
     step_id: Slug
-    message: str
+    message: Text
     fraction: float | None = Field(default=None, ge=0, le=1)
 
 
@@ -70,13 +70,13 @@ class StepRetried(RunEvent):
 
     step_id: Slug
     attempt: int = Field(ge=1)
-    error: str
-    wake_at: AwareDatetime
+    error: Text
+    wake_at: Timestamp
 
 
 class StepCompleted(RunEvent):
     step_id: Slug
-    output: str
+    output: Text
     untrusted: bool = False
 
 
@@ -84,7 +84,7 @@ class StepFailed(RunEvent):
     """The step is over without a result. `skipped`: its policy lets the run go on."""
 
     step_id: Slug
-    error: str
+    error: Text
     skipped: bool = False
 
 
@@ -92,32 +92,32 @@ class CallEvent(RunEvent):
     """Which call: `call_key` names it within the run in every execution; `call_id` is derived from run and key."""
 
     call_id: UUID
-    call_key: str
+    call_key: Text
     step_id: Slug
     kind: CallKind
-    name: str
+    name: Text
     attempt: int = Field(ge=1)
 
 
 class CallStarted(CallEvent):
     """A call is about to be made. `request`: a tool's arguments; for a model what is new since its last request."""
 
-    request: JsonValue
+    request: Json
     policy: EffectPolicy | None = None
 
 
 class CallCompleted(CallEvent):
     """A call came back. `untrusted`: its result holds bytes from outside."""
 
-    result: JsonValue
+    result: Json
     usage: Usage | None = None
     duration_ms: float = Field(ge=0)
     untrusted: bool = False
 
 
 class CallFailed(CallEvent):
-    error: str
-    error_type: str
+    error: Text
+    error_type: Text
     retryable: bool = False
     duration_ms: float = Field(ge=0)
 
@@ -132,9 +132,9 @@ class ApprovalRequested(RunEvent):
     call_id: UUID
     step_id: Slug
     tool: Slug
-    arguments: dict[str, JsonValue]
-    reason: str
-    expires_at: AwareDatetime | None = None
+    arguments: JsonObject
+    reason: Text
+    expires_at: Timestamp | None = None
 
 
 class SteerMissed(RunEvent):
@@ -144,7 +144,7 @@ class SteerMissed(RunEvent):
 
 
 class ThreadTitled(RunEvent):
-    title: str
+    title: Text
 
 
 class HistorySummarised(RunEvent):
@@ -152,29 +152,29 @@ class HistorySummarised(RunEvent):
 
     first_run_id: UUID
     last_run_id: UUID
-    summary: str
+    summary: Text
 
 
 class RunSuspended(RunEvent):
     reason: SuspendReason
-    detail: str | None = None
-    wake_at: AwareDatetime | None = None
+    detail: Text | None = None
+    wake_at: Timestamp | None = None
 
 
 class RunCompleted(RunEvent):
-    output: str
+    output: Text
     confidence: float | None = Field(default=None, ge=0, le=1)
     usage: Usage
 
 
 class RunFailed(RunEvent):
     reason: FailReason
-    error: str
+    error: Text
     usage: Usage = Usage()
 
 
 class RunCancelled(RunEvent):
-    reason: str | None = None
+    reason: Text | None = None
     usage: Usage = Usage()
 
 
@@ -212,7 +212,7 @@ class TokenDelta(RunScoped):
     attempt: int = Field(ge=1)
     index: int = Field(ge=0)
     start: int = Field(ge=0)
-    text: str
+    text: Text
 
 
 class TokenReset(RunScoped):
@@ -227,15 +227,15 @@ class ToolSpec(Value):
     """A tool that executors offer: `parameters` is the JSON Schema of its arguments."""
 
     name: Slug
-    description: str
-    parameters: dict[str, JsonValue]
+    description: Text
+    parameters: JsonObject
     policy: EffectPolicy
     untrusted_output: bool = False
 
 
 class AgentSpec(Value):
     name: Slug
-    description: str
+    description: Text
 
 
 class CapabilitiesAnnounced(Event):

@@ -4,9 +4,9 @@ from datetime import timedelta
 from typing import Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, model_validator
 
-from clew.contracts.envelope import Position, RunEvent, Slug, Value
+from clew.contracts.envelope import Json, Position, RunEvent, Slug, Text, Value
 
 StepKind: TypeAlias = Literal["retrieve", "reason", "act", "critique", "verify", "delegate", "synthesize", "respond"]
 PlanFailure: TypeAlias = Literal["busy", "invalid", "model", "deleted"]
@@ -43,8 +43,8 @@ class Step(Value):
 
     step_id: Slug
     kind: StepKind
-    title: str
-    instructions: str
+    title: Text
+    instructions: Text
     agent: Slug
     tools: tuple[Slug, ...] = ()
     depends_on: tuple[Slug, ...] = ()
@@ -55,7 +55,7 @@ class Plan(Value):
     """A directed acyclic graph of steps, listed so that each follows what it depends on."""
 
     steps: tuple[Step, ...] = Field(min_length=1, max_length=32)
-    rationale: str = ""
+    rationale: Text = ""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Plan":
@@ -75,9 +75,9 @@ class ModelExchange(Value):
     """One model request that the planner made on the way to a plan, kept so that it can be shown."""
 
     purpose: Literal["detect", "plan"]
-    model: str
-    request: JsonValue
-    response: JsonValue
+    model: Text
+    request: Json
+    response: Json
     usage: Usage
     duration_ms: float = Field(ge=0)
 
@@ -93,7 +93,7 @@ class PlanCreated(RunEvent):
     parent_run_id: UUID | None
     actionable: bool
     plan: Plan
-    model: str | None = None
+    model: Text | None = None
     exchanges: tuple[ModelExchange, ...] = ()
     history_complete_at: Position | None = None
 
@@ -103,4 +103,4 @@ class PlanFailed(RunEvent):
 
     message_event_id: UUID
     reason: PlanFailure
-    detail: str
+    detail: Text
