@@ -22,9 +22,9 @@ class LogReader:
 
     async def ends(self, topic: str) -> dict[int, int]:
         """For each partition of `topic` the offset that the next record will have."""
-        async with self._consumer() as consumer:
-            partitions = await self._partitions(consumer, topic)
-            return {tp.partition: end for tp, end in (await consumer.end_offsets(partitions)).items()}
+        async with self._consumer(self._settings.in_namespace(topic)) as consumer:
+            ends: dict[TopicPartition, int] = await consumer.end_offsets(consumer.assignment())
+            return {tp.partition: end for tp, end in ends.items()}
 
     async def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Record]:
         """The records of a partition from offset `start` up to, not including, `end` (default: as it is now)."""
@@ -41,21 +41,15 @@ class LogReader:
 
     async def follow(self, topic: str) -> AsyncIterator[Record]:
         """Every record of all partitions of `topic`, from the first one, and then on as they come. Never ends."""
-        async with self._consumer() as consumer:
-            partitions = await self._partitions(consumer, topic)
-            consumer.assign(partitions)
-            await consumer.seek_to_beginning(*partitions)
+        async with self._consumer(self._settings.in_namespace(topic)) as consumer:
+            await consumer.seek_to_beginning(*consumer.assignment())
             async for raw in consumer:
                 yield from_kafka(raw, self._settings.namespace)
 
-    async def _partitions(self, consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-        name = self._settings.in_namespace(topic)
-        await consumer.topics()
-        return [TopicPartition(name, p) for p in sorted(consumer.partitions_for_topic(name) or ())]
-
     @asynccontextmanager
-    async def _consumer(self) -> AsyncGenerator[AIOKafkaConsumer]:
+    async def _consumer(self, *topics: str) -> AsyncGenerator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
+            *topics,
             bootstrap_servers=self._settings.kafka_bootstrap_servers,
             group_id=None,
             enable_auto_commit=False,

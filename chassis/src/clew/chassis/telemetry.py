@@ -25,13 +25,15 @@ _propagator = TraceContextTextMapPropagator()
 
 
 class RepeatFilter(logging.Filter):
-    """Lets a message of one place in the code through once in `REPEAT_AFTER` seconds."""
+    """Lets a noisy logger's message of one place in the code through once in `REPEAT_AFTER` seconds."""
 
     def __init__(self) -> None:
         super().__init__()
         self._last: dict[tuple[str, int], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(NOISY):
+            return True
         place, now = (record.pathname, record.lineno), time.monotonic()
         if now - self._last.get(place, -REPEAT_AFTER) < REPEAT_AFTER:
             return False
@@ -59,20 +61,16 @@ def set_up_logging(service: str, settings: ServiceSettings) -> None:
     )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(formatter)
+    handler.addFilter(RepeatFilter())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
-    _quieten()
+    for name in (*NOISY, "uvicorn"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
     structlog.contextvars.bind_contextvars(service=service)
-
-
-def _quieten() -> None:
-    for name in list(logging.root.manager.loggerDict):
-        if name.startswith(NOISY):
-            logging.getLogger(name).addFilter(RepeatFilter())
 
 
 def set_up_tracing(service: str) -> None:
