@@ -1,3 +1,3 @@
 """Fixtures that any test may use."""
 
-pytest_plugins = ["tests.support.scripted_openai", "tests.support.searxng"]
+pytest_plugins = ["tests.support.stack", "tests.support.scripted_openai", "tests.support.searxng"]

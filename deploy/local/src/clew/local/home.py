@@ -10,12 +10,14 @@ import signal
 from collections.abc import Generator
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic, sleep
 
 import psutil
 
 from clew.local.problems import StackError, check_home
 
 LEFTOVER_DEADLINE = timedelta(seconds=10)
+POLL = 0.1  # seconds between looks at a stack that is stopping
 STOP_DEADLINE = timedelta(seconds=90)  # a whole ordered stop: services drain, then Kafka closes its logs
 
 
@@ -62,15 +64,15 @@ class Home:
         pid = self.holder()
         if not pid:
             return False
-        process = psutil.Process(pid)
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_DEADLINE.total_seconds())
-        except psutil.TimeoutExpired:
-            raise StackError(
-                f"the stack (pid {pid}) has not stopped within {STOP_DEADLINE.seconds} s: "
-                f"see its log, or `kill -9 {pid}`"
-            ) from None
+        psutil.Process(pid).send_signal(signal.SIGTERM)
+        deadline = monotonic() + STOP_DEADLINE.total_seconds()
+        while self.holder() == pid:
+            if monotonic() > deadline:
+                raise StackError(
+                    f"the stack (pid {pid}) has not stopped within {STOP_DEADLINE.seconds} s: "
+                    f"see its log, or `kill -9 {pid}`"
+                )
+            sleep(POLL)
         return True
 
     def reset(self) -> None:

@@ -45,8 +45,8 @@ def check_port(port: Port, host: str = "127.0.0.1") -> None:
             ) from None
 
 
-def check_home(home: Path) -> None:
-    """Make the data folder if need be; raise StackError when it can't be written or its disk is full."""
+def check_home(home: Path, needed: int = MIN_FREE_BYTES) -> None:
+    """Make the data folder; raise StackError when it can't be written or has not the bytes `needed` free."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         probe = home / f".write-probe-{os.getpid()}"
@@ -58,9 +58,9 @@ def check_home(home: Path) -> None:
             "or set CLEW_HOME to another folder"
         ) from None
     free = shutil.disk_usage(home).free
-    if free < MIN_FREE_BYTES:
+    if free < needed:
         raise StackError(
-            f"the disk of {home} has {free >> 20} MiB free, and {MIN_FREE_BYTES >> 20} are needed: "
+            f"the disk of {home} has {free >> 20} MiB free, and {needed >> 20} are needed: "
             "free some space, or set CLEW_HOME to a folder on another disk"
         )
 
