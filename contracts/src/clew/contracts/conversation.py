@@ -14,11 +14,15 @@ ToolMode: TypeAlias = Literal["live", "recorded", "stub"]
 
 
 class TextPart(Value):
+    """Words."""
+
     type: Literal["text"] = "text"
     text: Text
 
 
 class DocumentPart(Value):
+    """A document attached to the message."""
+
     type: Literal["document"] = "document"
     document_id: UUID
 

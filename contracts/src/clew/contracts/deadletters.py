@@ -8,6 +8,8 @@ from clew.contracts.envelope import Event, Text, Timestamp, Value
 
 
 class RawHeader(Value):
+    """A header as it was; its value in base64."""
+
     name: Text
     value: Text | None = None
 

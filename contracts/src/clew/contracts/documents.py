@@ -11,6 +11,8 @@ Stage: TypeAlias = Literal["fetch", "parse", "chunk", "embed"]
 
 
 class DocumentEvent(Event):
+    """An event of one document, ordered by it."""
+
     document_id: UUID
 
     @property
@@ -30,6 +32,8 @@ class DocumentUploaded(DocumentEvent):
 
 
 class DocumentDeleted(DocumentEvent):
+    """The document is gone from every view and from search."""
+
     deleted_by: Text
 
 
@@ -68,5 +72,7 @@ class DocumentIngested(DocumentEvent):
 
 
 class DocumentFailed(DocumentEvent):
+    """The document cannot be searched: this stage of ingestion gave up."""
+
     stage: Stage
     error: Text

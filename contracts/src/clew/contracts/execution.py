@@ -53,6 +53,8 @@ class InboxRead(RunEvent):
 
 
 class StepStarted(RunEvent):
+    """A step of the plan is under way."""
+
     step_id: Slug
     attempt: int = Field(ge=1)
 
@@ -75,6 +77,8 @@ class StepRetried(RunEvent):
 
 
 class StepCompleted(RunEvent):
+    """The step is over; its output is what later steps and the answer build on."""
+
     step_id: Slug
     output: Text
     untrusted: bool = False
@@ -116,6 +120,8 @@ class CallCompleted(CallEvent):
 
 
 class CallFailed(CallEvent):
+    """A call came back with an error. `retryable`: the same call may be tried again."""
+
     error: Text
     error_type: Text
     retryable: bool = False
@@ -129,6 +135,8 @@ class CallInDoubt(CallEvent):
 
 
 class ApprovalRequested(RunEvent):
+    """A tool may only be called when a person agrees; the run waits, until `expires_at` at most."""
+
     call_id: UUID
     step_id: Slug
     tool: Slug
@@ -144,6 +152,8 @@ class SteerMissed(RunEvent):
 
 
 class ThreadTitled(RunEvent):
+    """The conversation got a title from its first exchange."""
+
     title: Text
 
 
@@ -156,24 +166,32 @@ class HistorySummarised(RunEvent):
 
 
 class RunSuspended(RunEvent):
+    """Nothing in the run can proceed. It goes on at `wake_at` or when a signal frees it."""
+
     reason: SuspendReason
     detail: Text | None = None
     wake_at: Timestamp | None = None
 
 
 class RunCompleted(RunEvent):
+    """The run has its answer. Final."""
+
     output: Text
     confidence: float | None = Field(default=None, ge=0, le=1)
     usage: Usage
 
 
 class RunFailed(RunEvent):
+    """The run ended without an answer. Final."""
+
     reason: FailReason
     error: Text
     usage: Usage = Usage()
 
 
 class RunCancelled(RunEvent):
+    """The run was stopped on request. Final."""
+
     reason: Text | None = None
     usage: Usage = Usage()
 
@@ -234,6 +252,8 @@ class ToolSpec(Value):
 
 
 class AgentSpec(Value):
+    """An agent that executors offer: what a step can name."""
+
     name: Slug
     description: Text
 
