@@ -1,1 +1,1 @@
-"""Projects every event into Postgres and Redis."""
+"""Memory: projects every event of the log into Postgres and Redis, and emits nothing but dead letters."""

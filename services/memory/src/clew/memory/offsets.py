@@ -1,0 +1,27 @@
+"""How far memory has read: the first offset of each partition that is not in the tables."""
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Integer, Table, Text
+
+from clew.memory.projections.table import metadata
+
+TABLE: Final = Table(
+    "offsets",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("next_offset", BigInteger, nullable=False),
+)
+MAKE: Final = """
+INSERT INTO offsets (topic, partition, next_offset)
+SELECT *, 0 FROM unnest(%s::text[], %s::int[])
+ON CONFLICT DO NOTHING
+"""
+READ: Final = "SELECT topic, partition, next_offset FROM offsets"
+# Touches a row only where nobody else has advanced it: the count of rows tells whether this process may go on.
+ADVANCE: Final = """
+UPDATE offsets SET next_offset = step.next_offset
+FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[]) AS step(topic, partition, expected, next_offset)
+WHERE offsets.topic = step.topic AND offsets.partition = step.partition AND offsets.next_offset = step.expected
+"""

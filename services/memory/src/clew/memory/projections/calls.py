@@ -1,0 +1,90 @@
+"""Each run's calls: one model request or one tool call, asked and answered."""
+
+import json
+from typing import Final
+
+from sqlalchemy import JSON, Boolean, Column, Float, Integer, Table, Text
+
+from clew.contracts.envelope import Event, Position
+from clew.contracts.execution import CallCompleted, CallEvent, CallFailed, CallInDoubt, CallStarted
+from clew.memory.projections.table import Projected, Projection, by, metadata, moment, tenant, text, uuid
+
+TABLE: Final = Table(
+    "calls",
+    metadata,
+    uuid("run_id", key=True),
+    uuid("call_id", key=True),
+    tenant(),
+    uuid("thread_id"),
+    Column("call_key", Text, nullable=False),
+    Column("step_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("status", Text, nullable=False, info=by("last")),
+    Column("attempt", Integer, nullable=False, info=by("greatest")),
+    Column("policy", Text, info=by("last")),
+    Column("request", JSON, info=by("first")),
+    Column("result", JSON, info=by("last")),
+    Column("untrusted", Boolean, info=by("last")),
+    Column("error", Text, info=by("last")),
+    Column("error_type", Text, info=by("last")),
+    Column("duration_ms", Float, info=by("last")),
+    Column("usage", JSON, info=by("last")),
+    moment("started_at", "first"),
+    moment("ended_at", "last"),
+    Column("first_seq", Integer, nullable=False, info=by("least")),
+    Column("last_seq", Integer, nullable=False, info=by("greatest")),
+)
+
+
+def project(event: Event, _position: Position) -> Projected:
+    if isinstance(event, CallEvent):
+        yield {
+            "run_id": event.run_id,
+            "call_id": event.call_id,
+            "tenant_id": event.tenant_id,
+            "thread_id": event.thread_id,
+            "call_key": text(event.call_key),
+            "step_id": event.step_id,
+            "kind": event.kind,
+            "name": text(event.name),
+            "attempt": event.attempt,
+            "first_seq": event.seq,
+            "last_seq": event.seq,
+            **_said(event),
+        }
+
+
+def _said(event: CallEvent) -> dict[str, object]:
+    match event:
+        case CallStarted():
+            return {
+                "status": "started",
+                "policy": event.policy,
+                "request": json.dumps(event.request),
+                "started_at": event.occurred_at,
+            }
+        case CallCompleted():
+            return {
+                "status": "completed",
+                "result": json.dumps(event.result),
+                "untrusted": event.untrusted,
+                "duration_ms": event.duration_ms,
+                "usage": None if event.usage is None else event.usage.model_dump_json(),
+                "ended_at": event.occurred_at,
+            }
+        case CallFailed():
+            return {
+                "status": "failed",
+                "error": text(event.error),
+                "error_type": text(event.error_type),
+                "duration_ms": event.duration_ms,
+                "ended_at": event.occurred_at,
+            }
+        case CallInDoubt():
+            return {"status": "in_doubt", "policy": event.policy}
+        case _:
+            raise TypeError(f"{type(event).__name__} is no call event that this projection knows")
+
+
+CALLS: Final = Projection(TABLE, project)

@@ -1,0 +1,31 @@
+"""What executors announce: the last word of each source."""
+
+from typing import Final
+
+from sqlalchemy import JSON, BigInteger, Column, Table, Text
+
+from clew.contracts.envelope import Event, Position
+from clew.contracts.execution import CapabilitiesAnnounced
+from clew.memory.projections.table import Projected, Projection, by, metadata, moment
+
+TABLE: Final = Table(
+    "capabilities",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("body", JSON, nullable=False, info=by("last")),
+    moment("announced_at", "last"),
+    Column("record_offset", BigInteger, nullable=False, info=by("greatest")),
+)
+
+
+def project(event: Event, position: Position) -> Projected:
+    if isinstance(event, CapabilitiesAnnounced):
+        yield {
+            "source": event.source,
+            "body": event.model_dump_json(include={"agents", "tools"}),
+            "announced_at": event.occurred_at,
+            "record_offset": position.offset,
+        }
+
+
+CAPABILITIES: Final = Projection(TABLE, project)

@@ -1,0 +1,107 @@
+"""How far each run has come. Every topic about a run may make its row; only task updates say more than that it exists.
+
+`created_at` is the least and `last_seq` the greatest of the run's events, whichever topic is read first.
+"""
+
+from typing import Final
+
+from sqlalchemy import JSON, Column, Float, Index, Integer, Table, Text, Uuid
+
+from clew.contracts.envelope import Event, Position, RunEvent
+from clew.contracts.execution import (
+    CallCompleted,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunResumed,
+    RunStarted,
+    RunSuspended,
+)
+from clew.contracts.planning import Usage
+from clew.memory.projections.table import (
+    Projected, Projection, by, metadata, moment, tenant, text, usage_columns, usage_row, uuid,
+)
+
+TABLE: Final = Table(
+    "runs",
+    metadata,
+    uuid("run_id", key=True),
+    tenant(),
+    uuid("thread_id"),
+    Column("partition", Integer, nullable=False),
+    moment("created_at", "least"),
+    Column("last_seq", Integer, nullable=False, info=by("greatest")),
+    Column("status", Text, info=by("last")),  # null until the executor has taken the run up
+    Column("model", Text, info=by("first")),
+    Column("code_version", Text, info=by("first")),
+    Column("forked_from", Uuid, info=by("first")),
+    Column("after_seq", Integer, info=by("first")),
+    Column("suspension", JSON, info=by("last")),
+    Column("output", Text, info=by("first")),
+    Column("confidence", Float, info=by("first")),
+    Column("failure", Text, info=by("first")),
+    Column("error", Text, info=by("first")),
+    moment("started_at", "first"),
+    moment("ended_at", "first"),
+    *usage_columns("sum"),
+)
+Index(None, TABLE.c.thread_id)
+Index(None, TABLE.c.tenant_id, TABLE.c.created_at, TABLE.c.run_id)
+Index("ix_runs_open", TABLE.c.partition, postgresql_where=TABLE.c.ended_at.is_(None))
+
+
+def project(event: Event, position: Position) -> Projected:
+    if isinstance(event, RunEvent):
+        yield {
+            "run_id": event.run_id,
+            "tenant_id": event.tenant_id,
+            "thread_id": event.thread_id,
+            "partition": position.partition,
+            "created_at": event.occurred_at,
+            "last_seq": event.seq,
+            **usage_row(Usage()),
+            **_said(event),
+        }
+
+
+def _said(event: RunEvent) -> dict[str, object]:
+    match event:
+        case RunStarted():
+            return _started(event)
+        case RunResumed():
+            return {"status": "running"}
+        case RunSuspended():
+            return {"status": "suspended", "suspension": _suspension(event)}
+        case CallCompleted(usage=usage) if usage is not None:
+            return dict(usage_row(usage))
+        case RunCompleted():
+            return {**_ended(event, "completed"), "output": text(event.output), "confidence": event.confidence}
+        case RunFailed():
+            return {**_ended(event, "failed"), "failure": event.reason, "error": text(event.error)}
+        case RunCancelled():
+            return _ended(event, "cancelled")
+        case _:
+            return {}
+
+
+def _started(event: RunStarted) -> dict[str, object]:
+    return {
+        "status": "running",
+        "model": text(event.model),
+        "code_version": text(event.code_version),
+        "forked_from": event.forked_from,
+        "after_seq": event.after_seq,
+        "started_at": event.occurred_at,
+    }
+
+
+def _suspension(event: RunSuspended) -> str:
+    detail = None if event.detail is None else text(event.detail)
+    return event.model_copy(update={"detail": detail}).model_dump_json(include={"reason", "detail", "wake_at"})
+
+
+def _ended(event: RunEvent, status: str) -> dict[str, object]:
+    return {"status": status, "ended_at": event.occurred_at}
+
+
+RUNS: Final = Projection(TABLE, project)

@@ -1,0 +1,48 @@
+"""Words to runs that are under way, whole, in the order in which they came."""
+
+from typing import Final, TypeAlias
+
+from sqlalchemy import JSON, Column, Index, Table, Text
+
+from clew.contracts.conversation import (
+    ApprovalDecided,
+    ChildRunEnded,
+    RunCancelRequested,
+    RunForkRequested,
+    RunSteered,
+)
+from clew.contracts.envelope import Event, Position
+from clew.memory.projections.table import Projected, Projection, metadata, moment, place, tenant, uuid
+
+Signal: TypeAlias = RunCancelRequested | ApprovalDecided | RunSteered | RunForkRequested | ChildRunEnded
+TABLE: Final = Table(
+    "signals",
+    metadata,
+    uuid("event_id", key=True),
+    tenant(),
+    uuid("thread_id"),
+    uuid("run_id"),
+    Column("type", Text, nullable=False),
+    moment("occurred_at"),
+    Column("body", JSON, nullable=False),
+    *place(),
+)
+Index(None, TABLE.c.run_id, TABLE.c.record_offset)
+
+
+def project(event: Event, position: Position) -> Projected:
+    if isinstance(event, Signal):
+        yield {
+            "event_id": event.event_id,
+            "tenant_id": event.tenant_id,
+            "thread_id": event.thread_id,
+            "run_id": event.run_id,
+            "type": event.type_name(),
+            "occurred_at": event.occurred_at,
+            "body": event.model_dump_json(),
+            "partition": position.partition,
+            "record_offset": position.offset,
+        }
+
+
+SIGNALS: Final = Projection(TABLE, project)

@@ -1,0 +1,131 @@
+"""How rows come into a table: one statement per table and batch, built from the table's own columns.
+
+What a row says must depend on the set of events and never on how topics interleave. So a table either keeps the first
+row of each key (no column names a rule), or merges column by column with rules that commute: `least`, `greatest`,
+`sum`; and `first` and `last`, which only columns written from one topic may use: a topic keeps the order of its keys.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final, Literal, TypeAlias
+
+from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, Numeric, Table, Text, Uuid
+from sqlalchemy.dialects import postgresql
+
+from clew.contracts.envelope import Event, Position
+from clew.contracts.planning import Usage
+
+Row: TypeAlias = Mapping[str, object]
+Rule: TypeAlias = Literal["first", "last", "least", "greatest", "sum"]
+Projected: TypeAlias = Iterable[Row]
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+_SMALLEST_COST: Final = Decimal("1e-12")  # US dollars
+_SQL: Final[dict[Rule, str]] = {
+    "first": "coalesce(t.{0}, excluded.{0})",
+    "last": "coalesce(excluded.{0}, t.{0})",
+    "least": "least(t.{0}, excluded.{0})",
+    "greatest": "greatest(t.{0}, excluded.{0})",
+    "sum": "coalesce(t.{0} + excluded.{0}, t.{0}, excluded.{0})",
+}
+_PYTHON: Final[dict[Rule, Callable[[Any, Any], Any]]] = {
+    "first": lambda old, _new: old,
+    "last": lambda _old, new: new,
+    "least": min,
+    "greatest": max,
+    "sum": lambda old, new: old + new,
+}
+
+
+def tenant() -> Column[str]:
+    return Column("tenant_id", Text, nullable=False)
+
+
+def uuid(name: str, *, key: bool = False) -> Column[Any]:
+    return Column(name, Uuid, primary_key=key, nullable=False)
+
+
+def moment(name: str, rule: Rule | None = None) -> Column[Any]:
+    return Column(name, DateTime(timezone=True), info=by(rule))
+
+
+def place() -> tuple[Column[int], Column[int]]:
+    """Where in its topic the event stood that made the row."""
+    return Column("partition", Integer, nullable=False), Column("record_offset", BigInteger, nullable=False)
+
+
+def by(rule: Rule | None) -> dict[str, Rule]:
+    """The `info` of a column that is merged by `rule`."""
+    return {} if rule is None else {"merge": rule}
+
+
+def text(value: str) -> str:
+    """`value` as Postgres can store it: its text type knows no NUL."""
+    return value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+def usage_columns(rule: Rule | None = None) -> tuple[Column[Any], ...]:
+    """What model requests took. Decimal costs, because sums of floats depend on how the events were batched."""
+    counts = (Column(name, BigInteger, nullable=False, info=by(rule)) for name in Usage.model_fields if name != "cost_usd")
+    return (*counts, Column("cost_usd", Numeric, info=by(rule)))
+
+
+def usage_row(usage: Usage) -> Row:
+    cost = None if usage.cost_usd is None else Decimal(str(usage.cost_usd)).quantize(_SMALLEST_COST)
+    return {**usage.model_dump(), "cost_usd": cost}
+
+
+class Projection:
+    """One table: `project(event, position)` gives the rows that an event means for it."""
+
+    def __init__(self, table: Table, project: Callable[[Event, Position], Projected]) -> None:
+        self.table = table
+        self.project = project
+        self._columns = [column for column in table.columns if column.computed is None]
+        self._keys = [column.name for column in table.primary_key.columns]
+        self._rules: dict[str, Rule] = {c.name: c.info["merge"] for c in self._columns if "merge" in c.info}
+        self.statement = self._upsert()
+
+    def parameters(self, rows: Sequence[Row]) -> list[list[object]]:
+        """The arrays for `statement`, one per column."""
+        merged = self._merged(rows) if self._rules else rows
+        return [[row.get(column.name) for row in merged] for column in self._columns]
+
+    def _upsert(self) -> str:
+        names = ", ".join(f'"{column.name}"' for column in self._columns)
+        arrays = ", ".join(f"%s::{_sql_type(column)}[]" for column in self._columns)
+        keys = ", ".join(f'"{key}"' for key in self._keys)
+        sets = ", ".join(f'"{name}" = {_SQL[rule].format(_quoted(name))}' for name, rule in self._rules.items())
+        conflict = f"({keys}) DO UPDATE SET {sets}" if sets else "DO NOTHING"
+        return f"INSERT INTO {self.table.name} AS t ({names}) SELECT * FROM unnest({arrays}) ON CONFLICT {conflict}"
+
+    def _merged(self, rows: Sequence[Row]) -> list[Row]:
+        """One row per key, because a statement may touch a row only once."""
+        merged: dict[tuple[object, ...], dict[str, object]] = {}
+        for row in rows:
+            key = tuple(row[name] for name in self._keys)
+            if (known := merged.get(key)) is None:
+                merged[key] = dict(row)
+            else:
+                self._merge(known, row)
+        return list(merged.values())
+
+    def _merge(self, known: dict[str, object], row: Row) -> None:
+        for name, rule in self._rules.items():
+            old, new = known.get(name), row.get(name)
+            if new is not None:
+                known[name] = new if old is None else _PYTHON[rule](old, new)
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _sql_type(column: Column[Any]) -> str:
+    return column.type.compile(dialect=postgresql.dialect())

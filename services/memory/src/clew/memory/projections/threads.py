@@ -1,0 +1,132 @@
+"""Threads: how each began, what was changed, its titles, when something happened in it last, and which are deleted.
+
+A table each, because they come from different topics; the view puts them together.
+"""
+
+import json
+from typing import Final
+
+from sqlalchemy import JSON, Column, Index, Integer, Table, Text
+
+from clew.contracts.conversation import ThreadChanged, ThreadCreated, ThreadDeleted, UserMessageReceived
+from clew.contracts.envelope import Event, Position, ThreadEvent
+from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, ThreadTitled
+from clew.contracts.planning import PlanCreated, PlanFailed
+from clew.memory.projections.table import Projected, Projection, by, metadata, moment, place, tenant, text, uuid
+
+HISTORY = (UserMessageReceived, PlanCreated, PlanFailed, RunCompleted, RunFailed, RunCancelled)
+
+THREADS: Final = Table(
+    "threads",
+    metadata,
+    uuid("thread_id", key=True),
+    tenant(),
+    uuid("event_id"),
+    moment("created_at"),
+    Column("created_by", Text, nullable=False),
+    Column("title", Text),
+    Column("metadata", JSON, nullable=False),
+    Column("request_hash", Text),
+    *place(),
+)
+CHANGES: Final = Table(
+    "thread_changes",
+    metadata,
+    uuid("event_id", key=True),
+    tenant(),
+    uuid("thread_id"),
+    Column("title", Text),
+    Column("metadata", JSON),
+    *place(),
+)
+Index(None, CHANGES.c.thread_id, CHANGES.c.record_offset)
+TITLES: Final = Table(
+    "thread_titles",
+    metadata,
+    uuid("thread_id", key=True),
+    tenant(),
+    Column("title", Text, nullable=False, info=by("last")),
+)
+DELETED: Final = Table(
+    "deleted_threads",
+    metadata,
+    uuid("thread_id", key=True),
+    tenant(),
+    moment("deleted_at"),
+    Column("deleted_by", Text, nullable=False),
+    *place(),
+)
+ACTIVITY: Final = Table(
+    "thread_activity",
+    metadata,
+    uuid("thread_id", key=True),
+    tenant(),
+    moment("last_activity_at", "greatest"),
+    # How many events changed the thread's history: a cached history of another version is out of date.
+    Column("history_version", Integer, nullable=False, info=by("sum")),
+    Column("partition", Integer, nullable=False),
+)
+Index(None, ACTIVITY.c.tenant_id, ACTIVITY.c.last_activity_at, ACTIVITY.c.thread_id)
+
+
+def _identity(event: ThreadEvent, position: Position) -> dict[str, object]:
+    return {
+        "thread_id": event.thread_id,
+        "tenant_id": event.tenant_id,
+        "event_id": event.event_id,
+        "partition": position.partition,
+        "record_offset": position.offset,
+    }
+
+
+def created(event: Event, position: Position) -> Projected:
+    if isinstance(event, ThreadCreated):
+        yield {
+            **_identity(event, position),
+            "created_at": event.occurred_at,
+            "created_by": text(event.created_by),
+            "title": None if event.title is None else text(event.title),
+            "metadata": json.dumps(event.metadata),
+            "request_hash": event.request_hash,
+        }
+
+
+def changed(event: Event, position: Position) -> Projected:
+    if isinstance(event, ThreadChanged):
+        yield {
+            **_identity(event, position),
+            "title": None if event.title is None else text(event.title),
+            "metadata": None if event.metadata is None else json.dumps(event.metadata),
+        }
+
+
+def titled(event: Event, position: Position) -> Projected:
+    if isinstance(event, ThreadTitled):
+        yield {**_identity(event, position), "title": text(event.title)}
+
+
+def deleted(event: Event, position: Position) -> Projected:
+    if isinstance(event, ThreadDeleted):
+        yield {
+            **_identity(event, position),
+            "deleted_at": event.occurred_at,
+            "deleted_by": text(event.deleted_by),
+        }
+
+
+def activity(event: Event, position: Position) -> Projected:
+    if isinstance(event, (ThreadCreated, *HISTORY)):
+        yield {
+            **_identity(event, position),
+            "last_activity_at": event.occurred_at,
+            "history_version": int(isinstance(event, HISTORY)),
+        }
+
+
+ALL: Final = (
+    Projection(THREADS, created),
+    Projection(CHANGES, changed),
+    Projection(TITLES, titled),
+    Projection(DELETED, deleted),
+    Projection(ACTIVITY, activity),
+)

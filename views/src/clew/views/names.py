@@ -1,0 +1,55 @@
+"""What things are called in Postgres and Redis. A namespace keeps a second set apart on the same servers."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from clew.views.cursor import Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Schemas:
+    """The Postgres schemas of a namespace: memory's tables, and the views that others may read."""
+
+    tables: str
+    views: str
+
+    @classmethod
+    def of(cls, namespace: str) -> "Schemas":
+        """ValueError when `namespace` is no name that can stand in SQL unquoted."""
+        if namespace and not (namespace.isascii() and namespace.isalnum() and namespace.islower() | namespace.isdigit()):
+            raise ValueError(f"{namespace!r} is not a namespace: at most 20 of a-z and 0-9")
+        return cls(f"clew_{namespace}", f"clew_{namespace}_read_v1") if namespace else cls("clew", "read_v1")
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The Redis keys of a namespace. Each begins with its tenant."""
+
+    namespace: str
+
+    def live(self, tenant_id: str, run_id: UUID) -> str:
+        """The stream of a run's events and tokens as they come."""
+        return f"{self._prefix}{tenant_id}:run:{run_id}:live"
+
+    def tokens(self, tenant_id: str, run_id: UUID) -> str:
+        """A hash: the last index of each (call, attempt) in the live stream."""
+        return f"{self._prefix}{tenant_id}:run:{run_id}:tokens"
+
+    def history(self, tenant_id: str, thread_id: UUID) -> str:
+        """The messages of a thread's newest branch, with the version of the history that they show."""
+        return f"{self._prefix}{tenant_id}:thread:{thread_id}:history"
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.namespace}:" if self.namespace else ""
+
+
+def stream_id(seq: int, delta: int = 0) -> str:
+    """The place of an event or token in its run's live stream. One above its seq: Redis has no entry 0-0."""
+    return f"{seq + 1}-{delta}"
+
+
+def place_of(run_id: UUID, entry_id: str) -> Cursor:
+    """The place that `stream_id` gave an entry."""
+    seq, _, delta = entry_id.partition("-")
+    return Cursor(run_id, int(seq) - 1, int(delta))
