@@ -1,0 +1,29 @@
+"""One whole Clew for a module of tests, with the offline model and a search server that knows flights."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.support.searxng import SearXNG
+from tests.support.system import System, whole_system
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def search() -> AsyncGenerator[SearXNG]:
+    async with SearXNG() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def system_env(stack_env: dict[str, str], namespace: str, search: SearXNG) -> dict[str, str]:
+    offline = {"CLEW_MODEL": "offline", "CLEW_LOG_FORMAT": "json", "CLEW_SESSION_SECONDS": "6"}
+    return stack_env | offline | search.environment() | {"CLEW_NAMESPACE": namespace}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def system(system_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[System]:
+    folder: Path = tmp_path_factory.mktemp("services")
+    async with whole_system(system_env, folder) as running:
+        yield running
