@@ -9,7 +9,6 @@ from clew.local.log import MergedLog
 from clew.local.problems import StackError
 from clew.local.services import JOBS, SERVICES
 from clew.local.settings import Settings
-from clew.local.supervisor import supervise
 
 
 def main() -> None:
@@ -35,6 +34,8 @@ def act(command: str, settings: Settings) -> None:
 
 
 def run(settings: Settings) -> None:
+    from clew.local.supervisor import supervise  # brings every client along, a second that `stop` need not wait
+
     terminal = sys.stdout.isatty()
     if terminal and "CLEW_LOG_FORMAT" not in settings.environ:
         settings = settings.with_environ(CLEW_LOG_FORMAT="pretty")

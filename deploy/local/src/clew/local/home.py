@@ -17,6 +17,7 @@ import psutil
 from clew.local.problems import StackError, check_home
 
 LEFTOVER_DEADLINE = timedelta(seconds=10)
+CLOCK_STEP = 2.0  # seconds by which a corrected clock may move a start time; no pid comes round as fast
 POLL = 0.1  # seconds between looks at a stack that is stopping
 STOP_DEADLINE = timedelta(seconds=90)  # a whole ordered stop: services drain, then Kafka closes its logs
 
@@ -122,6 +123,6 @@ def _same_process(pid: int, born: float) -> psutil.Process | None:
     """The process if it is still the one that was recorded, and not a later one under the same pid."""
     try:
         process = psutil.Process(pid)
-        return process if process.create_time() == born else None
+        return process if abs(process.create_time() - born) < CLOCK_STEP else None
     except psutil.NoSuchProcess:
         return None

@@ -3,6 +3,7 @@
 Nothing here repairs anything; the process manager prints the line and exits without a traceback.
 """
 
+import errno
 import os
 import shutil
 import socket
@@ -38,9 +39,10 @@ def check_port(port: Port, host: str = "127.0.0.1") -> None:
                 f"port {port.number} for {port.wanted_by} needs a privilege: set {port.variable} above 1023"
             ) from None
         except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise StackError(f"{port.wanted_by} cannot listen on {host}:{port.number}: {error.strerror}") from None
             raise StackError(
-                f"port {port.number} for {port.wanted_by} is in use{_listener(port.number)} "
-                f"({error.strerror}): "
+                f"port {port.number} for {port.wanted_by} is in use{_listener(port.number)}: "
                 f"stop that program, or set {port.variable} to a free port"
             ) from None
 

@@ -14,6 +14,7 @@ from clew.local.jars import JAVA_BINARY, fetch
 from clew.local.part import Say, part_env
 from clew.local.problems import Port, StackError
 from clew.local.process import Program
+from clew.local.settings import REGION
 
 JVM = (
     *("-Xms32m", "-Xmx128m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"),
@@ -21,7 +22,6 @@ JVM = (
 )
 LARGEST_PLAIN_PUT = 128 << 20  # bytes of one request that is not chunked; S3Proxy buffers it to check its signature
 ACCESS_KEY = "clew"
-REGION = "us-east-1"
 
 
 class S3:

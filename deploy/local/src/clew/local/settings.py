@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clew.local.problems import StackError
-from clew.local.s3 import REGION
 
 KAFKA_VARIABLE = "KAFKA_BOOTSTRAP_SERVERS"
 POSTGRES_VARIABLE = "DATABASE_URL"
 REDIS_VARIABLE = "REDIS_URL"
 S3_VARIABLE = "S3_ENDPOINT"
 S3_NEEDS = ("S3_ACCESS_KEY", "S3_SECRET_KEY")
+REGION = "us-east-1"
 DEFAULT_BUCKET = "clew"
 
 

@@ -81,6 +81,11 @@ class Stack:
         """The parts that run here: the ones that nobody else brings."""
         return list(self._parts)
 
+    @property
+    def running(self) -> bool:
+        """Whether any part runs here."""
+        return any(keeper.running for keeper in self._keepers.values())
+
     async def start(self) -> None:
         """Bring all parts up, side by side; return when each answers. StackError says what is wrong."""
         for part in self._parts.values():

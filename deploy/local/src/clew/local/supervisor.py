@@ -80,6 +80,8 @@ class Supervisor:
         await _all(keeper.start() for keeper in self._keepers)
 
     async def _stop(self) -> None:
+        if not self._keepers and not self._stack.running:
+            return
         self._say("stopping the services, then the parts (Ctrl-C again kills everything at once)")
         await asyncio.gather(*(keeper.stop() for keeper in self._keepers))
         await self._stack.stop()
