@@ -139,7 +139,7 @@ class S3(Minio):
         """
         response = self._execute("GET", bucket, query_params={"uploads": "", "prefix": prefix})
         uploads = ListMultipartUploadsResult(response).uploads
-        return [(cast(str, upload.object_name), cast(str, upload.upload_id)) for upload in uploads]
+        return [(upload.object_name, cast(str, upload.upload_id)) for upload in uploads]
 
     def parts(self, bucket: str, key: str, upload_id: str) -> tuple[Arrived, ...]:
         parts: list[Part] = []
@@ -305,7 +305,9 @@ def connect(settings: ServiceSettings, public_endpoint: str | None = None) -> Do
     """
     if settings.s3_endpoint is None:
         raise StartError("S3_ENDPOINT is not set, and documents are uploaded to the object store: set it")
-    internal, public = (client(settings, url) for url in (settings.s3_endpoint, public_endpoint or settings.s3_endpoint))
+    internal, public = (
+        client(settings, url) for url in (settings.s3_endpoint, public_endpoint or settings.s3_endpoint)
+    )
     return DocumentStore(internal, public, settings.s3_bucket)
 
 

@@ -3,4 +3,4 @@
 from clew.ingestion.app import build
 from clew.ingestion.settings import Settings
 
-build(Settings()).run()
+build(Settings()).run()  # type: ignore[call-arg]  # from the environment
