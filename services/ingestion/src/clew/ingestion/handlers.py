@@ -1,4 +1,4 @@
-"""What ingestion does about each event. The order of the steps is here; the steps are the pipeline's and the store's."""
+"""What ingestion does about each event, step by step; what a step does is the pipeline's and the store's."""
 
 import asyncio
 from collections.abc import AsyncIterator
