@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import urllib3
+
 from clew.chassis.settings import ServiceSettings
 from clew.contracts.documents import document_folder
 from clew.gateway.storage import (
@@ -44,7 +45,7 @@ def settings(stack_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Serv
     for name, value in stack_env.items():
         if name.startswith(("S3_", "KAFKA_")):
             monkeypatch.setenv(name, value)
-    return ServiceSettings()  # type: ignore[call-arg]  # from the environment
+    return ServiceSettings()  # pyright: ignore[reportCallIssue]  # from the environment
 
 
 @pytest.fixture
@@ -142,12 +143,17 @@ async def test_of_two_uploads_begun_at_once_the_one_that_parts_arrive_in_counts(
     assert await store.find("acme", document_id) == stored
 
 
-async def test_completing_a_second_time_at_once_gives_the_same_file(store: DocumentStore, document_id: UUID) -> None:
+async def test_completing_a_second_time_at_once_gives_the_same_file(
+    store: DocumentStore, document_id: UUID, settings: ServiceSettings
+) -> None:
     upload = await begun(store, document_id)
     parts = [await sent(store, upload, 1), await sent(store, upload, 2)]
     upload = await found(store, document_id)
     first, second = await asyncio.gather(store.complete(upload, parts), store.complete(upload, parts))
     assert first == second == Stored(upload.place, DECLARED)
+    s3 = client(settings, settings.s3_endpoint or "")
+    with s3.get_object(settings.s3_bucket, upload.place.key) as response:
+        assert response.read() == BODY
 
 
 @pytest.mark.parametrize("change", ["signature", "part", "upload", "object"])

@@ -3,4 +3,4 @@
 from clew.ingestion.app import build
 from clew.ingestion.settings import Settings
 
-build(Settings()).run()  # type: ignore[call-arg]  # from the environment
+build(Settings()).run()  # pyright: ignore[reportCallIssue]  # from the environment

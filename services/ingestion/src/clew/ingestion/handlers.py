@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
+from uuid import UUID
 
 from clew.chassis.context import Context
 from clew.contracts.documents import (
@@ -19,7 +20,6 @@ from clew.contracts.envelope import Event
 from clew.ingestion import pipeline
 from clew.ingestion.parsers import parse
 from clew.ingestion.pipeline import Unreadable
-from clew.ingestion.storage import DocumentFiles
 
 AT_ONCE: Final = 4  # documents: each may take several times `MAX_DOCUMENT_BYTES` of memory while it is read
 
@@ -34,10 +34,18 @@ class Reading:
     chunks: list[Chunk]
 
 
+class Files(Protocol):
+    """Where files are: the object store (`storage.DocumentFiles`), or a dictionary in unit tests."""
+
+    async def read(self, object_key: str) -> bytes: ...
+    async def deleted(self, tenant_id: str, document_id: UUID) -> bool: ...
+    async def mark_deleted(self, tenant_id: str, document_id: UUID) -> None: ...
+
+
 class Ingestion:
     """The handlers, and the files they read."""
 
-    def __init__(self, files: DocumentFiles) -> None:
+    def __init__(self, files: Files) -> None:
         self._files = files
         self._slots = asyncio.Semaphore(AT_ONCE)
 
