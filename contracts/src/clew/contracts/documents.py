@@ -1,6 +1,6 @@
 """Documents: from the upload to searchable chunks."""
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import Field
@@ -8,6 +8,13 @@ from pydantic import Field
 from clew.contracts.envelope import Event, Text, Value
 
 Stage: TypeAlias = Literal["fetch", "parse", "chunk", "embed"]
+MAX_DOCUMENT_BYTES: Final = 32 * 1024 * 1024  # a file is parsed as a whole, in memory, several at a time
+CONTENT_TYPES: Final = ("text/plain", "text/markdown")  # the media types that can be ingested
+
+
+def document_folder(tenant_id: str, document_id: UUID) -> str:
+    """Where in the bucket everything of a document lies: its object keys begin with this."""
+    return f"documents/{tenant_id}/{document_id}/"
 
 
 class DocumentEvent(Event):

@@ -1,0 +1,330 @@
+"""The object store as the gateway sees it: uploads that clients fill through presigned URLs. The only place here that
+knows minio, and the only one that knows object keys. No file passes through the gateway, and it remembers nothing.
+
+What a client declares is kept by the store itself. S3 shows the metadata of an unfinished upload to nobody, so what is
+needed before the end (size, part size, and a digest of the rest) is spelled in the object key; the rest is metadata:
+
+    documents/<tenant>/<document id>/<size>-<part size>-<digest>
+
+The client blocks, so its calls run in a small pool of threads of their own.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from hashlib import sha256
+from typing import Final, ParamSpec, Self, TypeVar, cast
+from urllib.parse import quote, unquote, urlsplit
+from uuid import UUID
+from xml.etree.ElementTree import ParseError
+
+import urllib3
+from minio import Minio
+from minio.datatypes import ListMultipartUploadsResult, Part
+from minio.error import InvalidResponseError, S3Error, ServerError
+
+from clew.chassis.errors import StartError
+from clew.chassis.settings import ServiceSettings
+from clew.contracts.documents import document_folder
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
+THREADS: Final = 8  # calls at once; each takes a few milliseconds
+TIMEOUT: Final = urllib3.Timeout(connect=2, read=10)  # seconds: a person waits for the answer
+RETRIES: Final = urllib3.Retry(total=1, backoff_factor=0.1, status_forcelist=(500, 502, 503, 504))
+URL_LIFETIME: Final = timedelta(hours=1)  # time to send the parts; fresh URLs can be had at any time
+OBJECT_NAME: Final = re.compile(r"(\d+)-(\d+)-([0-9a-f]{32})")
+REFUSALS: Final = ("InvalidPart", "InvalidPartOrder", "EntityTooSmall")
+GONE: Final = ("NoSuchUpload", "NoSuchKey")
+OUTAGES: Final = (S3Error, ServerError, InvalidResponseError, ParseError, urllib3.exceptions.HTTPError)
+MARK: Final = "deleted"  # what ingestion leaves beside the file of a deleted document
+
+
+class StoreUnavailable(Exception):
+    """The object store cannot be reached or does not answer as it should; trying again later may help."""
+
+
+class Taken(Exception):
+    """The id stands for another file, or for one that was deleted."""
+
+
+class PartsRefused(Exception):
+    """The parts are not a whole: `problems` says of each what is wrong, by its place in the request (None: of all)."""
+
+    def __init__(self, problems: list[tuple[int | None, str]]) -> None:
+        super().__init__("; ".join(text for _, text in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a client says of a file before it sends it. `size` and `part_size` in bytes, `sha256` in hex."""
+
+    filename: str
+    content_type: str
+    size: int
+    part_size: int
+    sha256: str | None
+    principal: str
+
+    @property
+    def digest(self) -> str:
+        """Tells two declarations apart."""
+        facts = (self.filename, self.content_type, self.size, self.part_size, self.sha256)
+        return sha256(repr(facts).encode()).hexdigest()[:32]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The declaration as object metadata, which is ASCII."""
+        meta = {"filename": quote(self.filename), "principal": quote(self.principal), "sha256": self.sha256 or ""}
+        return {"Content-Type": self.content_type} | {f"x-amz-meta-{name}": text for name, text in meta.items() if text}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a document's file is or will be, and what its object key says about it."""
+
+    folder: str
+    size: int
+    part_size: int
+    digest: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.folder}{self.size}-{self.part_size}-{self.digest}"
+
+    @property
+    def part_count(self) -> int:
+        return -(-self.size // self.part_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A part that is in the store."""
+
+    number: int
+    etag: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload that is not finished."""
+
+    place: Place
+    upload_id: str
+    arrived: tuple[Arrived, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file that is all there."""
+
+    place: Place
+    declared: Declared
+
+
+class S3(Minio):
+    """The multipart calls, which minio's client makes for its own uploads only and so calls private."""
+
+    def begin(self, bucket: str, key: str, headers: dict[str, str]) -> str:
+        return self._create_multipart_upload(bucket, key, dict(headers))
+
+    def unfinished(self, bucket: str, prefix: str) -> list[tuple[str, str]]:
+        """Key and upload id of each unfinished upload below `prefix`: 1,000 at most, which no document has.
+
+        The library's own call sends options that not every S3 server knows (s3proxy answers 501).
+        """
+        response = self._execute("GET", bucket, query_params={"uploads": "", "prefix": prefix})
+        uploads = ListMultipartUploadsResult(response).uploads
+        return [(upload.object_name, cast(str, upload.upload_id)) for upload in uploads]
+
+    def parts(self, bucket: str, key: str, upload_id: str) -> tuple[Arrived, ...]:
+        parts: list[Part] = []
+        more: bool | None = True
+        while more:
+            marker = str(parts[-1].part_number) if parts else None
+            page = self._list_parts(bucket, key, upload_id, part_number_marker=marker)
+            parts += page.parts
+            more = page.is_truncated and bool(page.parts)
+        return tuple(Arrived(part.part_number, part.etag.strip('"'), cast(int, part.size)) for part in parts)
+
+    def finish(self, bucket: str, key: str, upload_id: str, parts: Sequence[tuple[int, str]]) -> None:
+        self._complete_multipart_upload(bucket, key, upload_id, [Part(*part) for part in parts])
+
+    def abandon(self, bucket: str, key: str, upload_id: str) -> None:
+        self._abort_multipart_upload(bucket, key, upload_id)
+
+
+class DocumentStore:
+    """Uploads and files of documents, in one bucket. An async context manager. Each call may raise StoreUnavailable."""
+
+    def __init__(self, client: S3, public: S3, bucket: str) -> None:
+        self._client = client
+        self._public = public  # only signs: the address that clients know the store by
+        self._bucket = bucket
+        self._threads = ThreadPoolExecutor(THREADS, "s3")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def begin(self, tenant_id: str, document_id: UUID, declared: Declared) -> Upload | Stored:
+        """The upload of a document, made unless it, or the whole file, is there already. Taken when it cannot be."""
+        return await self._in_thread(self._begin, tenant_id, document_id, declared)
+
+    async def find(self, tenant_id: str, document_id: UUID) -> Upload | Stored | None:
+        """The file of a document, or else its upload; None when there is neither or the document was deleted."""
+        return await self._in_thread(self._find, document_folder(tenant_id, document_id))
+
+    async def complete(self, upload: Upload, parts: Sequence[tuple[int, str]]) -> Stored:
+        """The file, made of these parts (number, etag). PartsRefused when they are not all, or not what has arrived."""
+        return await self._in_thread(self._complete, upload, parts)
+
+    async def abandon(self, upload: Upload) -> None:
+        """Ends an upload; what has arrived is dropped."""
+        await self._in_thread(self._client.abandon, self._bucket, upload.place.key, upload.upload_id)
+
+    def part_url(self, upload: Upload, number: int) -> str:
+        """Where the client PUTs a part. Computed, not asked for."""
+        query: dict[str, str | list[str] | tuple[str]] = {"uploadId": upload.upload_id, "partNumber": str(number)}
+        key = upload.place.key
+        return self._public.get_presigned_url("PUT", self._bucket, key, URL_LIFETIME, extra_query_params=query)
+
+    async def problem(self) -> str | None:
+        """None when the bucket can be reached, else what is wrong."""
+        try:
+            found = await self._in_thread(self._client.bucket_exists, self._bucket)
+        except StoreUnavailable as error:
+            return str(error)
+        return None if found else f"bucket {self._bucket!r} does not exist"
+
+    async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, partial(call, *args, **kwargs))
+        except OUTAGES as error:
+            raise StoreUnavailable(f"the object store cannot be used: {error}") from error
+
+    def _begin(self, tenant_id: str, document_id: UUID, declared: Declared) -> Upload | Stored:
+        folder = document_folder(tenant_id, document_id)
+        place = Place(folder, declared.size, declared.part_size, declared.digest)
+        found = self._look(folder)
+        if isinstance(found, Upload | Stored) and found.place != place:
+            raise Taken("The document was declared as another file.")
+        if found == MARK:
+            raise Taken("The document was deleted.")
+        if isinstance(found, Upload | Stored):
+            return found
+        return Upload(place, self._client.begin(self._bucket, place.key, declared.headers), ())
+
+    def _find(self, folder: str) -> Upload | Stored | None:
+        found = self._look(folder)
+        return found if isinstance(found, Upload | Stored) else None
+
+    def _look(self, folder: str) -> Upload | Stored | str | None:
+        """What a document's folder holds; `MARK` when it was deleted.
+
+        Unfinished uploads are asked for first: one that is finished meanwhile is then seen as a file.
+        """
+        uploads = self._client.unfinished(self._bucket, folder)
+        names = {item.object_name for item in self._client.list_objects(self._bucket, folder, recursive=True)}
+        if folder + MARK in names:
+            return MARK
+        place = next(filter(None, map(parse_place, names)), None)
+        return Stored(place, self._declared(place)) if place else self._fullest(uploads)
+
+    def _fullest(self, uploads: Sequence[tuple[str, str]]) -> Upload | None:
+        """The upload that the client uses. There are several only when two requests under one key began at once."""
+        found = [
+            Upload(place, upload_id, self._client.parts(self._bucket, key, upload_id))
+            for key, upload_id in uploads
+            if (place := parse_place(key))
+        ]
+        return max(found, key=lambda upload: (len(upload.arrived), upload.upload_id), default=None)
+
+    def _declared(self, place: Place) -> Declared:
+        stat = self._client.stat_object(self._bucket, place.key)
+        meta = stat.metadata or {}
+        return Declared(
+            filename=unquote(meta["x-amz-meta-filename"]),
+            content_type=stat.content_type or "application/octet-stream",
+            size=place.size,
+            part_size=place.part_size,
+            sha256=meta.get("x-amz-meta-sha256"),
+            principal=unquote(meta["x-amz-meta-principal"]),
+        )
+
+    def _complete(self, upload: Upload, parts: Sequence[tuple[int, str]]) -> Stored:
+        place = upload.place
+        if problems := list(faults(upload, parts)):
+            raise PartsRefused(problems)
+        try:
+            self._client.finish(self._bucket, place.key, upload.upload_id, sorted(parts))
+        except S3Error as error:
+            if error.code in REFUSALS:
+                raise PartsRefused([(None, error.message or error.code)]) from None
+            if error.code not in GONE:  # gone: another request has just completed it
+                raise
+        except ParseError:
+            log.info("upload %s: the store broke off its answer", upload.upload_id)  # when two complete it at once
+        return Stored(place, self._declared(place))  # the file itself is the proof: S3 may say 200 and an error
+
+
+def faults(upload: Upload, parts: Sequence[tuple[int, str]]) -> Iterator[tuple[int | None, str]]:
+    """What keeps these parts (number, etag) from being the whole file: each fault with the place of the part in it."""
+    arrived = {part.number: part for part in upload.arrived}
+    named: set[int] = set()
+    for index, (number, etag) in enumerate(parts):
+        if number in named:
+            yield index, f"part {number} is named twice"
+        elif number not in arrived:
+            yield index, f"part {number} has not arrived"
+        elif arrived[number].etag != etag:
+            yield index, f"part {number} arrived with the etag {arrived[number].etag}"
+        named.add(number)
+    if missing := sorted(set(range(1, upload.place.part_count + 1)) - named):
+        yield None, f"parts are missing: {', '.join(map(str, missing[:20]))}"
+    elif (size := sum(part.size for part in arrived.values() if part.number in named)) != upload.place.size:
+        yield None, f"the parts hold {size} bytes, {upload.place.size} were declared"
+
+
+def parse_place(key: str | None) -> Place | None:
+    """What an object key says; None for a key that is no document's file."""
+    folder, slash, name = (key or "").rpartition("/")
+    match = OBJECT_NAME.fullmatch(name)
+    return Place(folder + slash, int(match[1]), int(match[2]), match[3]) if match else None
+
+
+def connect(settings: ServiceSettings, public_endpoint: str | None = None) -> DocumentStore:
+    """The store that the settings name. `public_endpoint` is its URL as clients see it, where that is another one.
+
+    StartError when there is none; nothing is sent yet.
+    """
+    if settings.s3_endpoint is None:
+        raise StartError("S3_ENDPOINT is not set, and documents are uploaded to the object store: set it")
+    internal, public = (
+        client(settings, url) for url in (settings.s3_endpoint, public_endpoint or settings.s3_endpoint)
+    )
+    return DocumentStore(internal, public, settings.s3_bucket)
+
+
+def client(settings: ServiceSettings, endpoint: str) -> S3:
+    """A client that speaks to the store at `endpoint`."""
+    url = urlsplit(endpoint)
+    return S3(
+        url.netloc,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key.get_secret_value(),
+        region=settings.s3_region,  # given, so that the client never has to ask for it
+        secure=url.scheme == "https",
+        http_client=urllib3.PoolManager(maxsize=THREADS, timeout=TIMEOUT, retries=RETRIES),
+    )
