@@ -1,6 +1,7 @@
 """The command that guards the committed schemas, in repositories made for the purpose."""
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,8 @@ PLAN = "schemas/plan-created.v1.json"
 def git(folder: Path, *arguments: str) -> str:
     who = ["-c", "user.name=Ada", "-c", "user.email=ada@acme.example", "-c", "commit.gpgsign=false"]
     command = ["git", "-C", str(folder), *who, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return subprocess.run(command, env=clean, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture
@@ -123,6 +125,12 @@ def test_a_base_may_be_a_revision_or_a_folder(root: Path, tmp_path: Path) -> Non
 def test_a_base_that_is_neither_cannot_be_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--root", str(root), "--base", "no-such-thing"]) == 2
     assert "no-such-thing" in capsys.readouterr().err
+
+
+def test_in_a_hook_of_another_repository_it_still_reads_its_own(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit(root, once_had_a_field)
+    monkeypatch.setenv("GIT_DIR", str(root / "nowhere"))
+    assert main(["--root", str(root)]) == 1
 
 
 def test_without_git_the_files_as_they_lie_are_compared(tmp_path: Path) -> None:

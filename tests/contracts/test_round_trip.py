@@ -174,7 +174,7 @@ def test_events_are_strict_and_frozen_in_code() -> None:
     with pytest.raises(ValidationError):
         thread(thread_id=str(ID))
     with pytest.raises(ValidationError):
-        thread(titel="a slip of the pen")
+        thread(headline="a slip of the pen")
     with pytest.raises(ValidationError):
         thread().title = "changed"  # type: ignore[misc]  # the point of the test
 

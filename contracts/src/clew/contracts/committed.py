@@ -7,6 +7,7 @@ blob to the reason.
 """
 
 import json
+import os
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -87,5 +88,7 @@ def _withdrawn(root: Path) -> dict[str, str]:
 
 
 def _git(root: Path, *arguments: str, stdin: str | None = None) -> str:
+    """Git's answer about the repository around `root`, also in a hook, where GIT_DIR speaks of another one."""
     command = ["git", "-C", str(root), *arguments]
-    return subprocess.run(command, input=stdin, check=True, capture_output=True, encoding="utf-8").stdout
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return subprocess.run(command, input=stdin, env=clean, check=True, capture_output=True, encoding="utf-8").stdout
