@@ -48,6 +48,7 @@ PROPERTIES = {
     "num.io.threads": "2",
     "log.cleaner.threads": "1",
     "log.cleaner.dedupe.buffer.size": "4194304",
+    "offsets.retention.minutes": str(10 * 365 * 24 * 60),  # a stack may lie idle for longer than the usual week
     "auto.create.topics.enable": "false",  # contracts/topics.yaml is the list of topics
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
