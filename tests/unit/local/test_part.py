@@ -10,9 +10,8 @@ from clew.local.problems import StackError
 
 
 def test_a_folder_appears_only_when_it_is_finished(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), unfinished(tmp_path / "data") as draft:
-        (draft / "half").touch()
-        raise ZeroDivisionError
+    with pytest.raises(FileNotFoundError), unfinished(tmp_path / "data") as draft:
+        (draft / "half").joinpath("way").touch()
     assert not (tmp_path / "data").exists()
     with unfinished(tmp_path / "data") as draft:
         assert list(draft.iterdir()) == []
@@ -21,5 +20,5 @@ def test_a_folder_appears_only_when_it_is_finished(tmp_path: Path) -> None:
 
 
 def test_a_command_that_fails_is_one_line_with_its_last_words() -> None:
-    with pytest.raises(StackError, match="^initdb failed: no space left on device$"):
+    with pytest.raises(StackError, match=r"^initdb failed: no space left on device$"):
         run_once((sys.executable, "-c", "raise SystemExit('no space left\\non device')"), "initdb failed")
