@@ -92,8 +92,10 @@ class Home:
         path = self.path / "secrets" / name
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(secrets.token_urlsafe(24))
+            draft = path.with_suffix(".unfinished")
+            draft.touch(mode=0o600)
+            draft.write_text(secrets.token_urlsafe(24))
+            draft.rename(path)
         return path.read_text()
 
     def remember(self, name: str, pid: int) -> None:

@@ -52,17 +52,20 @@ def read_lock(of: str) -> list[Jar]:
 
 
 def fetch(of: str, say: Say) -> list[Path]:
-    """The paths of a set's archives, in the lock's order, downloading what is not there yet.
+    """The paths of a set's pinned archives, downloading what is not there yet (see `fetch_jars`)."""
+    return fetch_jars(read_lock(of), MavenContext(repo_cache=cache_folder() / "maven"), say)
+
+
+def fetch_jars(jars: list[Jar], context: MavenContext, say: Say) -> list[Path]:
+    """The archives' paths in the context's cache, in the order of `jars`, downloaded from its one repository.
 
     Raises StackError when one can't be had or is not what was pinned.
     """
-    jars = read_lock(of)
-    context = MavenContext(repo_cache=cache_folder() / "maven")
     artifacts = [_artifact(context, jar.coordinate) for jar in jars]
     missing = [pair for pair in zip(jars, artifacts, strict=True) if not _path(pair[1]).exists()]
     if missing:
         began = perf_counter()
-        say(f"downloading {len(missing)} Java archives of {of} into {context.repo_cache}")
+        say(f"downloading {len(missing)} Java archives of {jars[0].of} into {context.repo_cache}")
         with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
             size = sum(pool.map(_download, *zip(*missing, strict=True)))
         say(f"downloaded {size / 1e6:.0f} MB in {perf_counter() - began:.0f} s")
@@ -81,10 +84,10 @@ def _download(jar: Jar, artifact: Artifact) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(response.content)
     except (requests.RequestException, OSError) as error:
-        raise StackError(f"cannot download {jar.coordinate} from Maven Central ({error}): check the network") from None
+        raise StackError(f"cannot download {jar.coordinate} ({error}): check the network, then try again") from None
     if hashlib.sha256(response.content).hexdigest() != jar.sha256:
         part.unlink()
-        raise StackError(f"{jar.coordinate} from Maven Central is not the archive pinned in {LOCK.name}: do not use it")
+        raise StackError(f"{jar.coordinate} as downloaded is not the archive pinned in {LOCK.name}: do not use it")
     part.rename(path)
     return len(response.content)
 

@@ -5,7 +5,6 @@ Nothing here produces or consumes: the only client is the readiness probe.
 
 import logging
 import signal
-import subprocess
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from clew.local.jars import JAVA_BINARY, fetch
-from clew.local.part import Say, part_env
-from clew.local.problems import Port, StackError, free_port
+from clew.local.part import Say, part_env, run_once, unfinished, write_properties
+from clew.local.problems import Port, free_port
 from clew.local.process import Program
 
 # While the broker starts, refused connections are what the probe expects: not news for the log.
@@ -48,6 +47,7 @@ PROPERTIES = {
     "num.io.threads": "2",
     "log.cleaner.threads": "1",
     "log.cleaner.dedupe.buffer.size": "4194304",
+    "offsets.retention.minutes": str(10 * 365 * 24 * 60),  # a stack may lie idle for longer than the usual week
     "auto.create.topics.enable": "false",  # contracts/topics.yaml is the list of topics
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
@@ -82,9 +82,10 @@ class Kafka:
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self._port}",
             "log.dirs": str(self._folder / "data"),
         }
-        self._properties.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
-        if not (self._folder / "data" / "meta.properties").exists():
-            self._format()
+        write_properties(self._properties, properties)
+        if not (self._folder / "data").exists():
+            with unfinished(self._folder / "data") as data:
+                self._format(properties | {"log.dirs": str(data)})
 
     def program(self) -> Program:
         return Program(
@@ -100,13 +101,13 @@ class Kafka:
     def set_up(self) -> None:
         """Topics are a job of the chassis, from contracts/topics.yaml."""
 
-    def _format(self) -> None:
+    def _format(self, properties: dict[str, str]) -> None:
         """Give an empty data folder its identity."""
-        options = ("format", "-t", CLUSTER_ID, "-c", str(self._properties))
-        command = [JAVA_BINARY, *JVM, "-cp", self._class_path, "kafka.tools.StorageTool", *options]
-        result = subprocess.run(command, env=part_env(), capture_output=True, text=True)
-        if result.returncode:
-            raise StackError(f"Kafka cannot format {self._folder}: {(result.stderr or result.stdout).strip()[-300:]}")
+        path = self._folder / "format.properties"
+        write_properties(path, properties)
+        format_ = ("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(path))
+        command = (JAVA_BINARY, *JVM, "-cp", self._class_path, *format_)
+        run_once(command, f"Kafka cannot format {self._folder}")
 
     async def _answers(self) -> bool:
         """Whether the broker answers a metadata request and is in it (an open port is not enough)."""

@@ -8,7 +8,6 @@ import asyncio
 import os
 import pwd
 import signal
-import subprocess
 from collections.abc import Callable
 from datetime import timedelta
 from importlib.util import find_spec
@@ -18,12 +17,16 @@ from typing import LiteralString
 import psycopg
 from psycopg import sql
 
-from clew.local.part import Say, part_env
-from clew.local.problems import Port, StackError
-from clew.local.process import Program, tethered
+from clew.local.part import Say, part_env, run_once, unfinished
+from clew.local.problems import Port
+from clew.local.process import Program
 
 UNPRIVILEGED = (
     "nobody"  # who the server runs as when we are root, which it refuses to be; the account exists everywhere
+)
+INITDB = (
+    *("-U", "postgres", "--auth=scram-sha-256", "-E", "UTF8"),
+    *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
 )
 DATABASE = "clew"
 OWNER = "clew"
@@ -57,24 +60,12 @@ class Postgres:
         return {"DATABASE_URL": self._url(OWNER, DATABASE)}
 
     def prepare(self, say: Say) -> None:
-        if (self._folder / "PG_VERSION").exists():
+        if self._folder.exists():
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        if self._user:
-            os.chown(self._folder, *_ids(self._user))
-        password = self._folder.with_name("postgres-initdb-password")
-        options = (
-            "-U",
-            "postgres",
-            "-E",
-            "UTF8",
-            "--locale-provider=builtin",
-            "--builtin-locale=C.UTF-8",
-            "--locale=C",
-        )
-        auth = ("--auth=scram-sha-256", f"--pwfile={password}")
-        command = (str(self._bin / "initdb"), "-D", str(self._folder), *options, *auth)
-        self._run_with_password(command, password)
+        with unfinished(self._folder) as folder:
+            if self._user:
+                os.chown(folder, *_ids(self._user))
+            self._lay_out(folder)
 
     def program(self) -> Program:
         settings = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
@@ -107,19 +98,15 @@ class Postgres:
         with self._connect(DATABASE) as connection:
             connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
 
-    def _run_with_password(self, command: tuple[str, ...], password: Path) -> None:
+    def _lay_out(self, folder: Path) -> None:
+        password = self._folder.with_name("postgres-password")
         password.touch(mode=0o600)
         password.write_text(self._secret("postgres-superuser"))
+        command = (str(self._bin / "initdb"), "-D", str(folder), f"--pwfile={password}", *INITDB)
         try:
-            result = subprocess.run(
-                tethered(command, signal.SIGKILL, self._user), env=part_env(), capture_output=True, text=True
-            )
+            run_once(command, f"Postgres cannot lay out {folder}", user=self._user)
         finally:
             password.unlink()
-        if result.returncode:
-            raise StackError(
-                f"Postgres cannot lay out {self._folder}: {(result.stderr or result.stdout).strip()[-300:]}"
-            )
 
     async def _answers(self) -> bool:
         return await asyncio.to_thread(self._connects)

@@ -11,7 +11,7 @@ from minio import Minio
 from minio.error import MinioException
 
 from clew.local.jars import JAVA_BINARY, fetch
-from clew.local.part import Say, part_env
+from clew.local.part import Say, part_env, write_properties
 from clew.local.problems import Port, StackError
 from clew.local.process import Program
 from clew.local.settings import REGION
@@ -61,7 +61,7 @@ class S3:
             "jclouds.filesystem.basedir": str(self._folder / "data"),
         }
         self._properties.touch(mode=0o600)
-        self._properties.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+        write_properties(self._properties, properties)
 
     def program(self) -> Program:
         return Program(

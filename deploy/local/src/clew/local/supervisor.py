@@ -17,6 +17,7 @@ from clew.local.stack import Stack
 
 MANAGER = "clew"
 JOB_DEADLINE = timedelta(minutes=2)
+SAME_SIGNAL = timedelta(seconds=1)  # some wrappers send a signal to the process and to its group
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -111,25 +112,26 @@ async def supervise(settings: Settings, log: MergedLog, jobs: Sequence[Job], ser
 
 
 async def _until_told(supervisor: Supervisor) -> None:
-    """Run it; the first signal stops it in order, the second kills it."""
+    """Run it; the first signal stops it in order, a later one kills it."""
     running = asyncio.create_task(supervisor.run(), name="supervisor")
     loop = asyncio.get_running_loop()
-    told = False
+    told: float | None = None
 
     def on_signal() -> None:
         nonlocal told
-        if told:
+        if told is None:
+            told = loop.time()
+            running.cancel()
+        elif loop.time() - told > SAME_SIGNAL.total_seconds():
             supervisor.kill_now()
             os._exit(128 + signal.SIGKILL)  # threads may still wait for a download or for Postgres' first layout
-        told = True
-        running.cancel()
 
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, on_signal)
     try:
         await running
     except asyncio.CancelledError:
-        if not told:
+        if told is None:
             raise
 
 
