@@ -104,6 +104,13 @@ def test_a_tool_is_described_in_openais_format_from_its_hints_and_docstring() ->
     assert function["parameters"]["required"] == ["query"]
 
 
+def test_every_tool_can_be_announced() -> None:
+    specs = builtin_tools().specs()
+
+    assert [spec.name for spec in specs] == [declared.name for declared in builtin_tools()]
+    assert all(spec.description and spec.parameters["type"] == "object" for spec in specs)
+
+
 def test_a_second_tool_of_the_same_name_is_refused() -> None:
     def double(number: int) -> int:
         """Double a number.
@@ -270,13 +277,13 @@ def test_the_provider_comes_from_the_environment(client: httpx2.AsyncClient) -> 
 
 async def test_a_page_is_read_as_its_title_and_text() -> None:
     async def page(_: Request, exchange: Exchange) -> None:
-        body = "<html><title>Fish &amp; chips</title><script>bad()</script><p>F\xfcr <b>alle</b><p>zwei</html>"
+        body = "<html><title>Fish &amp; chips</title><script>bad()</script><p>\xe9t\xe9 <b>noir</b><p>five</html>"
         await exchange.send(200, body.encode("latin-1"), {"content-type": "text/html; charset=ISO-8859-1"})
 
     async with serve(page) as url:
         result = await call("fetch_page", deps_with([]), url=f"{url}/menu")
 
-    assert result == f"Title: Fish & chips\nAddress: {url}/menu\n\nFür alle\nzwei"
+    assert result == f"Title: Fish & chips\nAddress: {url}/menu\n\nété noir\nfive"
 
 
 async def test_a_page_with_a_charset_that_does_not_exist_and_a_long_text_is_read_and_cut() -> None:

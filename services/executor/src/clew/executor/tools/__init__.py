@@ -5,18 +5,17 @@ from clew.executor.tools.current_time import current_time
 from clew.executor.tools.deps import DocumentSearch, Passage, ToolDeps
 from clew.executor.tools.fetch_page import fetch_page
 from clew.executor.tools.mark_progress import mark_progress
-from clew.executor.tools.registry import DuplicateTool, EffectPolicy, ToolRegistry, ToolSpec, UnknownTool, tool
+from clew.executor.tools.registry import DeclaredTool, DuplicateTool, ToolRegistry, UnknownTool, tool
 from clew.executor.tools.search_documents import search_documents
 from clew.executor.tools.web_search import web_search
 
 __all__ = [
+    "DeclaredTool",
     "DocumentSearch",
     "DuplicateTool",
-    "EffectPolicy",
     "Passage",
     "ToolDeps",
     "ToolRegistry",
-    "ToolSpec",
     "UnknownTool",
     "builtin_tools",
     "tool",

@@ -7,15 +7,12 @@ whether what it returns came from outside. It does not run tools; pydantic-ai do
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 
 from pydantic_ai import Tool
 
+from clew.contracts.execution import EffectPolicy, ToolSpec
 from clew.executor.tools.deps import ToolDeps
-
-EffectPolicy = Literal["pure", "idempotent", "reconcile", "ask"]
-"""What to do with a call that was started and not finished: retry freely; retry with the same key; ask the
-outside first; let a person decide."""
 
 
 class DuplicateTool(ValueError):
@@ -27,11 +24,13 @@ class UnknownTool(LookupError):
 
 
 @dataclass(frozen=True)
-class ToolSpec:
+class DeclaredTool:
     """A tool and its declarations."""
 
     function: Callable[..., Any]
     policy: EffectPolicy
+    """What to do with a call that was started and not finished: retry freely (`pure`), retry with the same key
+    (`idempotent`), ask the outside first (`reconcile`), or let a person decide (`ask`)."""
     timeout: timedelta
     untrusted: bool
     """Whether its output holds bytes from outside (pages, search results, documents)."""
@@ -51,29 +50,31 @@ class ToolSpec:
             metadata={"policy": self.policy, "untrusted": self.untrusted},
         )
 
-    @property
-    def description(self) -> str:
-        """What it does, as models read it."""
-        return self.build().description or ""
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The JSON Schema of its arguments, from the function's type hints and docstring."""
-        return self.build().function_schema.json_schema
+    def spec(self) -> ToolSpec:
+        """The tool as it is announced: name, description, JSON Schema of its arguments, policy, trust."""
+        built = self.build()
+        return ToolSpec(
+            name=self.name,
+            description=built.description or "",
+            parameters=built.function_schema.json_schema,
+            policy=self.policy,
+            untrusted_output=self.untrusted,
+        )
 
     def openai_function(self) -> dict[str, Any]:
         """The tool in OpenAI's function format."""
-        function = {"name": self.name, "description": self.description, "parameters": self.parameters}
+        spec = self.spec()
+        function = {"name": spec.name, "description": spec.description, "parameters": spec.parameters}
         return {"type": "function", "function": function}
 
 
 def tool(
     *, policy: EffectPolicy, timeout: timedelta, untrusted: bool = False
-) -> Callable[[Callable[..., Any]], ToolSpec]:
+) -> Callable[[Callable[..., Any]], DeclaredTool]:
     """Declares a function to be a tool. Its name, docstring and type hints are what models see."""
 
-    def declare(function: Callable[..., Any]) -> ToolSpec:
-        return ToolSpec(function, policy, timeout, untrusted)
+    def declare(function: Callable[..., Any]) -> DeclaredTool:
+        return DeclaredTool(function, policy, timeout, untrusted)
 
     return declare
 
@@ -81,36 +82,36 @@ def tool(
 class ToolRegistry:
     """Tools by name, in the order in which they were added."""
 
-    def __init__(self, specs: Iterable[ToolSpec] = ()) -> None:
-        self._specs: dict[str, ToolSpec] = {}
-        for spec in specs:
-            self.add(spec)
+    def __init__(self, tools: Iterable[DeclaredTool] = ()) -> None:
+        self._tools: dict[str, DeclaredTool] = {}
+        for declared in tools:
+            self.add(declared)
 
-    def add(self, spec: ToolSpec) -> None:
+    def add(self, declared: DeclaredTool) -> None:
         """Adds a tool.
 
         Raises:
             DuplicateTool: the name is taken.
         """
-        if spec.name in self._specs:
-            raise DuplicateTool(f"there is already a tool named {spec.name!r}")
-        self._specs[spec.name] = spec
+        if declared.name in self._tools:
+            raise DuplicateTool(f"there is already a tool named {declared.name!r}")
+        self._tools[declared.name] = declared
 
-    def __iter__(self) -> Iterator[ToolSpec]:
-        return iter(self._specs.values())
+    def __iter__(self) -> Iterator[DeclaredTool]:
+        return iter(self._tools.values())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._specs
+        return name in self._tools
 
-    def get(self, name: str) -> ToolSpec:
+    def get(self, name: str) -> DeclaredTool:
         """The tool of that name.
 
         Raises:
             UnknownTool: there is none.
         """
-        if name not in self._specs:
-            raise UnknownTool(f"there is no tool named {name!r}; there are {', '.join(self._specs) or 'none'}")
-        return self._specs[name]
+        if name not in self._tools:
+            raise UnknownTool(f"there is no tool named {name!r}; there are {', '.join(self._tools) or 'none'}")
+        return self._tools[name]
 
     def build(self, names: Iterable[str]) -> list[Tool[ToolDeps]]:
         """The named tools for an agent.
@@ -120,6 +121,10 @@ class ToolRegistry:
         """
         return [self.get(name).build() for name in names]
 
+    def specs(self) -> list[ToolSpec]:
+        """Every tool as it is announced."""
+        return [declared.spec() for declared in self]
+
     def openai_functions(self) -> list[dict[str, Any]]:
         """Every tool in OpenAI's function format."""
-        return [spec.openai_function() for spec in self]
+        return [declared.openai_function() for declared in self]
