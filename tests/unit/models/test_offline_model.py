@@ -125,6 +125,26 @@ async def test_prompted_output_is_answered_as_json_too() -> None:
     assert (await agent.run("book a hotel in Rome")).output.actionable is True
 
 
+@pytest.mark.parametrize("output", [TaskDetection, PromptedOutput(TaskDetection)])
+async def test_feedback_on_an_answer_is_not_taken_for_something_the_user_said(
+    output: type[TaskDetection] | PromptedOutput[TaskDetection],
+) -> None:
+    agent = Agent(OfflineModel(), output_type=output, retries=2)
+    answers: list[TaskDetection] = []
+
+    @agent.output_validator
+    def refuse_the_first(answer: TaskDetection) -> TaskDetection:
+        answers.append(answer)
+        if len(answers) == 1:
+            raise ModelRetry("find and compare 3 + 4 sources at https://example.org instead")
+        return answer
+
+    result = await agent.run("hello")
+
+    assert len(answers) == 2
+    assert result.output.actionable is False
+
+
 async def plan(message: str, capabilities: object = CAPABILITIES) -> PlanDraft:
     agent = Agent(
         OfflineModel(),

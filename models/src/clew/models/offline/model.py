@@ -51,6 +51,9 @@ class OfflineModelError(ValueError):
 class OfflineModel(Model[None]):
     """Clew's built-in rule-based model. Knows `TaskDetection`, `PlanDraft` and plain steps with tools."""
 
+    _renders_retry_feedback = True
+    """Else pydantic-ai would hand its feedback on a refused answer over as something that the user said."""
+
     def __init__(self) -> None:
         super().__init__(
             profile=ModelProfile(

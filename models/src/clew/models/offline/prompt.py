@@ -23,8 +23,6 @@ _ATTRIBUTE = re.compile(r"(\w+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+))")
 _REQUEST = re.compile(r"<request>(.*?)</request>", re.DOTALL)
 _INSTRUCTIONS = re.compile(r"<instructions>(.*?)</instructions>", re.DOTALL)
 _CAPABILITIES = re.compile(r"<capabilities>(.*?)</capabilities>", re.DOTALL)
-_FRAMEWORK_PREFIX = "<pyai:"
-"""How pydantic-ai opens a user part of its own (feedback on a refused response): nobody said it."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +101,7 @@ def _last_user_prompt(messages: Sequence[ModelMessage]) -> tuple[int, str]:
     for index in range(len(messages) - 1, -1, -1):
         message = messages[index]
         if isinstance(message, ModelRequest):
-            texts = [_text(part) for part in message.parts if isinstance(part, UserPromptPart)]
-            said = [text for text in texts if not text.lstrip().startswith(_FRAMEWORK_PREFIX)]
+            said = [_text(part) for part in message.parts if isinstance(part, UserPromptPart)]
             if said:
                 return index, "\n".join(said)
     return len(messages), ""
