@@ -5,7 +5,7 @@ It keeps no state: the store knows what was declared and which parts have arrive
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Final
@@ -29,9 +29,10 @@ from clew.gateway.errors import (
     Unavailable,
     WrongMediaType,
 )
+from clew.gateway.files import Declared, Stored, Upload
 from clew.gateway.ids import Write, request_hash
 from clew.gateway.reading import PATIENCE, wait_for
-from clew.gateway.storage import Declared, DocumentStore, PartsRefused, Stored, StoreUnavailable, Taken, Upload
+from clew.gateway.storage import DocumentStore, PartsRefused, StoreUnavailable, Taken
 from clew.views.models import Document
 
 DOCUMENTS: Final = topic_of(DocumentUploaded).name
@@ -156,7 +157,7 @@ def upload_read(store: DocumentStore, document_id: UUID, found: Upload | Stored)
 
 
 @contextmanager
-def store_reached() -> Iterator[None]:
+def store_reached() -> Generator[None]:
     """Around what asks the object store: Unavailable when it is away."""
     try:
         yield
