@@ -1,4 +1,4 @@
-"""Files on their way into the object store, as pure nouns: what is declared, where it will be, which parts make it whole.
+"""Files on their way into the object store, as pure nouns: what is declared, where it is kept, what makes it whole.
 
 What a client declares is kept by the store itself. S3 shows the metadata of an unfinished upload to nobody, so what is
 needed before the end (size, part size, and a digest of all) is spelled in the object key; the rest is metadata:
