@@ -40,7 +40,7 @@ CHARSET: Final = re.compile(r';\s*charset\s*=\s*"?utf-8"?', re.IGNORECASE)
 ENDINGS: Final = {".txt": "text/plain", ".text": "text/plain", ".md": "text/markdown", ".markdown": "text/markdown"}
 
 
-async def begin(deps: Deps, store: DocumentStore, ask: Asked, body: DocumentCreate) -> UploadRead:
+async def begin(store: DocumentStore, ask: Asked, body: DocumentCreate) -> UploadRead:
     """An upload with a URL for each part, or the one that an earlier request under the same key has begun."""
     if body.size > MAX_DOCUMENT_BYTES:
         detail = f"a document holds at most {MAX_DOCUMENT_BYTES} bytes"
@@ -62,7 +62,7 @@ async def begin(deps: Deps, store: DocumentStore, ask: Asked, body: DocumentCrea
     return upload_read(store, document_id, found)
 
 
-async def resume(deps: Deps, store: DocumentStore, caller: Principal, document_id: UUID) -> UploadRead:
+async def resume(store: DocumentStore, caller: Principal, document_id: UUID) -> UploadRead:
     """What has arrived, with fresh URLs. NotFound when nothing was begun under the id."""
     return upload_read(store, document_id, await _found(store, caller, document_id))
 

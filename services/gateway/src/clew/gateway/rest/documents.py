@@ -1,5 +1,6 @@
 """Documents: uploaded past the gateway through presigned URLs, then ingested, listed, searched and deleted."""
 
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
@@ -21,7 +22,9 @@ from clew.gateway.schemas import Listing
 from clew.gateway.storage import DocumentStore
 from clew.views.models import Passage
 
-ABANDONED = {204: {"description": "It was an upload that was not completed; what had arrived is dropped"}}
+ABANDONED: dict[int | str, dict[str, Any]] = {  # Any: as FastAPI has it
+    204: {"description": "It was an upload that was not completed; what had arrived is dropped"}
+}
 
 
 def make_router(deps: Deps, store: DocumentStore) -> APIRouter:
@@ -40,14 +43,14 @@ def add_uploads(router: APIRouter, deps: Deps, store: DocumentStore) -> None:
     ) -> UploadRead:
         """Begins an upload: PUT each part to its URL, then complete it."""
         ask = commands.asked(deps, caller, "POST /v1/documents", key, body)
-        upload = await uploads.begin(deps, store, ask, body)
+        upload = await uploads.begin(store, ask, body)
         response.headers["Location"] = f"/v1/documents/{upload.document_id}"
         return upload
 
     @router.get("/{document_id}/parts")
     async def get_parts(caller: Caller, document_id: UUID) -> UploadRead:
         """What has arrived of an upload, with fresh URLs for all its parts."""
-        return await uploads.resume(deps, store, caller, document_id)
+        return await uploads.resume(store, caller, document_id)
 
     @router.post("/{document_id}/complete", status_code=202)
     async def complete_document(
