@@ -12,18 +12,8 @@ import urllib3
 
 from clew.chassis.settings import ServiceSettings
 from clew.contracts.documents import document_folder
-from clew.gateway.storage import (
-    MARK,
-    Declared,
-    DocumentStore,
-    PartsRefused,
-    Stored,
-    StoreUnavailable,
-    Taken,
-    Upload,
-    client,
-    connect,
-)
+from clew.gateway.files import Declared, Stored, Upload
+from clew.gateway.storage import MARK, DocumentStore, PartsRefused, StoreUnavailable, Taken, client, connect
 
 pytestmark = pytest.mark.stack
 

@@ -1,25 +1,17 @@
 """The object store as the gateway sees it: uploads that clients fill through presigned URLs. The only place here that
-knows minio, and the only one that knows object keys. No file passes through the gateway, and it remembers nothing.
-
-What a client declares is kept by the store itself. S3 shows the metadata of an unfinished upload to nobody, so what is
-needed before the end (size, part size, and a digest of the rest) is spelled in the object key; the rest is metadata:
-
-    documents/<tenant>/<document id>/<size>-<part size>-<digest>
+knows minio. No file passes through the gateway, and it remembers nothing: an upload is found again by listing.
 
 The client blocks, so its calls run in a small pool of threads of their own.
 """
 
 import asyncio
 import logging
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from hashlib import sha256
 from typing import Final, ParamSpec, Self, TypeVar, cast
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 from uuid import UUID
 from xml.etree.ElementTree import ParseError
 
@@ -31,6 +23,7 @@ from minio.error import InvalidResponseError, S3Error, ServerError
 from clew.chassis.errors import StartError
 from clew.chassis.settings import ServiceSettings
 from clew.contracts.documents import document_folder
+from clew.gateway.files import Arrived, Declared, Place, Stored, Upload, faults, parse_place
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -39,7 +32,6 @@ THREADS: Final = 8  # calls at once; each takes a few milliseconds
 TIMEOUT: Final = urllib3.Timeout(connect=2, read=10)  # seconds: a person waits for the answer
 RETRIES: Final = urllib3.Retry(total=1, backoff_factor=0.1, status_forcelist=(500, 502, 503, 504))
 URL_LIFETIME: Final = timedelta(hours=1)  # time to send the parts; fresh URLs can be had at any time
-OBJECT_NAME: Final = re.compile(r"(\d+)-(\d+)-([0-9a-f]{32})")
 REFUSALS: Final = ("InvalidPart", "InvalidPartOrder", "EntityTooSmall")
 GONE: Final = ("NoSuchUpload", "NoSuchKey")
 OUTAGES: Final = (S3Error, ServerError, InvalidResponseError, ParseError, urllib3.exceptions.HTTPError)
@@ -60,74 +52,6 @@ class PartsRefused(Exception):
     def __init__(self, problems: list[tuple[int | None, str]]) -> None:
         super().__init__("; ".join(text for _, text in problems))
         self.problems = problems
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """What a client says of a file before it sends it. `size` and `part_size` in bytes, `sha256` in hex."""
-
-    filename: str
-    content_type: str
-    size: int
-    part_size: int
-    sha256: str | None
-    principal: str
-
-    @property
-    def digest(self) -> str:
-        """Tells two declarations apart."""
-        facts = (self.filename, self.content_type, self.size, self.part_size, self.sha256)
-        return sha256(repr(facts).encode()).hexdigest()[:32]
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The declaration as object metadata, which is ASCII."""
-        meta = {"filename": quote(self.filename), "principal": quote(self.principal), "sha256": self.sha256 or ""}
-        return {"Content-Type": self.content_type} | {f"x-amz-meta-{name}": text for name, text in meta.items() if text}
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a document's file is or will be, and what its object key says about it."""
-
-    folder: str
-    size: int
-    part_size: int
-    digest: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.folder}{self.size}-{self.part_size}-{self.digest}"
-
-    @property
-    def part_count(self) -> int:
-        return -(-self.size // self.part_size)
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A part that is in the store."""
-
-    number: int
-    etag: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """An upload that is not finished."""
-
-    place: Place
-    upload_id: str
-    arrived: tuple[Arrived, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A file that is all there."""
-
-    place: Place
-    declared: Declared
 
 
 class S3(Minio):
@@ -277,31 +201,6 @@ class DocumentStore:
         except ParseError:
             log.info("upload %s: the store broke off its answer", upload.upload_id)  # when two complete it at once
         return Stored(place, self._declared(place))  # the file itself is the proof: S3 may say 200 and an error
-
-
-def faults(upload: Upload, parts: Sequence[tuple[int, str]]) -> Iterator[tuple[int | None, str]]:
-    """What keeps these parts (number, etag) from being the whole file: each fault with the place of the part in it."""
-    arrived = {part.number: part for part in upload.arrived}
-    named: set[int] = set()
-    for index, (number, etag) in enumerate(parts):
-        if number in named:
-            yield index, f"part {number} is named twice"
-        elif number not in arrived:
-            yield index, f"part {number} has not arrived"
-        elif arrived[number].etag != etag:
-            yield index, f"part {number} arrived with the etag {arrived[number].etag}"
-        named.add(number)
-    if missing := sorted(set(range(1, upload.place.part_count + 1)) - named):
-        yield None, f"parts are missing: {', '.join(map(str, missing[:20]))}"
-    elif (size := sum(part.size for part in arrived.values() if part.number in named)) != upload.place.size:
-        yield None, f"the parts hold {size} bytes, {upload.place.size} were declared"
-
-
-def parse_place(key: str | None) -> Place | None:
-    """What an object key says; None for a key that is no document's file."""
-    folder, slash, name = (key or "").rpartition("/")
-    match = OBJECT_NAME.fullmatch(name)
-    return Place(folder + slash, int(match[1]), int(match[2]), match[3]) if match else None
 
 
 def connect(settings: ServiceSettings, public_endpoint: str | None = None) -> DocumentStore:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clew.contracts.documents import document_folder
-from clew.gateway.storage import Arrived, Declared, Place, Upload, faults, parse_place
+from clew.gateway.files import Arrived, Declared, Place, Upload, faults, parse_place
 
 FOLDER = document_folder("acme", UUID(int=1))
 PLACE = Place(FOLDER, size=25, part_size=10, digest="0" * 32)
