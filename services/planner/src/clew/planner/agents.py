@@ -68,7 +68,7 @@ class PlanMaker:
 
     def __init__(self, default: ModelChoice, named: Callable[[str], ModelChoice], limits: Limits) -> None:
         self._default = default
-        self._named = cache(named)
+        self._named = named
         self._limits = limits
 
     async def __aenter__(self) -> Self:
@@ -88,7 +88,16 @@ class PlanMaker:
 
         Raises ModelUnusable for a model that is not to be had, and PlanningFailed when the model gave no plan.
         """
-        choice = self._choose(question.model)
+        if question.model is None:
+            return await self._within_limits(self._default, question, known)
+        try:
+            choice = self._named(question.model)
+        except ModelConfigError as error:
+            raise ModelUnusable(str(error)) from error
+        async with choice.model:  # not kept: anybody may name any number of models
+            return await self._within_limits(choice, question, known)
+
+    async def _within_limits(self, choice: ModelChoice, question: Question, known: Capabilities) -> Answer:
         try:
             async with asyncio.timeout(self._limits.total.total_seconds()):
                 return await self._ask(choice.model, question, known)
@@ -97,14 +106,6 @@ class PlanMaker:
             raise PlanningFailed(f"The model {choice.name} gave no plan within {seconds:g} s.") from error
         except (AgentRunError, UserError) as error:
             raise PlanningFailed(f"The model {choice.name} gave no plan: {_readable(error)}") from error
-
-    def _choose(self, name: str | None) -> ModelChoice:
-        if name is None:
-            return self._default
-        try:
-            return self._named(name)
-        except ModelConfigError as error:
-            raise ModelUnusable(str(error)) from error
 
     async def _ask(self, model: Model, question: Question, known: Capabilities) -> Answer:
         detector = RecordedModel(model, "detect", self._limits)

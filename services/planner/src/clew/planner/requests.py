@@ -48,7 +48,7 @@ class RecordedModel(WrapperModel):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
-        """The answer. Raises ModelAPIError, UnexpectedModelBehavior or TimeoutError when there was none in all tries."""
+        """The answer. Raises ModelAPIError, UnexpectedModelBehavior or TimeoutError when no try brought one."""
         for attempt in range(1, self._limits.attempts + 1):
             began = monotonic()
             try:
