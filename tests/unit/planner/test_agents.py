@@ -25,9 +25,7 @@ def tool(name: str, policy: Any = "pure") -> ToolSpec:
 
 
 KNOWN = Capabilities(
-    agents={
-        name: AgentSpec(name=name, description=f"The {name}.") for name in ("assistant", "analyst", "researcher")
-    },
+    agents={name: AgentSpec(name=name, description=f"The {name}.") for name in ("assistant", "analyst", "researcher")},
     tools={
         spec.name: spec
         for spec in (tool("calculator"), tool("current_time"), tool("web_search"), tool("send_mail", "ask"))
@@ -127,7 +125,7 @@ async def test_a_bad_plan_goes_back_to_the_model_with_what_is_wrong(
 ) -> None:
     scripted_openai.script(detected(True), drafted(*bad), drafted(*GOOD))
     answer: Answer = await (await maker(scripted_openai.environment())).make_plan(Question(FLIGHTS), KNOWN)
-    assert complaint in str(scripted_openai.requests[2].messages[-1]["content"]).replace("\"", "'")
+    assert complaint in str(scripted_openai.requests[2].messages[-1]["content"]).replace('"', "'")
     assert [e.purpose for e in answer.exchanges] == ["detect", "plan", "plan"]
     assert len(answer.plan.steps) == 2
 
@@ -175,18 +173,18 @@ async def test_a_failure_that_stays_fails_the_plan_with_a_readable_detail(
 async def test_a_model_that_does_not_answer_is_given_up_in_time(scripted_openai: ScriptedOpenAI, maker: Any) -> None:
     scripted_openai.answer_with(lambda _: Delayed(detected(False), 30))
     limits = Limits(timedelta(milliseconds=100), timedelta(seconds=1), 2, timedelta(milliseconds=1))
-    with pytest.raises(PlanningFailed, match="no plan within 1 s"):
+    with pytest.raises(PlanningFailed, match="did not answer in time"):
         await (await maker(scripted_openai.environment(), limits)).make_plan(Question("Hello!"), KNOWN)
     assert len(scripted_openai.requests) == 2
 
 
-async def test_a_retry_after_that_is_too_long_does_not_hold_the_message_longer_than_the_limit(
+async def test_a_retry_after_beyond_the_time_limit_is_not_waited_for(
     scripted_openai: ScriptedOpenAI, maker: Any
 ) -> None:
     scripted_openai.answer_with(lambda _: Failure(429, retry_after=3600))
-    limits = Limits(timedelta(seconds=1), timedelta(milliseconds=300), 3, timedelta(milliseconds=1))
-    with pytest.raises(PlanningFailed, match=r"no plan within 0\.3 s"):
-        await (await maker(scripted_openai.environment(), limits)).make_plan(Question("Hello!"), KNOWN)
+    with pytest.raises(PlanningFailed, match="429"):
+        await (await maker(scripted_openai.environment())).make_plan(Question("Hello!"), KNOWN)
+    assert len(scripted_openai.requests) == 1
 
 
 async def test_a_message_may_name_the_model_that_plans_it(scripted_openai: ScriptedOpenAI, maker: Any) -> None:

@@ -61,9 +61,7 @@ def test_the_first_message_is_planned_and_has_no_history() -> None:
 
 
 def test_the_next_message_follows_the_newest_run_and_waits_for_the_views_to_know_its_end() -> None:
-    thread = after(
-        talk.created(), talk.message("m1"), talk.planned("m1"), talk.completed("m1"), talk.message("m2")
-    )
+    thread = after(talk.created(), talk.message("m1"), talk.planned("m1"), talk.completed("m1"), talk.message("m2"))
     assert decide(thread) == plan("m2", "m1", at(3, "task-updates"))
 
 

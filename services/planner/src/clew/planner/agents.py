@@ -20,6 +20,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Text
 from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 
+from clew.chassis.clock import monotonic
 from clew.contracts.planning import ModelExchange, Plan
 from clew.models import ModelChoice, ModelConfigError
 from clew.planner.capabilities import Capabilities
@@ -102,17 +103,17 @@ class PlanMaker:
             async with asyncio.timeout(self._limits.total.total_seconds()):
                 return await self._ask(choice.model, question, known)
         except TimeoutError as error:
-            seconds = self._limits.total.total_seconds()
-            raise PlanningFailed(f"The model {choice.name} gave no plan within {seconds:g} s.") from error
+            raise PlanningFailed(f"The model {choice.name} did not answer in time.") from error
         except (AgentRunError, UserError) as error:
             raise PlanningFailed(f"The model {choice.name} gave no plan: {_readable(error)}") from error
 
     async def _ask(self, model: Model, question: Question, known: Capabilities) -> Answer:
-        detector = RecordedModel(model, "detect", self._limits)
+        deadline = monotonic() + self._limits.total.total_seconds()
+        detector = RecordedModel(model, "detect", self._limits, deadline)
         detection = await _run(_detector(), detector, question, known)
         if not detection.actionable:
             return Answer(plain_answer(known), False, tuple(detector.exchanges))
-        planner = RecordedModel(model, "plan", self._limits)
+        planner = RecordedModel(model, "plan", self._limits, deadline)
         draft = await _run(_planner(), planner, question, known)
         return Answer(plan_of(draft), True, (*detector.exchanges, *planner.exchanges))
 

@@ -13,7 +13,7 @@ from clew.planner.handlers import Handlers
 from clew.planner.past import Past
 from clew.planner.settings import Settings
 from clew.planner.threads import Threads
-from clew.views import Views
+from clew.views.door import Views
 
 
 def build(settings: Settings) -> Service:

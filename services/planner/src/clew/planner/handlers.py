@@ -24,11 +24,10 @@ from clew.contracts.planning import PlanCreated, PlanFailed, PlanFailure
 from clew.planner.agents import ModelUnusable, PlanMaker, PlanningFailed, Question
 from clew.planner.capabilities import Announcements
 from clew.planner.past import Past
-from clew.planner.planning import Cancel, Decision, MakePlan, Refuse
+from clew.planner.planning import Cancel, Decision, Effect, MakePlan, Refuse
 from clew.planner.thread import PlanningBegan, PlanningEnded
 from clew.planner.threads import HeldThread, Threads
 
-Effect: TypeAlias = PlanCreated | PlanFailed | RunCancelRequested
 News: TypeAlias = (
     ThreadCreated
     | ThreadChanged

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from clew.contracts.envelope import Position
 from clew.planner.thread import WAITS_FOR_NOBODY, RunKnown, ThreadKnown
-from clew.views import Views, ViewsUnavailable
+from clew.views.door import Views, ViewsUnavailable
 from clew.views.models import Message, OpenRuns, Run
 
 BACKOFF = (0.5, 1.0, 2.0, 4.0)  # seconds between tries while Postgres is away; the last one repeats

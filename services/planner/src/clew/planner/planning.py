@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 from uuid import UUID
 
-from clew.contracts.conversation import ThreadDeleted, UserMessageReceived
+from clew.contracts.conversation import RunCancelRequested, ThreadDeleted, UserMessageReceived
 from clew.contracts.envelope import Position
-from clew.contracts.planning import PlanFailure
+from clew.contracts.planning import PlanCreated, PlanFailed, PlanFailure
 from clew.planner.thread import Active, Deleted, Run, Thread, Unknown
 
 
@@ -42,6 +42,7 @@ class Cancel:
 
 
 Decision: TypeAlias = MakePlan | Refuse | Cancel
+Effect: TypeAlias = PlanCreated | PlanFailed | RunCancelRequested  # as which decisions reach the log
 
 
 def decide(thread: Thread) -> Decision | None:

@@ -34,13 +34,17 @@ class Limits:
 
 
 class RecordedModel(WrapperModel):
-    """A model whose requests are limited in time, tried again where that may help, and recorded in `exchanges`."""
+    """A model whose requests are limited in time, tried again where that may help, and recorded in `exchanges`.
 
-    def __init__(self, wrapped: Model, purpose: Literal["detect", "plan"], limits: Limits) -> None:
+    No try begins after `deadline`, on the clock of `monotonic`.
+    """
+
+    def __init__(self, wrapped: Model, purpose: Literal["detect", "plan"], limits: Limits, deadline: float) -> None:
         super().__init__(wrapped)
         self.exchanges: list[ModelExchange] = []
         self._purpose: Literal["detect", "plan"] = purpose
         self._limits = limits
+        self._deadline = deadline
 
     async def request(
         self,
@@ -55,19 +59,21 @@ class RecordedModel(WrapperModel):
                 async with asyncio.timeout(self._limits.request.total_seconds()):
                     response = await super().request(messages, model_settings, model_request_parameters)
             except (ModelAPIError, UnexpectedModelBehavior, TimeoutError) as error:
-                if attempt == self._limits.attempts or not _may_pass(error):
+                pause = self._pause(attempt, error)
+                last = attempt == self._limits.attempts or monotonic() + pause > self._deadline
+                if last or not _may_pass(error):
                     raise
-                await self._pause(attempt, error)
+                log.warning("asking %s again in %g s: %r", self.model_name, pause, error)
+                await asyncio.sleep(pause)
             else:
                 self._record(messages, response, timedelta(seconds=monotonic() - began))
                 return response
         raise AssertionError("the last attempt returns or raises")
 
-    async def _pause(self, attempt: int, error: Exception) -> None:
+    def _pause(self, attempt: int, error: Exception) -> float:
+        """Seconds: what the server asked for, else twice as long as before."""
         asked = error.retry_after if isinstance(error, ModelAPIError) else None
-        pause = asked if asked is not None else self._limits.first_pause.total_seconds() * 2 ** (attempt - 1)
-        log.warning("asking %s again in %g s: %r", self.model_name, pause, error)
-        await asyncio.sleep(pause)
+        return asked if asked is not None else self._limits.first_pause.total_seconds() * 2 ** (attempt - 1)
 
     def _record(self, messages: Sequence[ModelMessage], response: ModelResponse, duration: timedelta) -> None:
         """The request is kept as what is new since the last one: instructions and history of the thread are known."""

@@ -18,7 +18,7 @@ from clew.contracts.envelope import Event, Position, ThreadEvent
 from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunResumed, RunStarted, RunSuspended
 from clew.contracts.planning import PlanCreated, PlanFailed
 from clew.planner.past import Past
-from clew.planner.planning import Decision, decide, still_wanted
+from clew.planner.planning import Decision, Effect, decide, still_wanted
 from clew.planner.thread import Deleted, Fact, Thread, evolve, initial
 
 TAIL: Final[Mapping[str, tuple[type[Event], ...]]] = {
@@ -40,7 +40,7 @@ class HeldThread:
     thread_id: UUID
     whole: bool = False
     state: Thread = field(default_factory=initial)
-    unconfirmed: dict[UUID, list[Event]] = field(default_factory=dict[UUID, list[Event]])
+    unconfirmed: dict[UUID, list[Effect]] = field(default_factory=dict[UUID, list[Effect]])
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def learn(self, fact: Fact, at: Position | None = None) -> None:
@@ -55,10 +55,10 @@ class HeldThread:
     def still_wants(self, run_id: UUID) -> bool:
         return still_wanted(self.state, run_id)
 
-    def gave_away(self, cause: Event, effect: Event) -> None:
+    def gave_away(self, cause: Event, effect: Effect) -> None:
         self.unconfirmed.setdefault(cause.event_id, []).append(effect)
 
-    def given_away(self, cause: Event) -> list[Event]:
+    def given_away(self, cause: Event) -> list[Effect]:
         return list(self.unconfirmed.get(cause.event_id, ()))
 
     async def complete(self, past: Past) -> None:
@@ -72,7 +72,7 @@ class HeldThread:
             self.whole = True
 
     def _confirm(self, run_id: UUID) -> None:
-        kept = {cause: [e for e in effects if e.subject != str(run_id)] for cause, effects in self.unconfirmed.items()}
+        kept = {cause: [e for e in effects if e.run_id != run_id] for cause, effects in self.unconfirmed.items()}
         self.unconfirmed = {cause: effects for cause, effects in kept.items() if effects}
 
 
