@@ -29,7 +29,9 @@ from tests.support.conversation import MOMENT, Conversation, at
 
 talk = Conversation()
 OFFLINE = {"CLEW_MODEL": "offline"}
-SETTINGS = Settings(KAFKA_BOOTSTRAP_SERVERS="nowhere:1", DATABASE_URL="postgresql://nowhere")  # type: ignore[call-arg]
+LIMITS = Settings.model_validate(
+    {"kafka_bootstrap_servers": "nowhere:1", "DATABASE_URL": "postgresql://nowhere"}
+).limits
 ANNOUNCED = CapabilitiesAnnounced(
     **stamp(talk.created(), "capabilities", MOMENT),
     source="executor",
@@ -92,7 +94,7 @@ class Planner:
     async def start(self) -> None:
         """A new process takes partition 0 over."""
         self.threads = Threads(self.past, self.log, Decoder(NoBlobs()))
-        plans = PlanMaker(choose_model(OFFLINE), lambda name: model_named(name, OFFLINE), SETTINGS.limits)
+        plans = PlanMaker(choose_model(OFFLINE), lambda name: model_named(name, OFFLINE), LIMITS)
         self.handlers = Handlers(self.threads, self.past, plans, self.announcements)
         await self.threads.recover(0)
 

@@ -3,4 +3,5 @@
 from clew.planner.app import build
 from clew.planner.settings import Settings
 
-build(Settings()).run()  # pyright: ignore[reportCallIssue]  # the environment fills the required fields in
+if __name__ == "__main__":
+    build(Settings.model_validate({})).run()

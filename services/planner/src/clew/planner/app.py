@@ -3,6 +3,8 @@
 import os
 from functools import partial
 
+from clew.views.door import Views
+
 from clew.chassis.service import Service
 from clew.contracts.conversation import ThreadChanged, ThreadCreated, ThreadDeleted, UserMessageReceived
 from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunResumed, RunStarted, RunSuspended
@@ -13,7 +15,6 @@ from clew.planner.handlers import Handlers
 from clew.planner.past import Past
 from clew.planner.settings import Settings
 from clew.planner.threads import Threads
-from clew.views.door import Views
 
 
 def build(settings: Settings) -> Service:

@@ -11,9 +11,11 @@ from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
+from clew.views.database import ViewsUnavailable
+from clew.views.door import Views
+
 from clew.contracts.envelope import Position
 from clew.planner.thread import WAITS_FOR_NOBODY, RunKnown, ThreadKnown
-from clew.views.door import Views, ViewsUnavailable
 from clew.views.models import Message, OpenRuns, Run
 
 BACKOFF = (0.5, 1.0, 2.0, 4.0)  # seconds between tries while Postgres is away; the last one repeats
