@@ -1,0 +1,45 @@
+"""The planner put together: settings in, service out."""
+
+import os
+from functools import partial
+
+from clew.views.door import Views
+
+from clew.chassis.service import Service
+from clew.contracts.conversation import ThreadChanged, ThreadCreated, ThreadDeleted, UserMessageReceived
+from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunResumed, RunStarted, RunSuspended
+from clew.models import choose_model, model_named
+from clew.planner.agents import PlanMaker
+from clew.planner.capabilities import Announcements
+from clew.planner.handlers import Handlers
+from clew.planner.past import Past
+from clew.planner.settings import Settings
+from clew.planner.threads import Threads
+
+
+def build(settings: Settings) -> Service:
+    """The service, ready to run. ModelConfigError when the environment names a model that cannot be used."""
+    service = Service("planner", settings)
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    views = service.use(Views(settings.database_url.get_secret_value(), redis_url, settings.namespace))
+    past = Past(views)
+    threads = Threads(past, service.log, service.decoder)
+    announcements = Announcements(service.log, service.decoder)
+    plans = service.use(PlanMaker(choose_model(os.environ), partial(model_named, environ=os.environ), settings.limits))
+
+    handlers = Handlers(threads, past, plans, announcements)
+    service.on(ThreadCreated, handlers.on_thread_created)
+    service.on(ThreadChanged, handlers.on_thread_changed)
+    service.on(ThreadDeleted, handlers.on_thread_deleted)
+    service.on(UserMessageReceived, handlers.on_user_message_received)
+    service.on(RunStarted, handlers.on_run_started)
+    service.on(RunSuspended, handlers.on_run_suspended)
+    service.on(RunResumed, handlers.on_run_resumed)
+    service.on(RunCompleted, handlers.on_run_completed)
+    service.on(RunFailed, handlers.on_run_failed)
+    service.on(RunCancelled, handlers.on_run_cancelled)
+    service.on_partition(threads.recover, threads.forget)
+    service.task("capabilities", announcements.follow)
+    service.check("views", views.check)
+    service.check("capabilities", announcements.missing)
+    return service

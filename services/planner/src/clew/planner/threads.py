@@ -1,0 +1,136 @@
+"""The threads of the partitions that this process owns: built from snapshot and tail, kept by what is handled.
+
+A thread is first known from the tail of the log only, and from the views as well as soon as a decision needs it. The
+rules are in `thread` and `planning`; reading Postgres is `past`'s.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, cast
+from uuid import UUID
+
+from clew.chassis.log import LogReader
+from clew.chassis.records import Decoder, Record
+from clew.contracts.codec import DecodeError, attributes
+from clew.contracts.conversation import ThreadChanged, ThreadCreated, ThreadDeleted, UserMessageReceived
+from clew.contracts.envelope import Event, Position, ThreadEvent
+from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunResumed, RunStarted, RunSuspended
+from clew.contracts.planning import PlanCreated, PlanFailed
+from clew.planner.past import Past
+from clew.planner.planning import Decision, Effect, decide, still_wanted
+from clew.planner.thread import Deleted, Fact, Thread, evolve, initial
+
+TAIL: Final[Mapping[str, tuple[type[Event], ...]]] = {
+    "user-messages": (ThreadCreated, ThreadChanged, ThreadDeleted, UserMessageReceived),
+    "plans": (PlanCreated, PlanFailed),
+    "task-updates": (RunStarted, RunSuspended, RunResumed, RunCompleted, RunFailed, RunCancelled),
+}
+
+
+@dataclass(eq=False)
+class HeldThread:
+    """A thread in hand. `whole`: nothing that decisions need is missing from its state any more.
+
+    `unconfirmed` are the events that handlers gave away, by the event that was handled, until the executor shows that
+    they reached the log: a second try of the same event gives them away again instead of deciding anew.
+    """
+
+    tenant_id: str
+    thread_id: UUID
+    whole: bool = False
+    state: Thread = field(default_factory=initial)
+    unconfirmed: dict[UUID, list[Effect]] = field(default_factory=dict[UUID, list[Effect]])
+    _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def learn(self, fact: Fact, at: Position | None = None) -> None:
+        """Never waits: whoever asks next knows it."""
+        self.state = evolve(self.state, fact, at)
+        if isinstance(fact, RunStarted | RunCompleted | RunFailed | RunCancelled):
+            self._confirm(fact.run_id)
+
+    def decide(self) -> Decision | None:
+        return decide(self.state)
+
+    def still_wants(self, run_id: UUID) -> bool:
+        return still_wanted(self.state, run_id)
+
+    def gave_away(self, cause: Event, effect: Effect) -> None:
+        self.unconfirmed.setdefault(cause.event_id, []).append(effect)
+
+    def given_away(self, cause: Event) -> list[Effect]:
+        return list(self.unconfirmed.get(cause.event_id, ()))
+
+    async def complete(self, past: Past) -> None:
+        """Reads from the views what the tail of the log does not tell, if a decision could depend on it."""
+        async with self._reading:
+            has_work = next(self.state.queued, None) is not None or isinstance(self.state.situation, Deleted)
+            if self.whole or not has_work:
+                return
+            if (known := await past.thread(self.tenant_id, self.thread_id)) is not None:
+                self.learn(known)
+            self.whole = True
+
+    def _confirm(self, run_id: UUID) -> None:
+        kept = {cause: [e for e in effects if e.run_id != run_id] for cause, effects in self.unconfirmed.items()}
+        self.unconfirmed = {cause: effects for cause, effects in kept.items() if effects}
+
+
+@dataclass(frozen=True)
+class _Partition:
+    """`projected`: the user messages below this offset were in the views when the partition was taken over."""
+
+    projected: int
+    threads: dict[tuple[str, UUID], HeldThread] = field(default_factory=dict[tuple[str, UUID], HeldThread])
+
+    def learn(self, event: ThreadEvent, at: Position) -> HeldThread:
+        """A thread is the tenant's own: what another tenant says about the same id is about another thread."""
+        key = (event.tenant_id, event.thread_id)
+        thread = self.threads.get(key)
+        if thread is None:
+            born_here = isinstance(event, ThreadCreated) and at.offset >= self.projected
+            thread = self.threads[key] = HeldThread(*key, whole=born_here)
+        thread.learn(cast(Fact, event), at)
+        return thread
+
+
+class Threads:
+    """The threads of all partitions in hand. `recover` and `forget` are the chassis' partition hooks."""
+
+    def __init__(self, past: Past, log: LogReader, decoder: Decoder) -> None:
+        self._past = past
+        self._log = log
+        self._decoder = decoder
+        self._partitions: dict[int, _Partition] = {}
+
+    def learn(self, event: ThreadEvent, at: Position) -> HeldThread:
+        """Takes in one of the events in `TAIL`, at once. KeyError when its partition is not in hand."""
+        return self._partitions[at.partition].learn(event, at)
+
+    async def recover(self, partition: int) -> None:
+        """Snapshot, then the tail of each topic from where the snapshot ends. Waits while Postgres is away."""
+        queue = await self._past.queue(partition)
+        offsets = {topic: queue.next_offsets.get(topic, 0) for topic in TAIL}
+        projected = offsets["user-messages"]
+        held = _Partition(projected)
+        before = Position(topic="user-messages", partition=partition, offset=max(0, projected - 1))
+        for run in queue.runs:
+            if run.message is not None and not run.planned:
+                held.learn(run.message, before)
+        for topic, start in offsets.items():
+            async for record in self._log.read(topic, partition, start):
+                if (event := await self._event(record)) is not None:
+                    held.learn(event, record.position)
+        self._partitions[partition] = held
+
+    def forget(self, partition: int) -> None:
+        self._partitions.pop(partition, None)
+
+    async def _event(self, record: Record) -> ThreadEvent | None:
+        """The event if it matters here. What cannot be read is parked when it is handled, not now."""
+        try:
+            kinds = {kind.ce_type() for kind in TAIL[record.topic]}
+            event = await self._decoder.event(record) if attributes(record.headers).type in kinds else None
+        except DecodeError:
+            return None
+        return event if isinstance(event, ThreadEvent) else None
