@@ -1,7 +1,8 @@
 """Memory under test without Kafka: a log in this process, and a projector on the real Postgres and Redis."""
 
+import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
@@ -25,6 +26,7 @@ from clew.memory.store import Store
 from clew.views.names import Schemas
 
 PARTITIONS = 4
+PATIENCE = 20.0  # seconds after which something that has not come is a failure
 
 
 class MemoryLog:
@@ -94,6 +96,14 @@ async def memory(env: dict[str, str], namespace: str, log: MemoryLog) -> AsyncGe
     under_test = MemoryUnderTest(env, namespace, log)
     async with under_test.live, under_test.store:
         yield under_test
+
+
+async def eventually(question: Callable[[], Awaitable[object]], answer: object) -> None:
+    """Asks until `answer` comes; AssertionError tells what came instead."""
+    deadline = clock.monotonic() + PATIENCE
+    while (given := await question()) != answer:
+        assert clock.monotonic() < deadline, f"{given!r} and not {answer!r}"
+        await asyncio.sleep(0.02)
 
 
 def batches(records: Iterable[Record], size: int) -> list[list[Record]]:

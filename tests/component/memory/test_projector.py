@@ -13,7 +13,7 @@ from clew.memory.store import StaleOffsets, Store
 from clew.views.door import Views
 from clew.views.names import Schemas
 from clew.views.tenant import TenantViews
-from tests.support.memory import MemoryLog, MemoryUnderTest, batches, decode, empty_tables, memory, tables
+from tests.support.memory import MemoryLog, MemoryUnderTest, batches, decode, empty_tables, eventually, memory, tables
 from tests.support.story import Story
 
 pytestmark = pytest.mark.stack
@@ -226,9 +226,7 @@ async def test_memory_is_ready_once_it_has_read_what_was_there(
     assert await projecting.projector.ready() == "the log has not been read yet"
     watching = asyncio.create_task(projecting.projector.watch())
     try:
-        async with asyncio.timeout(10):
-            while await projecting.projector.ready() is not None:
-                await asyncio.sleep(0.01)
+        await eventually(projecting.projector.ready, None)
         assert await views.tenant("t1").run(Story().run_id("b")) is not None
     finally:
         watching.cancel()
