@@ -123,14 +123,6 @@ class DocumentStore:
         key = upload.place.key
         return self._public.get_presigned_url("PUT", self._bucket, key, URL_LIFETIME, extra_query_params=query)
 
-    async def problem(self) -> str | None:
-        """None when the bucket can be reached, else what is wrong."""
-        try:
-            found = await self._in_thread(self._client.bucket_exists, self._bucket)
-        except StoreUnavailable as error:
-            return str(error)
-        return None if found else f"bucket {self._bucket!r} does not exist"
-
     async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
         try:

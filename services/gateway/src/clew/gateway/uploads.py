@@ -40,7 +40,7 @@ CHARSET: Final = re.compile(r';\s*charset\s*=\s*"?utf-8"?', re.IGNORECASE)
 ENDINGS: Final = {".txt": "text/plain", ".text": "text/plain", ".md": "text/markdown", ".markdown": "text/markdown"}
 
 
-async def begin(store: DocumentStore, ask: Asked, body: DocumentCreate) -> UploadRead:
+async def begin(deps: Deps, ask: Asked, body: DocumentCreate) -> UploadRead:
     """An upload with a URL for each part, or the one that an earlier request under the same key has begun."""
     if body.size > MAX_DOCUMENT_BYTES:
         detail = f"a document holds at most {MAX_DOCUMENT_BYTES} bytes"
@@ -56,26 +56,24 @@ async def begin(store: DocumentStore, ask: Asked, body: DocumentCreate) -> Uploa
     document_id = ask.id("document")
     with store_reached():
         try:
-            found = await store.begin(ask.caller.tenant_id, document_id, declared)
+            found = await deps.files.begin(ask.caller.tenant_id, document_id, declared)
         except Taken as error:
             raise Conflict(f"{SAME_KEY} {error}") from None
-    return upload_read(store, document_id, found)
+    return upload_read(deps.files, document_id, found)
 
 
-async def resume(store: DocumentStore, caller: Principal, document_id: UUID) -> UploadRead:
+async def resume(deps: Deps, caller: Principal, document_id: UUID) -> UploadRead:
     """What has arrived, with fresh URLs. NotFound when nothing was begun under the id."""
-    return upload_read(store, document_id, await _found(store, caller, document_id))
+    return upload_read(deps.files, document_id, await _found(deps, caller, document_id))
 
 
-async def complete(
-    deps: Deps, store: DocumentStore, caller: Principal, document_id: UUID, body: DocumentComplete
-) -> Position:
+async def complete(deps: Deps, caller: Principal, document_id: UUID, body: DocumentComplete) -> Position:
     """Makes the file out of its parts and says so in the log. Repeating it says the same again."""
-    found = await _found(store, caller, document_id)
+    found = await _found(deps, caller, document_id)
     if isinstance(found, Upload):
         with store_reached():
             try:
-                found = await store.complete(found, [(part.number, part.etag) for part in body.parts])
+                found = await deps.files.complete(found, [(part.number, part.etag) for part in body.parts])
             except PartsRefused as refused:
                 raise _invalid_parts(refused) from None
     declared = found.declared
@@ -92,13 +90,13 @@ async def complete(
     return await _append(deps, event, document_id, request_hash(body))
 
 
-async def delete(deps: Deps, store: DocumentStore, caller: Principal, document_id: UUID) -> Position | None:
+async def delete(deps: Deps, caller: Principal, document_id: UUID) -> Position | None:
     """Says in the log that the document is deleted; None when it was an unfinished upload, which is just ended."""
     if await deps.views.tenant(caller.tenant_id).document(document_id) is None:
-        found = await _found(store, caller, document_id)
+        found = await _found(deps, caller, document_id)
         if isinstance(found, Upload):
             with store_reached():
-                await store.abandon(found)
+                await deps.files.abandon(found)
             return None
     event = DocumentDeleted(
         **root_stamp(derive(document_id, "deleted"), caller.tenant_id, deps.clock()),
@@ -165,9 +163,9 @@ def store_reached() -> Generator[None]:
         raise Unavailable("The object store cannot be used now.") from error
 
 
-async def _found(store: DocumentStore, caller: Principal, document_id: UUID) -> Upload | Stored:
+async def _found(deps: Deps, caller: Principal, document_id: UUID) -> Upload | Stored:
     with store_reached():
-        found = await store.find(caller.tenant_id, document_id)
+        found = await deps.files.find(caller.tenant_id, document_id)
     if found is None:
         raise NotFound(f"There is no document {document_id}.")
     return found
