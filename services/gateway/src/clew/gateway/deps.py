@@ -1,5 +1,6 @@
 """What the endpoints work with, put together once in `app.build`."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, TypeAlias
@@ -11,6 +12,7 @@ from clew.chassis.clock import Clock
 from clew.chassis.publish import Publisher
 from clew.gateway.auth import Principal
 from clew.gateway.ids import Recent
+from clew.gateway.news import News
 from clew.views.door import Views
 
 
@@ -23,8 +25,9 @@ class Deps:
     ends: Callable[[str], Awaitable[Mapping[int, int]]]
     clock: Clock
     new_id: Callable[[], UUID]
-    stopping: Callable[[], Awaitable[object]]
+    stopping: asyncio.Event
     recent: Recent = field(default_factory=Recent)
+    news: News = field(default_factory=News)
 
 
 def caller(request: Request) -> Principal:

@@ -9,7 +9,7 @@ Not the words of the log itself (`clew.chassis.errors`) nor of the views: those 
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from fastapi import FastAPI, HTTPException
 from fastapi.exceptions import RequestValidationError
@@ -19,10 +19,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from clew.chassis.errors import LogUnreachable
-from clew.views import ViewsUnavailable
+from clew.views.errors import ViewsUnavailable
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}  # seconds; a broker that was killed is back in about three
+OUTAGES = (LogUnreachable, ViewsUnavailable)  # what the log and the views raise when they are away
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="clew"'}
 
 
@@ -145,7 +146,7 @@ def install(app: FastAPI) -> None:
     """Makes every error of `app` a problem, those of the framework too."""
     app.add_exception_handler(StarletteHTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
-    for outage in (LogUnreachable, ViewsUnavailable):
+    for outage in OUTAGES:
         app.add_exception_handler(outage, _on_outage)
     app.add_exception_handler(Exception, _on_bug)
 
@@ -164,9 +165,14 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     problems = error.errors()
     if any(problem["loc"][0] == "path" for problem in problems):
         return respond(NotFound("There is nothing of that name: ids are UUIDs."), request.url.path)
-    fields = [FieldError(pointer=_pointer(problem["loc"], error.body), detail=str(problem["msg"])) for problem in problems]
-    detail = "; ".join(f"{field.pointer}: {field.detail}" for field in fields[:3])
-    return respond(Invalid(detail, errors=fields), request.url.path)
+    places = [(problem["loc"], str(problem["msg"])) for problem in problems]
+    return respond(invalid(places, error.body), request.url.path)
+
+
+def invalid(places: Sequence[tuple[Sequence[str | int], str]], body: object) -> Invalid:
+    """The problem of fields that a schema refused: where pydantic found each (`body` first), and why."""
+    fields = [FieldError(pointer=_pointer(loc, body), detail=message) for loc, message in places]
+    return Invalid("; ".join(f"{field.pointer}: {field.detail}" for field in fields[:3]), errors=fields)
 
 
 async def _on_outage(request: Request, error: Exception) -> JSONResponse:
@@ -188,13 +194,23 @@ def _pointer(loc: Sequence[str | int], body: object) -> str:
         return "/".join(map(str, loc))
     parts: list[str] = []
     for index, part in enumerate(path):
-        missing = index == len(path) - 1 and isinstance(body, dict)
-        if isinstance(body, dict | list) and part in (body if isinstance(body, dict) else range(len(body))):
-            body = body[part]
-        elif not missing:
-            continue
+        container = _children(body)
+        if container is not None and part in container:
+            body = container[part]
+        elif container is None or index < len(path) - 1:
+            continue  # the last one may be what is missing
         parts.append(str(part).replace("~", "~0").replace("/", "~1"))
     return "#" + "".join(f"/{part}" for part in parts)
+
+
+def _children(node: object) -> dict[str | int, object] | None:
+    match node:
+        case dict():
+            return cast(dict[str | int, object], node)
+        case list():
+            return dict(enumerate(cast(list[object], node)))
+        case _:
+            return None
 
 
 def _document(

@@ -34,7 +34,7 @@ def root_id(principal: Principal, route: str, key: str | None, new_id: Callable[
 
 
 def request_hash(body: BaseModel) -> str:
-    """SHA-256 (hex) of what the request says. Defaults are left out, so that a later version's new field changes none."""
+    """SHA-256 (hex) of what the request says. Defaults are left out: a later version's new field changes none."""
     return sha256(body.model_dump_json(exclude_defaults=True).encode()).hexdigest()
 
 

@@ -7,7 +7,16 @@ import json
 from typing import Annotated, Generic, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    field_validator,
+)
 
 from clew.contracts.conversation import OnBusy
 from clew.gateway.errors import FieldError
@@ -67,7 +76,9 @@ ModelName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length
 
 
 class ThreadCreate(Request):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Trip to London", "metadata": {"team": "ops"}}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"title": "Trip to London", "metadata": {"team": "ops"}}]}
+    )
 
     title: Title | None = None
     metadata: Metadata = Field(default_factory=dict[str, JsonValue])
@@ -78,8 +89,15 @@ class ThreadUpdate(Request):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "London in spring"}]})
 
-    title: Title = ""
-    metadata: Metadata = Field(default_factory=dict[str, JsonValue])
+    title: Title | None = None
+    metadata: Metadata | None = None
+
+    @field_validator("title", "metadata")
+    @classmethod
+    def _given(cls, value: T | None) -> T:
+        if value is None:  # only what a client sent comes here: defaults are not validated
+            raise ValueError("null is no value: leave the field out to keep what it is")
+        return value
 
 
 class MessageCreate(Request):
@@ -99,10 +117,10 @@ class MessageCreate(Request):
     )
 
     content: Content
-    parent_run_id: UUID | None = Field(None, description="The run that this one answers to; default: the newest leaf")
-    on_busy: OnBusy = Field("enqueue", description="What becomes of it when the branch is busy")
-    model: ModelName | None = Field(None, description="A model other than the platform's default")
-    attachments: tuple[UUID, ...] = Field((), max_length=MAX_ATTACHMENTS, description="Ids of documents")
+    parent_run_id: UUID | None = Field(default=None, description="The run that this answers; default: the newest leaf")
+    on_busy: OnBusy = Field(default="enqueue", description="What becomes of it when the branch is busy")
+    model: ModelName | None = Field(default=None, description="A model other than the platform's default")
+    attachments: tuple[UUID, ...] = Field(default=(), max_length=MAX_ATTACHMENTS, description="Ids of documents")
 
 
 class CancelCreate(Request):
@@ -116,9 +134,7 @@ class MessageAccepted(BaseModel):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [
-                {"run_id": RUN_ID, "thread_id": THREAD_ID, "message_id": MESSAGE_ID, "cursor": f"{RUN_ID}:0"}
-            ]
+            "examples": [{"run_id": RUN_ID, "thread_id": THREAD_ID, "message_id": MESSAGE_ID, "cursor": f"{RUN_ID}:0"}]
         }
     )
 
