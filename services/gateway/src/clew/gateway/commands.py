@@ -37,7 +37,7 @@ from clew.gateway.schemas import (
     ThreadUpdate,
 )
 from clew.views.cursor import Cursor
-from clew.views.errors import ViewsUnavailable
+from clew.views.database import ViewsUnavailable
 from clew.views.models import Run, Thread
 
 ACK_PATIENCE = timedelta(seconds=5)  # a broker that was killed needs about three to be back

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from clew.chassis.errors import LogUnreachable
-from clew.views.errors import ViewsUnavailable
+from clew.views.database import ViewsUnavailable
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}  # seconds; a broker that was killed is back in about three
@@ -194,12 +194,15 @@ def _pointer(loc: Sequence[str | int], body: object) -> str:
         return "/".join(map(str, loc))
     parts: list[str] = []
     for index, part in enumerate(path):
-        container = _children(body)
-        if container is not None and part in container:
-            body = container[part]
-        elif container is None or index < len(path) - 1:
-            continue  # the last one may be what is missing
+        last = index == len(path) - 1
+        container = _children(body) or {}
+        child = container.get(part)
+        if not last and _children(child) is None:
+            continue  # a tag: nothing that goes on lies below it
+        if last and _children(body) is None:
+            continue  # pydantic names the kind of value that it would have had
         parts.append(str(part).replace("~", "~0").replace("/", "~1"))
+        body = child
     return "#" + "".join(f"/{part}" for part in parts)
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from clew.contracts.envelope import Position
 from clew.gateway.auth import Principal
 from clew.gateway.deps import Deps
-from clew.views.errors import ViewsUnavailable
+from clew.views.database import ViewsUnavailable
 from clew.views.models import Run
 
 

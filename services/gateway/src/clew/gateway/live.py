@@ -24,7 +24,7 @@ from clew.gateway.reading import PATIENCE, find_run, find_thread, parse_cursor
 from clew.gateway.schemas import CancelCreate, MessageCreate
 from clew.views.client import ClientEvent
 from clew.views.cursor import Cursor
-from clew.views.errors import ViewsUnavailable
+from clew.views.database import ViewsUnavailable
 
 PROTOCOL = "clew.v1"
 MAX_SUBSCRIPTIONS = 64  # of one connection

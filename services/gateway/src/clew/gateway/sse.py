@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 
 from clew.views.client import ClientEvent
-from clew.views.errors import ViewsUnavailable
+from clew.views.database import ViewsUnavailable
 
 MEDIA_TYPE = "text/event-stream"
 RETRY = b"retry: 1000\n\n"  # milliseconds until a cut client comes again
