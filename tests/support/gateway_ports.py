@@ -2,6 +2,7 @@
 folded from it and can lag or be away. Only what the gateway asks for; the real views are tested against Postgres.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -15,14 +16,14 @@ from clew.contracts.conversation import (
     ThreadDeleted,
     UserMessageReceived,
 )
-from clew.contracts.envelope import Event, Position, RunEvent
+from clew.contracts.envelope import Event, Position, RunEvent, stamp
 from clew.contracts.execution import AgentSpec, RunCompleted, RunStarted, ToolSpec
 from clew.contracts.planning import Usage
 from clew.contracts.topics import topic_of
 from clew.views.client import ClientEvent, client_event
 from clew.views.cursor import Cursor, ListPlace
-from clew.views.door import TenantViews, Views
 from clew.views.database import ViewsUnavailable
+from clew.views.door import TenantViews, Views
 from clew.views.models import Capabilities, Message, Page, Run, RunStatus, Thread
 
 CAPABILITIES = Capabilities(
@@ -122,12 +123,14 @@ class MemoryTenantViews(TenantViews):
 
     async def threads(self, after: str | None = None, limit: int = 50) -> Page[Thread]:
         place = None if after is None else ListPlace.parse(after)
-        ids = [event.thread_id for event in self._of(lambda event: isinstance(event, ThreadCreated))]  # type: ignore[attr-defined]  # a ThreadCreated has one
+        ids = [event.thread_id for event in self._of(lambda event: True) if isinstance(event, ThreadCreated)]
         found = [thread for id in dict.fromkeys(ids) if (thread := await self.thread(id)) is not None]
         return Page(items=found[:limit] if place is None else [], next=None)
 
     async def run(self, run_id: UUID) -> Run | None:
-        mine = [e for e in self._of(lambda e: isinstance(e, RunEvent)) if isinstance(e, RunEvent) and e.run_id == run_id]
+        mine = [
+            e for e in self._of(lambda e: isinstance(e, RunEvent)) if isinstance(e, RunEvent) and e.run_id == run_id
+        ]
         message = next((event for event in mine if isinstance(event, UserMessageReceived)), None)
         if message is None:
             return None
@@ -191,17 +194,38 @@ class MemoryTenantViews(TenantViews):
         ]
 
     async def events(self, run_id: UUID, after: Cursor | None, limit: int) -> list[ClientEvent]:
-        mine = [e for e in self._of(lambda e: isinstance(e, RunEvent)) if isinstance(e, RunEvent) and e.run_id == run_id]
+        mine = [
+            e for e in self._of(lambda e: isinstance(e, RunEvent)) if isinstance(e, RunEvent) and e.run_id == run_id
+        ]
         first = -1 if after is None else after.seq
         return [client_event(event) for event in mine if event.seq > first][:limit]
 
     async def follow(self, run_id: UUID, after: Cursor | None = None) -> AsyncIterator[ClientEvent]:
-        for event in await self.events(run_id, after, 10_000):
-            yield event
+        while True:
+            for event in await self.events(run_id, after, 10_000):
+                after = event.place
+                yield event
+                if event.final:
+                    return
+            if (run := await self.run(run_id)) is not None and run.ended:
+                return
+            await asyncio.sleep(0.002)
 
     async def capabilities(self) -> Capabilities:
         self._of(lambda event: False)
         return CAPABILITIES
+
+
+def completed(message: UserMessageReceived, seq: int = 2) -> RunCompleted:
+    """The end of the run that `message` began."""
+    return RunCompleted(
+        **stamp(message, seq, message.occurred_at),
+        thread_id=message.thread_id,
+        run_id=message.run_id,
+        seq=seq,
+        output="42",
+        usage=Usage(),
+    )
 
 
 def cancels(events: Sequence[Event]) -> list[RunCancelRequested]:

@@ -62,5 +62,3 @@ async def gateway() -> AsyncIterator[Gateway]:
     app, deps, gate = build(log, views)
     async with client_of(app) as client:
         yield Gateway(app, deps, gate, log, views, client)
-
-

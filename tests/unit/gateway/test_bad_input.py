@@ -1,4 +1,4 @@
-"""What the gateway refuses, and in which words. After each refusal the next message is served, and nothing was written."""
+"""What the gateway refuses, and in which words. Nothing is written, and the next message is served."""
 
 import json
 from collections.abc import AsyncIterator

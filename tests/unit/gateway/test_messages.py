@@ -2,24 +2,9 @@
 
 from uuid import uuid4
 
-from clew.chassis import clock
 from clew.contracts.conversation import ThreadCreated, ThreadDeleted, UserMessageReceived
-from clew.contracts.envelope import stamp
-from clew.contracts.execution import RunCompleted
-from clew.contracts.planning import Usage
-from tests.support.gateway_ports import cancels
+from tests.support.gateway_ports import cancels, completed
 from tests.unit.gateway.conftest import Gateway
-
-
-def completed(message: UserMessageReceived) -> RunCompleted:
-    return RunCompleted(
-        **stamp(message, 2, clock.now()),
-        thread_id=message.thread_id,
-        run_id=message.run_id,
-        seq=2,
-        output="42",
-        usage=Usage(),
-    )
 
 
 async def test_a_thread_that_was_made_can_be_read_changed_and_deleted(gateway: Gateway) -> None:
@@ -117,7 +102,9 @@ async def test_an_unknown_outcome_names_the_ids_and_can_be_repeated(gateway: Gat
     gateway.log.mode = "fine"
     again = await gateway.client.post("/v1/messages", json={"content": "a"}, headers=headers)
     assert again.status_code == 202
-    assert {name: unknown.json()[name] for name in ("run_id", "thread_id", "message_id")}.items() <= again.json().items()
+    assert {
+        name: unknown.json()[name] for name in ("run_id", "thread_id", "message_id")
+    }.items() <= again.json().items()
 
 
 async def test_a_message_is_accepted_while_the_views_are_away(gateway: Gateway) -> None:

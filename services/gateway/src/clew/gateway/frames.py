@@ -73,7 +73,8 @@ def read(text: str) -> tuple[str | None, ClientFrame | Problem]:
         tree = parse(text)
         return _id(tree), _frames.validate_python(tree)
     except ValidationError as error:
-        faults = [(("body", *fault["loc"]), fault["msg"]) for fault in error.errors(include_url=False)]
+        # Behind the tag of its type: pydantic's path begins with it when the type is known.
+        faults = [(("body", *fault["loc"][1:]), fault["msg"]) for fault in error.errors(include_url=False)]
         return _id(tree), invalid(faults, tree)
     except Problem as problem:
         return None, problem

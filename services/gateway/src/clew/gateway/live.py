@@ -42,14 +42,14 @@ class SessionOver(Exception):
     code: int | None = None
 
 
-def make_router(deps: Deps, *, slow_after: float = SLOW_AFTER) -> APIRouter:
+def make_router(deps: Deps) -> APIRouter:
     router = APIRouter()
 
     @router.websocket("/v1/ws")
     async def talk(socket: WebSocket) -> None:
         offered: list[str] = socket.scope.get("subprotocols", [])
         await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
-        await Session(deps, socket.state.principal, socket, slow_after).run()
+        await Session(deps, socket.state.principal, socket).run()
 
     return router
 
@@ -57,12 +57,11 @@ def make_router(deps: Deps, *, slow_after: float = SLOW_AFTER) -> APIRouter:
 class Session:
     """One connection. `run` returns when it is over, and nothing of it is left behind."""
 
-    def __init__(self, deps: Deps, caller: Principal, socket: WebSocket, slow_after: float) -> None:
+    def __init__(self, deps: Deps, caller: Principal, socket: WebSocket) -> None:
         self._deps = deps
         self._caller = caller
         self._views = deps.views.tenant(caller.tenant_id)
         self._socket = socket
-        self._slow_after = slow_after
         self._turn = asyncio.Lock()
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
         self._sent: dict[UUID, str] = {}
@@ -188,7 +187,7 @@ class Session:
     async def _say(self, text: str, event: ClientEvent | None = None) -> None:
         try:
             async with self._turn:
-                async with asyncio.timeout(self._slow_after):
+                async with asyncio.timeout(SLOW_AFTER):
                     await self._socket.send_text(text)
                 if event is not None:
                     self._sent[event.run_id] = event.cursor
