@@ -6,6 +6,7 @@ It knows nothing of what it serves.
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -78,8 +79,8 @@ Handler = Callable[[Request, Exchange], Awaitable[None]]
 
 
 @asynccontextmanager
-async def serve(handler: Handler, host: str = "127.0.0.1") -> AsyncGenerator[str]:
-    """Serves `handler` on a free port while the context is open; gives the address, `http://host:port`."""
+async def serve(handler: Handler, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncGenerator[str]:
+    """Serves `handler` on a free port while the context is open; gives the address, `http(s)://host:port`."""
     open_connections: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -92,10 +93,10 @@ async def serve(handler: Handler, host: str = "127.0.0.1") -> AsyncGenerator[str
             open_connections.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(connected, host, 0)
+    server = await asyncio.start_server(connected, host, 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
     try:
-        yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        yield f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
     finally:
         server.close()
         for task in tuple(open_connections):

@@ -48,10 +48,12 @@ class Fetched:
 class EgressClient:
     """Fetches URLs under an `EgressPolicy`. Holds no connections between fetches, so nothing needs closing."""
 
-    def __init__(self, policy: EgressPolicy, *, resolver: Resolver = resolve) -> None:
+    def __init__(
+        self, policy: EgressPolicy, *, resolver: Resolver = resolve, ssl_context: ssl.SSLContext | None = None
+    ) -> None:
         self._policy = policy
         self._resolver = resolver
-        self._ssl_context = ssl.create_default_context()
+        self._ssl_context = ssl_context or ssl.create_default_context()
 
     async def get(self, url: str) -> Fetched:
         """What `url` answers to a GET, after its redirects.
