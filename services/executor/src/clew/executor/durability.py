@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
 from time import perf_counter
-from typing import Any, ClassVar, Protocol, cast
-from uuid import UUID
+from typing import Any, ClassVar, cast
 
 from pydantic import JsonValue, ValidationError
 from pydantic_ai.durable_exec import (
@@ -43,11 +42,10 @@ from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import AgentDepsT, RunContext
-from pydantic_core import PydanticSerializationError, to_json
 
 from clew.contracts.envelope import derive
-from clew.contracts.execution import CallKind, EffectPolicy
-from clew.contracts.planning import Usage
+from clew.contracts.execution import CallKind
+from clew.executor.calls import Call, Journal, ToolTraits, shown, storable, tool_error
 from clew.executor.model_requests import RequestLog, usage_of
 
 PASSING = (ModelConnectionError, ModelRateLimitError, ModelRequestTimeout, ModelServerError, ModelUnavailableError)
@@ -55,56 +53,6 @@ PASSING = (ModelConnectionError, ModelRateLimitError, ModelRequestTimeout, Model
 
 class JournalCorrupt(Exception):
     """A recorded result cannot be read by this code. No ValidationError: the model must not be asked again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One attempt at one call. `key` names the call within the run in every execution of it.
-
-    `policy` is how a tool's call may be repeated; None for a model request, which always may.
-    """
-
-    call_id: UUID
-    key: str
-    step_id: str
-    kind: CallKind
-    name: str
-    attempt: int
-    policy: EffectPolicy | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What the journal holds of a call that is over. `error`: a tool's failure, which the model was told."""
-
-    result: JsonValue = None
-    error: str | None = None
-
-
-class Journal(Protocol):
-    """Where the calls of one run are written. Each method returns once as much is safe as its kind of call needs."""
-
-    @property
-    def run_id(self) -> UUID: ...
-    @property
-    def started_at(self) -> datetime: ...
-    @property
-    def texts(self) -> set[str]: ...
-    def done(self, call_id: UUID) -> Done | None: ...
-    def attempts(self, call_id: UUID) -> int: ...
-    async def started(self, call: Call, request: JsonValue) -> None: ...
-    async def completed(
-        self, call: Call, result: JsonValue, usage: Usage | None, duration_ms: float, untrusted: bool
-    ) -> None: ...
-    async def failed(self, call: Call, error: BaseException, retryable: bool, duration_ms: float) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class ToolTraits:
-    """What the engine must know of a tool: how it may be repeated, whether it brings bytes from outside."""
-
-    policy: EffectPolicy
-    untrusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,18 +215,17 @@ class _Backend(JournalCallableOperationBackend[None]):
             if done.error is not None:
                 raise ToolFailed(done.error)
             return done.result
-        request = cast(JsonValue, JSON_CODEC.dump(dict[str, Any], arguments))
-        result = await self._use(scope.journal, call, request, body)
+        result = await self._use(scope.journal, call, arguments, body)
         record_durable_unit(executed=True)
         return result
 
     async def _use(
-        self, journal: Journal, call: Call, request: JsonValue, body: Callable[[], Awaitable[object]]
+        self, journal: Journal, call: Call, arguments: Mapping[str, Any], body: Callable[[], Awaitable[object]]
     ) -> JsonValue:
         """Runs a tool once. What it raises beyond pydantic-ai's own signals is told to the model, and recorded."""
         traits = self._traits(call.name)
         call = replace(call, policy=traits.policy)
-        await journal.started(call, request)
+        await journal.started(call, shown(arguments))
         began = perf_counter()
         try:
             result = await _within(call, body)
@@ -340,38 +287,12 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         return None if scope is None else scope.journal.started_at
 
 
-def tool_error(error_type: str, error: str) -> str:
-    """What the model is told of a tool that broke: the same words live and from the journal."""
-    return f"The tool failed ({error_type}): {error}"
-
-
 async def _within(call: Call, body: Callable[[], Awaitable[object]]) -> JsonValue:
     token = _call.set(call)
     try:
-        return _storable(cast(JsonValue, await body()))
+        return storable(cast(JsonValue, await body()))
     finally:
         _call.reset(token)
-
-
-def _storable(result: JsonValue) -> JsonValue:
-    """The result as it can be written. A model may answer with half a surrogate pair, which is no text in UTF-8."""
-    try:
-        to_json(result)
-    except PydanticSerializationError:
-        return _without_surrogates(result)
-    return result
-
-
-def _without_surrogates(value: JsonValue) -> JsonValue:
-    match value:
-        case str():
-            return value.encode(errors="replace").decode()
-        case list():
-            return [_without_surrogates(item) for item in value]
-        case dict():
-            return {str(_without_surrogates(name)): _without_surrogates(item) for name, item in value.items()}
-        case _:
-            return value
 
 
 def _since(began: float) -> float:

@@ -23,7 +23,7 @@ from clew.contracts.execution import (
     TokenReset,
 )
 from clew.contracts.planning import Usage
-from clew.executor.durability import Call, Done, tool_error
+from clew.executor.calls import Call, Done, tool_error
 from clew.executor.execution import FIRST_SEQ, RunState, evolve, in_order
 from clew.executor.model_requests import texts_in
 
@@ -99,7 +99,8 @@ class RunJournal:
         """The event that ends the run or leaves it, for the caller to publish; all before it is in the log by then."""
         async with self._lock:
             if self._unacked:
-                await asyncio.gather(*self._unacked)
+                await asyncio.wait(self._unacked)
+            self._raise()
             event = build(self._stamp())
             self._take(event)
             return event
@@ -114,12 +115,15 @@ class RunJournal:
             return ack
 
     async def _hand_over(self, event: Event) -> asyncio.Future[Position]:
-        if self._error is not None:
-            raise self._error
+        self._raise()
         ack = asyncio.ensure_future(await self._send(event))
         self._unacked.add(ack)
         ack.add_done_callback(self._acked)
         return ack
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
 
     def _acked(self, ack: asyncio.Future[Position]) -> None:
         self._unacked.discard(ack)
@@ -184,7 +188,7 @@ class RunJournal:
             lambda s: CallFailed(
                 **s,
                 **_fields(call),
-                error=str(error),
+                error=str(error).encode(errors="replace").decode(),
                 error_type=type(error).__name__,
                 retryable=retryable,
                 duration_ms=duration_ms,

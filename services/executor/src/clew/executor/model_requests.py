@@ -105,7 +105,7 @@ def _message(message: ModelRequest) -> JsonValue:
 
 def _part(part: ModelRequestPart) -> JsonValue:
     written = cast(dict[str, JsonValue], _jsonable(part))
-    if isinstance(part, ToolReturnPart):
+    if isinstance(part, ToolReturnPart) and part.outcome == "success":
         return {name: value for name, value in written.items() if name not in _NOT_COPIED}
     return written
 

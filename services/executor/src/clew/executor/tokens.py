@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from pydantic_ai.messages import AgentStreamEvent, PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
 
-from clew.executor.durability import Call
+from clew.executor.calls import Call
 
 COALESCE = timedelta(milliseconds=30)  # quicker than the eye, and a tenth of the events of one for each token
 
