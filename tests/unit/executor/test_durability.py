@@ -18,7 +18,7 @@ from pydantic_ai.toolsets import FunctionToolset
 from clew.contracts.envelope import RunEvent
 from clew.contracts.execution import CallCompleted, CallEvent, CallFailed, CallStarted, TokenDelta, TokenReset
 from clew.executor.calls import ToolTraits
-from clew.executor.durability import Durability, JournalCorrupt, ModelPolicy, current_call, durable
+from clew.executor.durability import Durability, JournalCorrupt, ModelPolicy, call_under_way, durable
 from clew.executor.tokens import stream_text
 from tests.support.run_log import MemoryLog, journal_of
 
@@ -125,8 +125,8 @@ def agent(world: World, model: FunctionModel, log: MemoryLog | None = None, **op
 
 def stream_to(log: MemoryLog) -> Any:
     async def handle(_: object, events: Any) -> None:
-        call = current_call()
-        if call.kind == "model":
+        call = call_under_way()
+        if call is not None and call.kind == "model":
             await stream_text(journal_of(log), call, events)
 
     return handle

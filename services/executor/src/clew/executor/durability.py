@@ -31,6 +31,7 @@ from pydantic_ai.durable_exec import (
     replay_scope,
 )
 from pydantic_ai.exceptions import (
+    AgentRunError,
     ModelConnectionError,
     ModelRateLimitError,
     ModelRequestTimeout,
@@ -49,6 +50,10 @@ from clew.executor.calls import Call, Journal, ToolTraits, shown, storable, tool
 from clew.executor.model_requests import RequestLog, usage_of
 
 PASSING = (ModelConnectionError, ModelRateLimitError, ModelRequestTimeout, ModelServerError, ModelUnavailableError)
+
+
+class ModelBroke(Exception):
+    """A model client failed in a way that pydantic-ai has no word for; the message is the client's own."""
 
 
 class JournalCorrupt(Exception):
@@ -112,11 +117,9 @@ def durable(journal: Journal, step_id: str, path: str, history: int = 0) -> Gene
         _scope.reset(token)
 
 
-def current_call() -> Call:
-    """The call whose body is running. RuntimeError outside of one."""
-    if (call := _call.get()) is None:
-        raise RuntimeError("no durable call is under way here")
-    return call
+def call_under_way() -> Call | None:
+    """The call whose body is running here, if any."""
+    return _call.get()
 
 
 class _Codec(DurabilityCodec):
@@ -190,7 +193,7 @@ class _Backend(JournalCallableOperationBackend[None]):
                 wait = self._policy.wait(error, tried)
                 await journal.failed(call, error, wait is not None, _since(began))
                 if wait is None:
-                    raise
+                    raise error if isinstance(error, AgentRunError) else ModelBroke(_said(error)) from error
                 await asyncio.sleep(wait.total_seconds())
                 call = replace(call, attempt=call.attempt + 1)
             else:
@@ -293,6 +296,10 @@ async def _within(call: Call, body: Callable[[], Awaitable[object]]) -> JsonValu
         return storable(cast(JsonValue, await body()))
     finally:
         _call.reset(token)
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _since(began: float) -> float:
