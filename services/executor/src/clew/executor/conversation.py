@@ -10,12 +10,11 @@ from datetime import timedelta
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 
-from clew.chassis.clock import monotonic
 from clew.contracts.conversation import ContentPart, DocumentPart
 from clew.contracts.planning import PlanCreated
 from clew.executor.recovery import until_available
 from clew.executor.supervisor import RunError
-from clew.views import Views
+from clew.views.door import Views
 from clew.views.models import Message
 
 ROUND = timedelta(seconds=5)  # how long one question to the views may wait
@@ -53,9 +52,9 @@ class Conversations:
             raise RunError("timeout", detail) from None
 
     async def _until_complete(self, plan: PlanCreated) -> None:
-        position = plan.history_complete_at
-        while position is not None and not await until_available(lambda: self._views.passed(position, ROUND)):
-            await asyncio.sleep(0)
+        position, there = plan.history_complete_at, False
+        while position is not None and not there:
+            there = await until_available(lambda: self._views.passed(position, ROUND))
 
     async def _history(self, plan: PlanCreated) -> tuple[ModelMessage, ...]:
         tenant = self._views.tenant(plan.tenant_id)

@@ -21,4 +21,5 @@ def _result(step_id: str, title: str, state: RunState) -> str:
 
 def _tagged(tag: str, text: str, attributes: str = "") -> str:
     """Text cannot close the tag that it is in, or it could pass for instructions."""
-    return f"<{tag}{attributes}>\n{text.replace(f'</{tag}', f'<\\/{tag}')}\n</{tag}>"
+    inside = text.replace(f"</{tag}", f"< /{tag}")
+    return f"<{tag}{attributes}>\n{inside}\n</{tag}>"

@@ -15,7 +15,7 @@ from clew.chassis.records import Record
 from clew.contracts.codec import DecodeError
 from clew.contracts.envelope import Event, RunEvent
 from clew.executor.execution import in_order
-from clew.views import ViewsUnavailable
+from clew.views.database import ViewsUnavailable
 
 TOPIC = "task-updates"
 PATIENCE = timedelta(seconds=1)  # between two questions to a database that is away
