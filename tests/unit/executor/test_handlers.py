@@ -277,7 +277,7 @@ async def test_a_final_event_that_did_not_reach_the_log_is_written_at_the_next_t
         planned(), Context(Position(topic="plans", partition=0, offset=0), planned(), False, lambda: NOON)
     )
     lost = await anext(events)
-    await events.aclose()
+    del events
     assert isinstance(lost, RunCompleted)
     assert "run-completed" not in executor.log.kinds
     await executor.take(planned(), backlog=True)
