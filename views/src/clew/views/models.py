@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 
 class Model(BaseModel):
+    """What all of them are: immutable."""
+
     model_config = ConfigDict(frozen=True)
 
 
@@ -143,17 +145,20 @@ class Capabilities(Model):
 class OpenRun(Model):
     """A run that has not ended, as a new owner of its partition needs it.
 
-    `message` is the stored event while nothing was started; `planned` says that the plan (or its failure) is known.
+    `message` is the stored event while nothing was started; `planned` says that the plan (or its failure) is known;
+    `deleted`, that its thread was deleted and the run is to be cancelled.
     """
 
     run_id: UUID
     thread_id: UUID
     tenant_id: str
     parent_run_id: UUID | None
+    forked_from: UUID | None
     status: RunStatus
     suspension: Suspension | None
     on_busy: OnBusy | None
     planned: bool
+    deleted: bool
     message: UserMessageReceived | None
 
 

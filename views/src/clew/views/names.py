@@ -16,7 +16,9 @@ class Schemas:
     @classmethod
     def of(cls, namespace: str) -> "Schemas":
         """ValueError when `namespace` is no name that can stand in SQL unquoted."""
-        if namespace and not (namespace.isascii() and namespace.isalnum() and namespace.islower() | namespace.isdigit()):
+        if namespace and not (
+            namespace.isascii() and namespace.isalnum() and namespace.islower() | namespace.isdigit()
+        ):
             raise ValueError(f"{namespace!r} is not a namespace: at most 20 of a-z and 0-9")
         return cls(f"clew_{namespace}", f"clew_{namespace}_read_v1") if namespace else cls("clew", "read_v1")
 

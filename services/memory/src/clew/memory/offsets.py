@@ -19,9 +19,10 @@ SELECT *, 0 FROM unnest(%s::text[], %s::int[])
 ON CONFLICT DO NOTHING
 """
 READ: Final = "SELECT topic, partition, next_offset FROM offsets"
-# Touches a row only where nobody else has advanced it: the count of rows tells whether this process may go on.
+# Touches a row only where nobody else has advanced it: the rows that come back tell whether this process may go on.
 ADVANCE: Final = """
 UPDATE offsets SET next_offset = step.next_offset
 FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[]) AS step(topic, partition, expected, next_offset)
 WHERE offsets.topic = step.topic AND offsets.partition = step.partition AND offsets.next_offset = step.expected
+RETURNING 1
 """

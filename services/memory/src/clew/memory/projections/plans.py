@@ -7,7 +7,16 @@ from sqlalchemy import JSON, Boolean, Column, Index, Table, Text, Uuid
 from clew.contracts.envelope import Event, Position
 from clew.contracts.planning import PlanCreated, PlanFailed, Usage
 from clew.memory.projections.table import (
-    Projected, Projection, metadata, moment, place, tenant, text, usage_columns, usage_row, uuid,
+    Projected,
+    Projection,
+    metadata,
+    moment,
+    place,
+    tenant,
+    text,
+    usage_columns,
+    usage_row,
+    uuid,
 )
 
 TABLE: Final = Table(

@@ -19,7 +19,16 @@ from clew.contracts.execution import (
 )
 from clew.contracts.planning import Usage
 from clew.memory.projections.table import (
-    Projected, Projection, by, metadata, moment, tenant, text, usage_columns, usage_row, uuid,
+    Projected,
+    Projection,
+    by,
+    metadata,
+    moment,
+    tenant,
+    text,
+    usage_columns,
+    usage_row,
+    uuid,
 )
 
 TABLE: Final = Table(

@@ -72,7 +72,9 @@ def text(value: str) -> str:
 
 def usage_columns(rule: Rule | None = None) -> tuple[Column[Any], ...]:
     """What model requests took. Decimal costs, because sums of floats depend on how the events were batched."""
-    counts = (Column(name, BigInteger, nullable=False, info=by(rule)) for name in Usage.model_fields if name != "cost_usd")
+    counts = (
+        Column(name, BigInteger, nullable=False, info=by(rule)) for name in Usage.model_fields if name != "cost_usd"
+    )
     return (*counts, Column("cost_usd", Numeric, info=by(rule)))
 
 

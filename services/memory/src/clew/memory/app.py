@@ -1,0 +1,32 @@
+"""Memory, put together: settings in, service out."""
+
+from clew.chassis import clock
+from clew.chassis.service import Service
+from clew.contracts.execution import TokenDelta
+from clew.contracts.topics import load_topics, topic_of
+from clew.memory.intake import Intake
+from clew.memory.live import LiveStreams, tokens_handler
+from clew.memory.metrics import Metrics
+from clew.memory.projector import Projector
+from clew.memory.settings import Settings
+from clew.memory.store import Store
+
+TOKENS = topic_of(TokenDelta).name
+PROJECTED = [topic.name for topic in load_topics().read_by("memory") if topic.name != TOKENS]
+
+
+def build(settings: Settings) -> Service:
+    """The service, ready to run."""
+    service = Service("memory", settings)
+    metrics = Metrics(service.metrics.registry)
+    redis_url = None if settings.redis_url is None else settings.redis_url.get_secret_value()
+    live = service.use(LiveStreams(redis_url, settings.namespace, clock.now, metrics))
+    store = service.use(Store(settings.database_url.get_secret_value(), settings.namespace))
+    intake = Intake(service.decoder.event, service.publisher.publish, clock.now, metrics)
+    projector = Projector(store, service.log, intake, live.on_projected, PROJECTED, metrics)
+
+    service.on_batch(PROJECTED, projector.on_records)
+    service.on_batch([TOKENS], tokens_handler(intake.entry, live), group="memory-tokens")
+    service.task("projector", projector.watch)
+    service.check("projection", projector.ready)
+    return service

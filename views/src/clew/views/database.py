@@ -1,0 +1,88 @@
+"""Reading Postgres: each question is one read-only transaction in a role that may only select, in one round trip."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Final, LiteralString, NamedTuple, Self, TypeAlias
+
+from psycopg import AsyncConnection, InterfaceError, OperationalError
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from clew.views.names import Schemas
+
+POOL: Final = 10  # connections of a process; a question takes about a millisecond
+TIMEOUT: Final = timedelta(seconds=2)  # for a connection from the pool
+CONNECT_SECONDS: Final = 2
+STATEMENT_MS: Final = 5000
+Row: TypeAlias = DictRow
+
+
+class ViewsUnavailable(Exception):
+    """Postgres cannot be reached, or does not answer in time."""
+
+
+class Query(NamedTuple):
+    """SQL with its parameters."""
+
+    text: LiteralString
+    parameters: Sequence[Any] | Mapping[str, Any] = ()  # Any: what psycopg takes
+
+
+class Database:
+    """A pool of connections to the views of one namespace. An async context manager.
+
+    Every question raises ViewsUnavailable when Postgres cannot answer it.
+    """
+
+    def __init__(self, database_url: str, namespace: str) -> None:
+        options = f"-c search_path={Schemas.of(namespace).views} -c statement_timeout={STATEMENT_MS}"
+        self._pool: AsyncConnectionPool[AsyncConnection[Row]] = AsyncConnectionPool(
+            database_url,
+            kwargs={
+                "autocommit": True,
+                "row_factory": dict_row,
+                "options": options,
+                "connect_timeout": CONNECT_SECONDS,
+                "prepare_threshold": 2,
+            },
+            min_size=1,
+            max_size=POOL,
+            timeout=TIMEOUT.total_seconds(),
+            open=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._pool.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._pool.close()
+
+    async def as_tenant(self, tenant_id: str, *queries: Query) -> list[list[Row]]:
+        """The rows of each query as the tenant may see them."""
+        whose = Query("SELECT set_config('clew.tenant', %s, true)", [tenant_id])
+        return await self._ask((Query("BEGIN READ ONLY"), Query("SET LOCAL ROLE clew_reader"), whose), queries)
+
+    async def as_recovery(self, *queries: Query) -> list[list[Row]]:
+        """The rows of each query over all tenants, all from one snapshot."""
+        begin = (Query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"), Query("SET LOCAL ROLE clew_recovery"))
+        return await self._ask(begin, queries)
+
+    async def _ask(self, begin: Sequence[Query], queries: Sequence[Query]) -> list[list[Row]]:
+        async with self._connection() as connection:
+            async with connection.pipeline():
+                cursors = [await connection.execute(query.text, query.parameters) for query in (*begin, *queries)]
+                await connection.execute("COMMIT")
+            return [await cursor.fetchall() for cursor in cursors[len(begin) :]]
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[AsyncConnection[Row]]:
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except (OperationalError, InterfaceError) as error:
+            raise ViewsUnavailable(f"Postgres does not answer: {error}") from error

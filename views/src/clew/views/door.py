@@ -1,0 +1,76 @@
+"""`Views`: opens the read models for a process."""
+
+import asyncio
+from datetime import timedelta
+from types import TracebackType
+from typing import Final, Self
+
+from clew.contracts.envelope import SYSTEM_TENANT, Position
+from clew.views.database import Database, Query, ViewsUnavailable
+from clew.views.live import LiveReader
+from clew.views.names import Keys
+from clew.views.recovery import RecoveryViews
+from clew.views.tenant import TenantViews
+
+KNOWN_VERSIONS: Final = (1,)
+FIRST_LOOK: Final = 0.002  # seconds until `passed` looks again; it doubles up to the last
+LAST_LOOK: Final = 0.05
+
+
+class Views:
+    """The read models. An async context manager; `redis_url` None does without live streams and cached histories.
+
+    Opening never fails: what cannot be reached is told by `check`, and by ViewsUnavailable from each question.
+    """
+
+    def __init__(self, database_url: str, redis_url: str | None, namespace: str) -> None:
+        self._database = Database(database_url, namespace)
+        self._live = LiveReader(redis_url)
+        self._keys = Keys(namespace)
+        self.recovery = RecoveryViews(self._database)
+
+    async def __aenter__(self) -> Self:
+        await self._live.__aenter__()
+        await self._database.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._database.__aexit__(kind, error, trace)
+        await self._live.__aexit__(kind, error, trace)
+
+    def tenant(self, tenant_id: str) -> TenantViews:
+        """The views of one tenant."""
+        return TenantViews(self._database, self._live, self._keys, tenant_id)
+
+    async def passed(self, position: Position, timeout: timedelta) -> bool:
+        """Waits until memory has projected the record at `position`; False when it has not in time."""
+        pause = FIRST_LOOK
+        query = Query(
+            "SELECT next_offset FROM offsets WHERE topic = %s AND partition = %s", [position.topic, position.partition]
+        )
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                while True:
+                    [rows] = await self._database.as_tenant(SYSTEM_TENANT, query)
+                    if rows and rows[0]["next_offset"] > position.offset:
+                        return True
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LAST_LOOK)
+        except TimeoutError:
+            return False
+
+    async def check(self) -> str | None:
+        """None when Postgres answers in a version of the read contract that is known here; else the reason."""
+        try:
+            there = await self._database.as_tenant(
+                SYSTEM_TENANT, Query("SELECT to_regclass('version') IS NOT NULL AS it")
+            )
+            if not there[0][0]["it"]:
+                return "the views are not there: the migration of memory has not run"
+            [[row]] = await self._database.as_tenant(SYSTEM_TENANT, Query("SELECT version FROM version"))
+        except ViewsUnavailable as error:
+            return str(error)
+        version = row["version"]
+        return None if version in KNOWN_VERSIONS else f"the views have version {version}; known here: {KNOWN_VERSIONS}"

@@ -1,0 +1,104 @@
+"""Reading Redis: live streams of runs and cached histories. When it fails, Postgres is asked instead."""
+
+import logging
+from datetime import timedelta
+from types import TracebackType
+from typing import Final, Self, cast
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from clew.views.client import ClientEvent
+from clew.views.cursor import Cursor
+from clew.views.names import stream_id
+
+MOMENT: Final = timedelta(milliseconds=100)  # for an answer that needs no waiting; then Postgres is asked
+SLACK: Final = timedelta(seconds=1)  # above the longest wait for news, before Redis counts as hanging
+WAIT: Final = timedelta(seconds=1)  # of silence on a live stream before Postgres is asked
+FETCH: Final = 500  # entries of one read
+logger = logging.getLogger(__name__)
+
+
+class LiveUnavailable(Exception):
+    """Redis is away, or is not used at all."""
+
+
+class LiveReader:
+    """A client of Redis, and an async context manager. Every method raises LiveUnavailable when none answers."""
+
+    def __init__(self, redis_url: str | None) -> None:
+        self._url = redis_url
+        self._quick: Redis | None = None
+        self._patient: Redis | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._url is not None:
+            self._quick = _client(self._url, MOMENT)
+            self._patient = _client(self._url, WAIT + SLACK)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for client in (self._quick, self._patient):
+            if client is not None:
+                await client.aclose()
+
+    async def behind(self, key: str, place: Cursor) -> list[ClientEvent]:
+        """What a run's stream holds behind `place` now."""
+        return await self._read(self._quick, key, place, None)
+
+    async def news(self, key: str, place: Cursor) -> list[ClientEvent]:
+        """What a run's stream holds behind `place`, or what comes first; nothing after WAIT."""
+        return await self._read(self._patient, key, place, int(WAIT.total_seconds() * 1000))
+
+    async def cached(self, key: str) -> bytes | None:
+        """The bytes kept under `key`."""
+        try:
+            return cast(bytes | None, await _used(self._quick).get(key))
+        except (RedisError, OSError) as error:
+            raise LiveUnavailable(str(error)) from error
+
+    async def keep(self, key: str, value: bytes, lifetime: timedelta) -> None:
+        """Keeps bytes under `key` for a while."""
+        try:
+            await _used(self._quick).set(key, value, ex=lifetime)
+        except (RedisError, OSError) as error:
+            raise LiveUnavailable(str(error)) from error
+
+    async def _read(self, redis: Redis | None, key: str, place: Cursor, block: int | None) -> list[ClientEvent]:
+        after = stream_id(place.seq, place.delta)
+        try:
+            answer = await _used(redis).xread({key: after}, count=FETCH, block=block)
+        except (RedisError, OSError) as error:
+            raise LiveUnavailable(str(error)) from error
+        streams = cast(list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]], answer)
+        return [event for _, entries in streams for _, fields in entries if (event := _event(fields)) is not None]
+
+
+def _used(redis: Redis | None) -> Redis:
+    if redis is None:
+        raise LiveUnavailable("no Redis is configured")
+    return redis
+
+
+def _client(url: str, answer_within: timedelta) -> Redis:
+    return Redis.from_url(
+        url,
+        protocol=2,
+        socket_timeout=answer_within.total_seconds(),
+        socket_connect_timeout=MOMENT.total_seconds(),
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def _event(fields: dict[bytes, bytes]) -> ClientEvent | None:
+    """An entry's event. One that cannot be read is left out: the gap that it leaves is filled from Postgres."""
+    try:
+        return ClientEvent.model_validate_json(fields.get(b"e", b""))
+    except ValidationError as error:
+        logger.warning("an entry of a live stream cannot be read: %s", error)
+        return None

@@ -1,0 +1,43 @@
+"""The one order of a run's events: which event may come next behind a place, and which leaves a gap.
+
+Pure. Topics are projected independently, so an event may be seen before one that stands before it.
+"""
+
+from collections.abc import Sequence
+
+from clew.views.client import ClientEvent
+from clew.views.cursor import Cursor
+
+FIRST_OF_EXECUTOR = 2  # seq: 0 is the message, 1 the plan
+
+
+def joined(place: Cursor, events: Sequence[ClientEvent]) -> list[ClientEvent]:
+    """The events that stand behind `place` without a gap: repeats are left out, and all from the first gap on."""
+    found: list[ClientEvent] = []
+    for event in events:
+        here = event.place
+        if here <= place:
+            continue
+        if not _follows(place, event, here):
+            break
+        found.append(event)
+        place = here
+    return found
+
+
+def _follows(place: Cursor, event: ClientEvent, here: Cursor) -> bool:
+    if here.delta:
+        return here.seq == place.seq
+    if here.seq == FIRST_OF_EXECUTOR:
+        return place.seq == 1 or _is_fork(event) or (place.seq == 0 and _needs_no_plan(event))
+    return here.seq == place.seq + 1
+
+
+def _is_fork(event: ClientEvent) -> bool:
+    """A fork has neither message nor plan of its own: it stands on another run's."""
+    return event.type == "run.started" and event.data.get("forked_from") is not None
+
+
+def _needs_no_plan(event: ClientEvent) -> bool:
+    """A run that ended before it was planned has no event 1."""
+    return event.type == "run.cancelled" or (event.type == "run.failed" and event.data.get("reason") != "plan")

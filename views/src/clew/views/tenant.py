@@ -1,0 +1,202 @@
+"""What one tenant may read: each method is one question, asked under row-level security."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Final, LiteralString, TypeVar
+from uuid import UUID
+
+from clew.contracts.envelope import RunEvent
+from clew.contracts.execution import AgentSpec, ToolSpec
+from clew.views.client import ClientEvent, client_event
+from clew.views.cursor import Cursor, ListPlace
+from clew.views.database import Database, Query, Row
+from clew.views.follow import Follower, Past
+from clew.views.history import HistoryCache
+from clew.views.live import LiveReader
+from clew.views.models import Capabilities, Document, Message, Page, Passage, Run, RunStatus, Thread
+from clew.views.names import Keys
+from clew.views.order import joined
+from clew.views.rows import document_of, event_of, messages_of, passage_of, run_of, thread_of
+
+PAGE: Final = 50
+EVENTS_AT_ONCE: Final = 1000  # read by a follower in one question
+RUN: Final = """
+SELECT run_id, thread_id, tenant_id, parent_run_id, forked_from, status, suspension, on_busy, model, plan::text AS plan,
+    output, confidence, failure, error, requests, input_tokens, output_tokens, cost_usd, last_seq,
+    created_at, started_at, ended_at, request_hash
+FROM runs
+"""
+THREAD: Final = """
+SELECT thread_id, tenant_id, title, metadata, created_by, created_at, last_activity_at, current_run_id, busy,
+    request_hash
+FROM threads
+"""
+DOCUMENT: Final = """
+SELECT document_id, tenant_id, filename, content_type, size, object_key, sha256, uploaded_by, created_at, status,
+    stage, error, pages, characters, chunks
+FROM documents
+"""
+EVENTS: Final = "SELECT type, body::text AS body FROM events WHERE run_id = %s AND seq > %s ORDER BY seq LIMIT %s"
+# The path from the root to a run. UNION drops repeats, so that a parent that goes in circles comes to an end.
+PATH: Final = """
+WITH RECURSIVE path AS (
+    SELECT run_id, parent_run_id FROM runs WHERE run_id = %(run)s AND thread_id = %(thread)s
+    UNION
+    SELECT r.run_id, r.parent_run_id FROM path JOIN runs r ON r.run_id = path.parent_run_id AND r.thread_id = %(thread)s
+), siblings AS (
+    SELECT run_id, row_number() OVER (PARTITION BY parent_run_id ORDER BY message_offset) AS revision
+    FROM runs WHERE thread_id = %(thread)s
+)
+SELECT r.run_id, r.message_id, r.content, r.text, r.asked_at, r.status, r.output, r.ended_at, siblings.revision
+FROM path JOIN runs r ON r.run_id = path.run_id JOIN siblings ON siblings.run_id = path.run_id
+WHERE r.message_id IS NOT NULL
+ORDER BY r.message_offset
+"""
+# Any of the words may match; how many do, and how near to each other, is what the rank says.
+SEARCH: Final = """
+SELECT c.document_id, c.filename, c.index, c.page, c.heading, c.text, ts_rank_cd(c.words, q.query) AS score
+FROM chunks c, (SELECT replace(plainto_tsquery('english', %s)::text, '&', '|')::tsquery AS query) q
+WHERE c.words @@ q.query AND (%s::uuid[] IS NULL OR c.document_id = ANY(%s::uuid[]))
+ORDER BY score DESC, c.document_id, c.index
+LIMIT %s
+"""
+T = TypeVar("T")
+
+
+class TenantViews:
+    """The views of one tenant. Every method raises ViewsUnavailable when Postgres cannot answer."""
+
+    def __init__(self, database: Database, live: LiveReader, keys: Keys, tenant_id: str) -> None:
+        self._database = database
+        self._live = live
+        self._keys = keys
+        self._history = HistoryCache(live)
+        self._tenant_id = tenant_id
+
+    # -- threads and runs
+
+    async def thread(self, thread_id: UUID) -> Thread | None:
+        rows = await self._rows(THREAD + "WHERE thread_id = %s", thread_id)
+        return thread_of(rows[0]) if rows else None
+
+    async def threads(self, after: str | None = None, limit: int = PAGE) -> Page[Thread]:
+        """Newest activity first. InvalidCursor when `after` is no `next` of this list."""
+        place = None if after is None else ListPlace.parse(after)
+        where = "WHERE %s::timestamptz IS NULL OR (last_activity_at, thread_id) < (%s::timestamptz, %s::uuid) "
+        order = "ORDER BY last_activity_at DESC, thread_id DESC LIMIT %s"
+        rows = await self._rows(THREAD + where + order, *_behind(place), limit + 1)
+        return _page(rows, limit, thread_of, lambda thread: ListPlace(thread.last_activity_at, thread.id))
+
+    async def run(self, run_id: UUID) -> Run | None:
+        rows = await self._rows(RUN + "WHERE run_id = %s", run_id)
+        return run_of(rows[0]) if rows else None
+
+    async def runs(
+        self,
+        *,
+        status: RunStatus | None = None,
+        thread_id: UUID | None = None,
+        after: str | None = None,
+        limit: int = PAGE,
+    ) -> Page[Run]:
+        """Newest first. InvalidCursor when `after` is no `next` of this list."""
+        place = None if after is None else ListPlace.parse(after)
+        where = """
+        WHERE (%s::timestamptz IS NULL OR (created_at, run_id) < (%s::timestamptz, %s::uuid))
+        AND (%s::text IS NULL OR status = %s) AND (%s::uuid IS NULL OR thread_id = %s)
+        ORDER BY created_at DESC, run_id DESC LIMIT %s
+        """
+        rows = await self._rows(RUN + where, *_behind(place), status, status, thread_id, thread_id, limit + 1)
+        return _page(rows, limit, run_of, lambda run: ListPlace(run.created_at, run.id))
+
+    async def thread_runs(self, thread_id: UUID) -> list[Run]:
+        """The thread's tree: every run, in the order of their messages."""
+        rows = await self._rows(RUN + "WHERE thread_id = %s ORDER BY message_offset NULLS LAST, created_at", thread_id)
+        return [run_of(row) for row in rows]
+
+    # -- messages and events
+
+    async def messages(self, thread_id: UUID, run_id: UUID | None = None) -> list[Message]:
+        """The messages of the path from the root to `run_id` (default: the newest leaf). Empty when there is none."""
+        version = "SELECT history_version, current_run_id FROM threads WHERE thread_id = %s"
+        rows = await self._rows(version, thread_id)
+        leaf = rows[0]["current_run_id"] if rows else None
+        wanted = run_id or leaf
+        if wanted is None:
+            return []
+        key, known = self._keys.history(self._tenant_id, thread_id), rows[0]["history_version"] if rows else -1
+        if (cached := await self._history.find(key, known, wanted)) is not None:
+            return cached
+        path = await self._rows(PATH, run=wanted, thread=thread_id)
+        messages = [message for row in path for message in messages_of(row)]
+        if wanted == leaf:
+            await self._history.keep(key, known, wanted, messages)
+        return messages
+
+    async def events(self, run_id: UUID, after: Cursor | None, limit: int = PAGE) -> list[ClientEvent]:
+        """The numbered events of a run behind `after`, as far as they are there without a gap."""
+        place = after or Cursor(run_id, -1)
+        rows = await self._rows(EVENTS, run_id, place.seq, limit)
+        return joined(place, _client_events(rows))
+
+    def follow(self, run_id: UUID, after: Cursor | None) -> AsyncIterator[ClientEvent]:
+        """Every event of a run behind `after`, with the tokens as they come, up to the run's final event.
+
+        The caller has made sure that the run is the tenant's: of an unknown run it waits for the first event.
+        """
+        follower = Follower(self._live, self._keys.live(self._tenant_id, run_id), self._past)
+        return follower.events(after or Cursor(run_id, -1))
+
+    async def _past(self, place: Cursor) -> Past:
+        run = Query("SELECT ended_at, last_seq FROM runs WHERE run_id = %s", [place.run_id])
+        events = Query(EVENTS, [place.run_id, place.seq, EVENTS_AT_ONCE])
+        runs, rows = await self._database.as_tenant(self._tenant_id, run, events)
+        gone = not runs and place.seq >= 0  # a place in it was given out: its thread was deleted since
+        ended = bool(runs) and runs[0]["ended_at"] is not None and runs[0]["last_seq"] <= place.seq
+        return Past(joined(place, _client_events(rows)), over=gone or ended)
+
+    # -- documents and capabilities
+
+    async def document(self, document_id: UUID) -> Document | None:
+        rows = await self._rows(DOCUMENT + "WHERE document_id = %s", document_id)
+        return document_of(rows[0]) if rows else None
+
+    async def documents(self, after: str | None = None, limit: int = PAGE) -> Page[Document]:
+        """Newest first. InvalidCursor when `after` is no `next` of this list."""
+        place = None if after is None else ListPlace.parse(after)
+        where = "WHERE %s::timestamptz IS NULL OR (created_at, document_id) < (%s::timestamptz, %s::uuid) "
+        order = "ORDER BY created_at DESC, document_id DESC LIMIT %s"
+        rows = await self._rows(DOCUMENT + where + order, *_behind(place), limit + 1)
+        return _page(rows, limit, document_of, lambda document: ListPlace(document.created_at, document.id))
+
+    async def search_chunks(self, query: str, limit: int, document_ids: Sequence[UUID] | None = None) -> list[Passage]:
+        """The passages that best match the words of `query`, best first; in these documents only, if any are named."""
+        ids = None if document_ids is None else list(document_ids)
+        return [passage_of(row) for row in await self._rows(SEARCH, query.replace("\x00", " "), ids, ids, limit)]
+
+    async def capabilities(self) -> Capabilities:
+        """What all executors offer; of two with one name, what was announced last."""
+        agents: dict[str, AgentSpec] = {}
+        tools: dict[str, ToolSpec] = {}
+        for row in await self._rows("SELECT body FROM capabilities ORDER BY record_offset"):
+            offered = Capabilities.model_validate(row["body"])
+            agents |= {agent.name: agent for agent in offered.agents}
+            tools |= {tool.name: tool for tool in offered.tools}
+        return Capabilities(agents=tuple(agents.values()), tools=tuple(tools.values()))
+
+    async def _rows(self, text: LiteralString, *parameters: Any, **named: Any) -> list[Row]:
+        [rows] = await self._database.as_tenant(self._tenant_id, Query(text, named or parameters))
+        return rows
+
+
+def _client_events(rows: Sequence[Row]) -> list[ClientEvent]:
+    return [client_event(event) for row in rows if isinstance(event := event_of(row), RunEvent)]
+
+
+def _behind(place: ListPlace | None) -> tuple[Any, Any, Any]:
+    return (None, None, None) if place is None else (place.at, place.at, place.id)
+
+
+def _page(rows: list[Row], limit: int, model: Callable[[Row], T], place: Callable[[T], ListPlace]) -> Page[T]:
+    """A page from the rows of one more than `limit`."""
+    items = [model(row) for row in rows[:limit]]
+    return Page[T](items=items, next=str(place(items[-1])) if len(rows) > limit else None)
