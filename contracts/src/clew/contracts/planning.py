@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
+from clew.contracts.conversation import ContentPart
 from clew.contracts.envelope import Json, Position, RunEvent, Slug, Text, Value
 
 StepKind: TypeAlias = Literal["retrieve", "reason", "act", "critique", "verify", "delegate", "synthesize", "respond"]
@@ -85,6 +86,7 @@ class ModelExchange(Value):
 class PlanCreated(RunEvent):
     """What will be done about a message (seq 1).
 
+    `content` is the message itself, so that the run needs no view of it; empty in plans made before it was here.
     `parent_run_id` is resolved: None means that the run begins the thread. `history_complete_at` is the position
     behind which the history of the run is complete; None where there is no history.
     """
@@ -96,6 +98,7 @@ class PlanCreated(RunEvent):
     model: Text | None = None
     exchanges: tuple[ModelExchange, ...] = ()
     history_complete_at: Position | None = None
+    content: tuple[ContentPart, ...] = ()
 
 
 class PlanFailed(RunEvent):
