@@ -18,7 +18,7 @@ from pydantic_ai.usage import UsageLimits
 
 from clew.chassis.clock import Clock
 from clew.contracts.execution import AgentSpec
-from clew.contracts.execution import ToolSpec as AnnouncedTool
+from clew.contracts.execution import ToolSpec
 from clew.contracts.planning import PlanCreated, Step
 from clew.executor.calls import ToolTraits
 from clew.executor.conversation import Conversation, Conversations
@@ -96,19 +96,9 @@ class Agents:
 
         return perform
 
-    def announced(self) -> tuple[tuple[AgentSpec, ...], tuple[AnnouncedTool, ...]]:
+    def announced(self) -> tuple[tuple[AgentSpec, ...], tuple[ToolSpec, ...]]:
         """The agents and tools as others are told of them."""
-        tools = tuple(
-            AnnouncedTool(
-                name=spec.name,
-                description=spec.description,
-                parameters=spec.parameters,
-                policy=spec.policy,
-                untrusted_output=spec.untrusted,
-            )
-            for spec in self._registry
-        )
-        return tuple(AgentSpec(name=name, description=_prompt(name)[0]) for name in AGENTS), tools
+        return tuple(AgentSpec(name=name, description=_prompt(name)[0]) for name in AGENTS), tuple(self._registry.specs())
 
     async def _perform(
         self, plan: PlanCreated, conversation: Conversation, journal: RunJournal, step: Step, attempt: int
