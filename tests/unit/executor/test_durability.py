@@ -18,7 +18,8 @@ from pydantic_ai.toolsets import FunctionToolset
 from clew.contracts.envelope import RunEvent
 from clew.contracts.execution import CallCompleted, CallEvent, CallFailed, CallStarted, TokenDelta, TokenReset
 from clew.executor.calls import ToolTraits
-from clew.executor.durability import Durability, JournalCorrupt, ModelPolicy, call_under_way, durable
+from clew.executor.durability import Durability, JournalCorrupt, call_under_way, durable
+from clew.executor.model_policy import ModelPolicy
 from clew.executor.tokens import stream_text
 from tests.support.run_log import MemoryLog, journal_of
 

@@ -22,9 +22,10 @@ from clew.contracts.execution import ToolSpec
 from clew.contracts.planning import PlanCreated, Step
 from clew.executor.calls import ToolTraits
 from clew.executor.conversation import Conversation, Conversations
-from clew.executor.durability import Durability, ModelBroke, ModelPolicy, call_under_way, durable
+from clew.executor.durability import Durability, call_under_way, durable
 from clew.executor.egress import EgressClient
 from clew.executor.journal import RunJournal
+from clew.executor.model_policy import ModelBroke, ModelPolicy
 from clew.executor.prompting import step_prompt
 from clew.executor.search import SearchProvider
 from clew.executor.supervisor import Perform, RunError, StepError

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from importlib.metadata import version
 
 import httpx2
@@ -29,17 +30,23 @@ log = logging.getLogger(__name__)
 
 
 def build(settings: Settings) -> Service:
-    """The service, ready to run. ModelConfigError or ValueError when the environment names what cannot be used."""
+    """The service, ready to run. Exits with one line when the environment names what cannot be used."""
+    try:
+        return _built(settings, choose_model(os.environ), EgressPolicy.from_environ(os.environ))
+    except ValueError as error:
+        sys.exit(f"clew executor cannot start: {error}")
+
+
+def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Service:
     service = Service("executor", settings)
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     views = service.use(Views(settings.database_url.get_secret_value(), redis_url, settings.namespace))
     client = service.use(httpx2.AsyncClient(timeout=settings.tool_endpoint_seconds))
     ports = Ports(
-        egress=EgressClient(EgressPolicy.from_environ(os.environ)),
+        egress=EgressClient(egress),
         search=search_provider(os.environ, client),
         documents=DocumentPassages(views),
     )
-    model = choose_model(os.environ)
     limits = Limits(settings.model_policy, settings.step_requests)
     agents = Agents(builtin_tools(), model, os.environ, Conversations(views), ports, limits, now)
 

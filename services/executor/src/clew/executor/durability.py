@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import count
 from time import perf_counter
 from typing import Any, ClassVar, cast
@@ -30,15 +30,7 @@ from pydantic_ai.durable_exec import (
     record_durable_unit,
     replay_scope,
 )
-from pydantic_ai.exceptions import (
-    AgentRunError,
-    ModelConnectionError,
-    ModelRateLimitError,
-    ModelRequestTimeout,
-    ModelServerError,
-    ModelUnavailableError,
-    ToolFailed,
-)
+from pydantic_ai.exceptions import AgentRunError, ModelRequestTimeout, ToolFailed
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
@@ -47,36 +39,12 @@ from pydantic_ai.tools import AgentDepsT, RunContext
 from clew.contracts.envelope import derive
 from clew.contracts.execution import CallKind
 from clew.executor.calls import Call, Journal, ToolTraits, shown, storable, tool_error
+from clew.executor.model_policy import ModelBroke, ModelPolicy
 from clew.executor.model_requests import RequestLog, usage_of
-
-PASSING = (ModelConnectionError, ModelRateLimitError, ModelRequestTimeout, ModelServerError, ModelUnavailableError)
-
-
-class ModelBroke(Exception):
-    """A model client failed in a way that pydantic-ai has no word for; the message is the client's own."""
 
 
 class JournalCorrupt(Exception):
     """A recorded result cannot be read by this code. No ValidationError: the model must not be asked again."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelPolicy:
-    """How patiently a model is asked: `attempts` in all for a failure that may pass, each within `timeout`."""
-
-    attempts: int = 4
-    timeout: timedelta = timedelta(minutes=5)
-    backoff: timedelta = timedelta(seconds=1)
-    longest_wait: timedelta = timedelta(minutes=1)
-
-    def wait(self, error: Exception, attempt: int) -> timedelta | None:
-        """How long to wait after the failure of the `attempt`-th try; None when asking again is of no use."""
-        if attempt >= self.attempts or not isinstance(error, PASSING):
-            return None
-        if error.retry_after is not None:
-            asked = timedelta(seconds=error.retry_after)
-            return asked if asked <= self.longest_wait else None
-        return min(self.backoff * 2 ** (attempt - 1), self.longest_wait)
 
 
 @dataclass(slots=True)

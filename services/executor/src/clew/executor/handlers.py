@@ -70,9 +70,11 @@ class RunHandlers:
             self._live[plan.run_id] = live
         try:
             yield await self._final(live, journal)
-            self._remember(plan.run_id, context)
+            if journal.state.ended:
+                self._remember(plan.run_id, context)
         finally:
-            del self._live[plan.run_id]
+            if self._live.get(plan.run_id) is live:  # a next try may have begun before this one was cleared away
+                del self._live[plan.run_id]
 
     async def on_plan_failed(self, failure: PlanFailed, context: Context) -> AsyncIterator[RunEvent]:
         """Ends the run, so that what waits for it is freed."""

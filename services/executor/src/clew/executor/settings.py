@@ -6,7 +6,7 @@ from datetime import timedelta
 from pydantic import Field
 
 from clew.chassis.settings import DatabaseSettings
-from clew.executor.durability import ModelPolicy
+from clew.executor.model_policy import ModelPolicy
 
 
 class Settings(DatabaseSettings):
