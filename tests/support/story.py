@@ -65,6 +65,7 @@ class Story:
             run_id=self.run_id(run),
             seq=1,
             message_event_id=derive(self.id, run, 0),
+            content=(TextPart(text=f"message of {run}"),),
             parent_run_id=None if parent is None else self.run_id(parent),
             actionable=True,
             plan=PLAN,

@@ -86,19 +86,19 @@ class ModelExchange(Value):
 class PlanCreated(RunEvent):
     """What will be done about a message (seq 1).
 
-    `content` is the message itself, so that the run needs no view of it; empty in plans made before it was here.
+    `content` is the message itself, so that the run needs no view of it.
     `parent_run_id` is resolved: None means that the run begins the thread. `history_complete_at` is the position
     behind which the history of the run is complete; None where there is no history.
     """
 
     message_event_id: UUID
+    content: tuple[ContentPart, ...] = Field(min_length=1)
     parent_run_id: UUID | None
     actionable: bool
     plan: Plan
     model: Text | None = None
     exchanges: tuple[ModelExchange, ...] = ()
     history_complete_at: Position | None = None
-    content: tuple[ContentPart, ...] = ()
 
 
 class PlanFailed(RunEvent):

@@ -17,8 +17,7 @@ from pydantic_ai.toolsets import FunctionToolset
 from pydantic_ai.usage import UsageLimits
 
 from clew.chassis.clock import Clock
-from clew.contracts.execution import AgentSpec
-from clew.contracts.execution import ToolSpec
+from clew.contracts.execution import AgentSpec, ToolSpec
 from clew.contracts.planning import PlanCreated, Step
 from clew.executor.calls import ToolTraits
 from clew.executor.conversation import Conversation, Conversations
@@ -99,7 +98,9 @@ class Agents:
 
     def announced(self) -> tuple[tuple[AgentSpec, ...], tuple[ToolSpec, ...]]:
         """The agents and tools as others are told of them."""
-        return tuple(AgentSpec(name=name, description=_prompt(name)[0]) for name in AGENTS), tuple(self._registry.specs())
+        return tuple(AgentSpec(name=name, description=_prompt(name)[0]) for name in AGENTS), tuple(
+            self._registry.specs()
+        )
 
     async def _perform(
         self, plan: PlanCreated, conversation: Conversation, journal: RunJournal, step: Step, attempt: int

@@ -19,7 +19,6 @@ from clew.views.models import Message
 
 ROUND = timedelta(seconds=5)  # how long one question to the views may wait
 PATIENCE = timedelta(minutes=10)  # a run whose history is not there by then fails; memory is down or far behind
-POLL = timedelta(milliseconds=50)  # between two looks for a message that memory has not projected yet
 UNANSWERED = "(This message was not answered.)"
 
 
@@ -39,14 +38,13 @@ class Conversations:
 
     async def of(self, plan: PlanCreated) -> Conversation:
         """The conversation that a plan is about. RunError when its history did not come in time."""
-        if plan.content and plan.parent_run_id is None:
-            return Conversation(written(plan.content))
+        request = written(plan.content)
+        if plan.parent_run_id is None:
+            return Conversation(request)
         try:
             async with asyncio.timeout(PATIENCE.total_seconds()):
                 await self._until_complete(plan)
-                if plan.content:
-                    return Conversation(written(plan.content), await self._history(plan))
-                return await self._projected(plan)
+                return Conversation(request, await self._history(plan))
         except TimeoutError:
             detail = f"the conversation was not there within {PATIENCE.total_seconds() / 60:.0f} minutes"
             raise RunError("timeout", detail) from None
@@ -60,17 +58,6 @@ class Conversations:
         tenant = self._views.tenant(plan.tenant_id)
         said = await until_available(lambda: tenant.messages(plan.thread_id, plan.parent_run_id))
         return as_history(said)
-
-    async def _projected(self, plan: PlanCreated) -> Conversation:
-        """The message of a plan that does not carry it, once memory has projected it."""
-        tenant = self._views.tenant(plan.tenant_id)
-        while True:
-            said = await until_available(lambda: tenant.messages(plan.thread_id, plan.run_id))
-            mine = [m for m in said if m.run_id == plan.run_id and m.role == "user"]
-            if mine:
-                before = [m for m in said if m.run_id != plan.run_id]
-                return Conversation(written(mine[-1].content), as_history(before))
-            await asyncio.sleep(POLL.total_seconds())
 
 
 def written(content: Sequence[ContentPart]) -> str:
