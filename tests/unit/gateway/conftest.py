@@ -14,6 +14,7 @@ from clew.gateway.app import create_app
 from clew.gateway.auth import LOCAL_SUBJECT, LOCAL_TENANT, Principal
 from clew.gateway.deps import Deps
 from clew.gateway.edge import Edge, Gate, Origins
+from clew.gateway.storage import S3, DocumentStore
 from tests.support.gateway_ports import MemoryLog, MemoryViews
 
 URL = "http://127.0.0.1:8000"
@@ -43,12 +44,18 @@ def two_tenants(token: str | None) -> Principal:
     return Principal(LOCAL_TENANT, LOCAL_SUBJECT) if token is None else Principal(token, "somebody")
 
 
+def no_store() -> DocumentStore:
+    """An object store that nobody listens at."""
+    client = S3("127.0.0.1:9", access_key="a", secret_key="b", secure=False, region="us-east-1")
+    return DocumentStore(client, client, "clew")
+
+
 def build(log: MemoryLog, views: MemoryViews) -> tuple[ASGIApp, Deps, Gate]:
     deps = Deps(log, views, log.ends, clock.now, clock.new_id, asyncio.Event())
     gate = Gate()
     gate.open = True
     origins = Origins(["https://app.example"], local_only=True)
-    return Edge(create_app(deps), two_tenants, origins, gate, clock.new_id), deps, gate
+    return Edge(create_app(deps, no_store()), two_tenants, origins, gate, clock.new_id), deps, gate
 
 
 def client_of(app: ASGIApp) -> httpx2.AsyncClient:
