@@ -18,7 +18,7 @@ from clew.gateway.edge import Edge, Gate, Origins
 from clew.gateway.errors import install
 from clew.gateway.rest import capabilities, documents, messages, runs, threads
 from clew.gateway.settings import Settings
-from clew.gateway.storage import DocumentStore, connect
+from clew.gateway.storage import connect
 from clew.views.door import Views
 
 ABOUT = """
@@ -36,9 +36,9 @@ def build(settings: Settings) -> Service:
     views = service.use(Views(settings.database_url.get_secret_value(), redis_url, settings.namespace))
     store = service.use(connect(settings))
     gate = service.use(Gate())
-    deps = Deps(service.publisher, views, service.log.ends, clock.now, clock.new_id, service.stopping)
+    deps = Deps(service.publisher, views, store, service.log.ends, clock.now, clock.new_id, service.stopping)
     origins = Origins(settings.allowed_origins, local_only=settings.auth == "none")
-    edge = Edge(create_app(deps, store), authenticator(settings, service), origins, gate, clock.new_id)
+    edge = Edge(create_app(deps), authenticator(settings, service), origins, gate, clock.new_id)
     service.serve(cast(ASGIApp, edge), settings.host, settings.port)
     service.check("views", views.check)
     return service
@@ -55,7 +55,7 @@ def authenticator(settings: Settings, service: Service) -> Authenticator:
     return keys
 
 
-def create_app(deps: Deps, store: DocumentStore) -> FastAPI:
+def create_app(deps: Deps) -> FastAPI:
     """The API as an ASGI application, without what stands before it (`edge`)."""
     app = FastAPI(title="Clew", version=version("clew-gateway"), description=ABOUT, redirect_slashes=False)
     install(app)
@@ -64,7 +64,7 @@ def create_app(deps: Deps, store: DocumentStore) -> FastAPI:
         threads.make_router(deps),
         messages.make_router(deps),
         runs.make_router(deps),
-        documents.make_router(deps, store),
+        documents.make_router(deps),
         capabilities.make_router(deps),
     ):
         app.include_router(router, dependencies=[token], responses={"4XX": PROBLEM, "503": PROBLEM})
