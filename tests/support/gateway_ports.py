@@ -193,7 +193,7 @@ class MemoryTenantViews(TenantViews):
             for event in said
         ]
 
-    async def events(self, run_id: UUID, after: Cursor | None, limit: int) -> list[ClientEvent]:
+    async def events(self, run_id: UUID, after: Cursor | None, limit: int = 50) -> list[ClientEvent]:
         mine = [
             e for e in self._of(lambda e: isinstance(e, RunEvent)) if isinstance(e, RunEvent) and e.run_id == run_id
         ]

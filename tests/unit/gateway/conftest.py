@@ -14,6 +14,7 @@ from clew.gateway.app import create_app
 from clew.gateway.auth import LOCAL_SUBJECT, LOCAL_TENANT, Principal
 from clew.gateway.deps import Deps
 from clew.gateway.edge import Edge, Gate, Origins
+from clew.gateway.storage import S3, DocumentStore
 from tests.support.gateway_ports import MemoryLog, MemoryViews
 
 URL = "http://127.0.0.1:8000"
@@ -43,8 +44,14 @@ def two_tenants(token: str | None) -> Principal:
     return Principal(LOCAL_TENANT, LOCAL_SUBJECT) if token is None else Principal(token, "somebody")
 
 
+def no_store() -> DocumentStore:
+    """An object store that nobody listens at."""
+    client = S3("127.0.0.1:9", access_key="a", secret_key="b", secure=False, region="us-east-1")
+    return DocumentStore(client, client, "clew")
+
+
 def build(log: MemoryLog, views: MemoryViews) -> tuple[ASGIApp, Deps, Gate]:
-    deps = Deps(log, views, log.ends, clock.now, clock.new_id, asyncio.Event())
+    deps = Deps(log, views, no_store(), log.ends, clock.now, clock.new_id, asyncio.Event())
     gate = Gate()
     gate.open = True
     origins = Origins(["https://app.example"], local_only=True)
@@ -55,10 +62,30 @@ def client_of(app: ASGIApp) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=URL)
 
 
-@pytest.fixture
-async def gateway() -> AsyncIterator[Gateway]:
+def fresh() -> Gateway:
     log = MemoryLog()
     views = MemoryViews(log)
     app, deps, gate = build(log, views)
-    async with client_of(app) as client:
-        yield Gateway(app, deps, gate, log, views, client)
+    return Gateway(app, deps, gate, log, views, client_of(app))
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
+    made = fresh()
+    async with made.client:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def untouched() -> Gateway:
+    """One for the whole module, because building the application takes longer than most tests."""
+    return fresh()
+
+
+@pytest.fixture
+async def healthy(untouched: Gateway) -> AsyncIterator[Gateway]:
+    """A gateway of which, after the test, nothing may be written and the next message must be served."""
+    yield untouched
+    assert untouched.log.events == []
+    assert (await untouched.client.post("/v1/messages", json={"content": "next"})).status_code == 202
+    untouched.log.events.clear()

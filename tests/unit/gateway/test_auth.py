@@ -19,6 +19,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "keys" / "api-keys.json"
 
 
+def spoil(path: Path, text: str | None) -> None:
+    """Puts another text into the file, or takes it away."""
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+
+
 def test_a_key_that_was_made_lets_its_owner_in(path: Path) -> None:
     keys = {who: create_key(path, who, "ada", NOW) for who in ("acme", "globex")}
     authenticate = ApiKeys(path)
@@ -67,7 +75,7 @@ async def test_while_the_file_cannot_be_read_nobody_gets_in(path: Path, text: st
     authenticate = ApiKeys(path)
     assert authenticate(key)
     assert await authenticate.check() is None
-    path.unlink() if text is None else path.write_text(text)
+    spoil(path, text)
     for _ in range(2):
         with pytest.raises(Unavailable):
             authenticate(key)

@@ -14,14 +14,6 @@ PROBLEM = "application/problem+json"
 deep = "[" * 33 + "]" * 33
 
 
-@pytest.fixture
-async def healthy(gateway: Gateway) -> AsyncIterator[Gateway]:
-    """A gateway of which, after the test, nothing may be written and the next message must be served."""
-    yield gateway
-    assert gateway.log.events == []
-    assert (await gateway.client.post("/v1/messages", json={"content": "next"})).status_code == 202
-
-
 @pytest.mark.parametrize(
     ("body", "status", "pointer"),
     [

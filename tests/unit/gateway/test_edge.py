@@ -26,17 +26,17 @@ async def test_a_request_that_has_a_name_and_a_trace_keeps_them(gateway: Gateway
 @pytest.mark.parametrize(
     ("name", "bad"), [("X-Request-Id", "x" * 200), ("X-Request-Id", "a b"), ("traceparent", "00-0-0-00")]
 )
-async def test_a_bad_name_or_trace_is_replaced(gateway: Gateway, name: str, bad: str) -> None:
-    answer = await gateway.client.get("/v1/threads", headers={name: bad})
+async def test_a_bad_name_or_trace_is_replaced(healthy: Gateway, name: str, bad: str) -> None:
+    answer = await healthy.client.get("/v1/threads", headers={name: bad})
     assert answer.status_code == 200
     assert answer.headers[name] != bad
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:9999", "http://[", ""])
-async def test_a_page_of_another_site_may_not_speak_for_its_reader(gateway: Gateway, origin: str) -> None:
-    answer = await gateway.client.post("/v1/messages", json={"content": "a"}, headers={"Origin": origin})
+async def test_a_page_of_another_site_may_not_speak_for_its_reader(healthy: Gateway, origin: str) -> None:
+    answer = await healthy.client.post("/v1/messages", json={"content": "a"}, headers={"Origin": origin})
     assert answer.status_code == 403
-    assert gateway.log.events == []
+    assert healthy.log.events == []
 
 
 @pytest.mark.parametrize("origin", ["http://127.0.0.1:8000", "https://app.example"])
@@ -46,13 +46,13 @@ async def test_our_own_page_and_named_ones_may(gateway: Gateway, origin: str) ->
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "10.0.0.1", "[", "127.0.0.1.evil.example"])
-async def test_a_host_name_that_was_bent_to_this_machine_is_refused(gateway: Gateway, host: str) -> None:
-    assert (await gateway.client.get("/v1/threads", headers={"Host": host})).status_code == 403
+async def test_a_host_name_that_was_bent_to_this_machine_is_refused(healthy: Gateway, host: str) -> None:
+    assert (await healthy.client.get("/v1/threads", headers={"Host": host})).status_code == 403
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:8000"])
-async def test_this_machine_has_several_names(gateway: Gateway, host: str) -> None:
-    assert (await gateway.client.get("/v1/threads", headers={"Host": host})).status_code == 200
+async def test_this_machine_has_several_names(healthy: Gateway, host: str) -> None:
+    assert (await healthy.client.get("/v1/threads", headers={"Host": host})).status_code == 200
 
 
 async def test_nothing_is_asked_of_parts_that_are_not_there_yet(gateway: Gateway) -> None:

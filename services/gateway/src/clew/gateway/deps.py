@@ -13,6 +13,7 @@ from clew.chassis.publish import Publisher
 from clew.gateway.auth import Principal
 from clew.gateway.ids import Recent
 from clew.gateway.news import News
+from clew.gateway.storage import DocumentStore
 from clew.views.door import Views
 
 
@@ -22,6 +23,7 @@ class Deps:
 
     publisher: Publisher
     views: Views
+    store: DocumentStore
     ends: Callable[[str], Awaitable[Mapping[int, int]]]
     clock: Clock
     new_id: Callable[[], UUID]

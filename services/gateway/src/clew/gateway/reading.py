@@ -75,26 +75,27 @@ def positions_honoured(deps: Deps) -> Callable[[str | None], Awaitable[None]]:
 async def find_thread(deps: Deps, caller: Principal, thread_id: UUID) -> Thread:
     """The caller's thread. NotFound when there is none; Unavailable when nobody can tell."""
     views = deps.views.tenant(caller.tenant_id)
-    return await _found(deps, thread_id, lambda: views.thread(thread_id), "thread")
+    return await look_up(deps, thread_id, lambda: views.thread(thread_id), MESSAGES, f"There is no thread {thread_id}.")
 
 
 async def find_run(deps: Deps, caller: Principal, run_id: UUID) -> Run:
     """The caller's run; errors as for `find_thread`."""
     views = deps.views.tenant(caller.tenant_id)
-    return await _found(deps, run_id, lambda: views.run(run_id), "run")
+    return await look_up(deps, run_id, lambda: views.run(run_id), MESSAGES, f"There is no run {run_id}.")
 
 
-async def _found(deps: Deps, made: UUID, ask: Callable[[], Awaitable[T | None]], kind: str) -> T:
+async def look_up(deps: Deps, made: UUID, ask: Callable[[], Awaitable[T | None]], topic: str, missing: str) -> T:
+    """What `ask` finds in the views. NotFound, saying `missing`, when `topic` never told of it, nor does now."""
     if (thing := await ask()) is not None:
         return thing
-    await _catch_up(deps, made)
+    await _catch_up(deps, made, topic)
     if (thing := await ask()) is not None:
         return thing
-    raise NotFound(f"There is no {kind} {made}.")
+    raise NotFound(missing)
 
 
-async def _catch_up(deps: Deps, made: UUID) -> None:
-    """Waits until the views know everything that was in the log when the question came.
+async def _catch_up(deps: Deps, made: UUID, topic: str) -> None:
+    """Waits until the views know everything that `topic` held when the question came.
 
     For what this process wrote itself it is enough to wait for that record; only else is the log asked where it ends.
     """
@@ -103,10 +104,10 @@ async def _catch_up(deps: Deps, made: UUID) -> None:
         return await wait_for(deps, write.position)
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
-            ends = await deps.ends(MESSAGES)
+            ends = await deps.ends(topic)
     except TimeoutError:
         raise Unavailable("The log does not say where it ends; try again.") from None
-    last = [Position(topic=MESSAGES, partition=partition, offset=end - 1) for partition, end in ends.items() if end]
+    last = [Position(topic=topic, partition=partition, offset=end - 1) for partition, end in ends.items() if end]
     await asyncio.gather(*(wait_for(deps, position) for position in last))
 
 

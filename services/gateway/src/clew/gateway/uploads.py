@@ -3,7 +3,6 @@
 It keeps no state: the store knows what was declared and which parts have arrived, the log what came of it.
 """
 
-import asyncio
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ from clew.gateway.errors import (
 )
 from clew.gateway.files import Declared, Stored, Upload
 from clew.gateway.ids import Write, request_hash
-from clew.gateway.reading import PATIENCE, wait_for
+from clew.gateway.reading import look_up
 from clew.gateway.storage import DocumentStore, PartsRefused, StoreUnavailable, Taken
 from clew.views.models import Document
 
@@ -109,12 +108,8 @@ async def delete(deps: Deps, caller: Principal, document_id: UUID) -> Position |
 async def find_document(deps: Deps, caller: Principal, document_id: UUID) -> Document:
     """The caller's document. NotFound when it is not in the log; Unavailable when nobody can tell."""
     views = deps.views.tenant(caller.tenant_id)
-    if (document := await views.document(document_id)) is not None:
-        return document
-    await _catch_up(deps, document_id)
-    if (document := await views.document(document_id)) is not None:
-        return document
-    raise NotFound(f"There is no document {document_id}; one that is not completed yet is at its /parts.")
+    missing = f"There is no document {document_id}; one that is not completed yet is at its /parts."
+    return await look_up(deps, document_id, lambda: views.document(document_id), DOCUMENTS, missing)
 
 
 def media_type(filename: str, declared: str | None) -> str:
@@ -187,17 +182,3 @@ async def _append(deps: Deps, event: Event, document_id: UUID, said: str) -> Pos
         raise OutcomeUnknown("The log did not acknowledge in time; repeating it is safe.", ids) from error
     deps.recent.put(document_id, Write(said, position))
     return position
-
-
-async def _catch_up(deps: Deps, document_id: UUID) -> None:
-    """Waits until the views know what the log said of documents when the question came."""
-    write = deps.recent.get(document_id)
-    if write is not None and write.position is not None:
-        return await wait_for(deps, write.position)
-    try:
-        async with asyncio.timeout(PATIENCE.total_seconds()):
-            ends = await deps.ends(DOCUMENTS)
-    except TimeoutError:
-        raise Unavailable("The log does not say where it ends; try again.") from None
-    last = [Position(topic=DOCUMENTS, partition=partition, offset=end - 1) for partition, end in ends.items() if end]
-    await asyncio.gather(*(wait_for(deps, position) for position in last))
