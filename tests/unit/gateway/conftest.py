@@ -14,7 +14,9 @@ from clew.gateway.app import create_app
 from clew.gateway.auth import LOCAL_SUBJECT, LOCAL_TENANT, Principal
 from clew.gateway.deps import Deps
 from clew.gateway.edge import Edge, Gate, Origins
+from clew.gateway.storage import connect
 from tests.support.gateway_ports import MemoryLog, MemoryViews
+from tests.support.log import settings_from
 
 URL = "http://127.0.0.1:8000"
 
@@ -44,7 +46,8 @@ def two_tenants(token: str | None) -> Principal:
 
 
 def build(log: MemoryLog, views: MemoryViews) -> tuple[ASGIApp, Deps, Gate]:
-    deps = Deps(log, views, log.ends, clock.now, clock.new_id, asyncio.Event())
+    files = connect(settings_from({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9", "S3_ENDPOINT": "http://127.0.0.1:9"}))
+    deps = Deps(log, views, log.ends, files, clock.now, clock.new_id, asyncio.Event())
     gate = Gate()
     gate.open = True
     origins = Origins(["https://app.example"], local_only=True)

@@ -16,8 +16,9 @@ from clew.gateway.auth import ApiKeys, Authenticator, nobody_asked
 from clew.gateway.deps import Deps
 from clew.gateway.edge import Edge, Gate, Origins
 from clew.gateway.errors import install
-from clew.gateway.rest import capabilities, messages, runs, threads
+from clew.gateway.rest import capabilities, documents, messages, runs, threads
 from clew.gateway.settings import Settings
+from clew.gateway.storage import connect
 from clew.views.door import Views
 
 ABOUT = """
@@ -27,7 +28,7 @@ carries what you have written to your next read. Errors are RFC 9457 problem det
 Limits: request body 4 MiB, message 1 MiB of text, title 200 characters, metadata 16 KiB, JSON 32 deep, pages of 200.
 Texts hold no control characters but tab and line ends.
 """
-REST = (threads.make_router, messages.make_router, runs.make_router, capabilities.make_router)
+REST = (threads.make_router, messages.make_router, runs.make_router, documents.make_router, capabilities.make_router)
 
 
 def build(settings: Settings) -> Service:
@@ -35,7 +36,8 @@ def build(settings: Settings) -> Service:
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     views = service.use(Views(settings.database_url.get_secret_value(), redis_url, settings.namespace))
     gate = service.use(Gate())
-    deps = Deps(service.publisher, views, service.log.ends, clock.now, clock.new_id, service.stopping)
+    files = service.use(connect(settings, settings.s3_public_endpoint))
+    deps = Deps(service.publisher, views, service.log.ends, files, clock.now, clock.new_id, service.stopping)
     origins = Origins(settings.allowed_origins, local_only=settings.auth == "none")
     edge = Edge(create_app(deps), authenticator(settings, service), origins, gate, clock.new_id)
     service.serve(cast(ASGIApp, edge), settings.host, settings.port)

@@ -13,6 +13,7 @@ from clew.chassis.publish import Publisher
 from clew.gateway.auth import Principal
 from clew.gateway.ids import Recent
 from clew.gateway.news import News
+from clew.gateway.storage import DocumentStore
 from clew.views.door import Views
 
 
@@ -23,6 +24,7 @@ class Deps:
     publisher: Publisher
     views: Views
     ends: Callable[[str], Awaitable[Mapping[int, int]]]
+    files: DocumentStore
     clock: Clock
     new_id: Callable[[], UUID]
     stopping: asyncio.Event
