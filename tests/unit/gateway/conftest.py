@@ -14,8 +14,9 @@ from clew.gateway.app import create_app
 from clew.gateway.auth import LOCAL_SUBJECT, LOCAL_TENANT, Principal
 from clew.gateway.deps import Deps
 from clew.gateway.edge import Edge, Gate, Origins
-from clew.gateway.storage import S3, DocumentStore
+from clew.gateway.storage import connect
 from tests.support.gateway_ports import MemoryLog, MemoryViews
+from tests.support.log import settings_from
 
 URL = "http://127.0.0.1:8000"
 
@@ -44,14 +45,9 @@ def two_tenants(token: str | None) -> Principal:
     return Principal(LOCAL_TENANT, LOCAL_SUBJECT) if token is None else Principal(token, "somebody")
 
 
-def no_store() -> DocumentStore:
-    """An object store that nobody listens at."""
-    client = S3("127.0.0.1:9", access_key="a", secret_key="b", secure=False, region="us-east-1")
-    return DocumentStore(client, client, "clew")
-
-
 def build(log: MemoryLog, views: MemoryViews) -> tuple[ASGIApp, Deps, Gate]:
-    deps = Deps(log, views, no_store(), log.ends, clock.now, clock.new_id, asyncio.Event())
+    files = connect(settings_from({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9", "S3_ENDPOINT": "http://127.0.0.1:9"}))
+    deps = Deps(log, views, log.ends, files, clock.now, clock.new_id, asyncio.Event())
     gate = Gate()
     gate.open = True
     origins = Origins(["https://app.example"], local_only=True)
@@ -62,30 +58,10 @@ def client_of(app: ASGIApp) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=URL)
 
 
-def fresh() -> Gateway:
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
     log = MemoryLog()
     views = MemoryViews(log)
     app, deps, gate = build(log, views)
-    return Gateway(app, deps, gate, log, views, client_of(app))
-
-
-@pytest.fixture
-async def gateway() -> AsyncIterator[Gateway]:
-    made = fresh()
-    async with made.client:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def untouched() -> Gateway:
-    """One for the whole module, because building the application takes longer than most tests."""
-    return fresh()
-
-
-@pytest.fixture
-async def healthy(untouched: Gateway) -> AsyncIterator[Gateway]:
-    """A gateway of which, after the test, nothing may be written and the next message must be served."""
-    yield untouched
-    assert untouched.log.events == []
-    assert (await untouched.client.post("/v1/messages", json={"content": "next"})).status_code == 202
-    untouched.log.events.clear()
+    async with client_of(app) as client:
+        yield Gateway(app, deps, gate, log, views, client)

@@ -28,15 +28,16 @@ carries what you have written to your next read. Errors are RFC 9457 problem det
 Limits: request body 4 MiB, message 1 MiB of text, title 200 characters, metadata 16 KiB, JSON 32 deep, pages of 200.
 Texts hold no control characters but tab and line ends.
 """
+REST = (threads.make_router, messages.make_router, runs.make_router, documents.make_router, capabilities.make_router)
 
 
 def build(settings: Settings) -> Service:
     service = Service("gateway", settings)
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     views = service.use(Views(settings.database_url.get_secret_value(), redis_url, settings.namespace))
-    store = service.use(connect(settings))
     gate = service.use(Gate())
-    deps = Deps(service.publisher, views, store, service.log.ends, clock.now, clock.new_id, service.stopping)
+    files = service.use(connect(settings, settings.s3_public_endpoint))
+    deps = Deps(service.publisher, views, service.log.ends, files, clock.now, clock.new_id, service.stopping)
     origins = Origins(settings.allowed_origins, local_only=settings.auth == "none")
     edge = Edge(create_app(deps), authenticator(settings, service), origins, gate, clock.new_id)
     service.serve(cast(ASGIApp, edge), settings.host, settings.port)
@@ -60,13 +61,7 @@ def create_app(deps: Deps) -> FastAPI:
     app = FastAPI(title="Clew", version=version("clew-gateway"), description=ABOUT, redirect_slashes=False)
     install(app)
     token = Depends(HTTPBearer(auto_error=False, description="An API key; none is needed with `CLEW_AUTH=none`"))
-    for router in (
-        threads.make_router(deps),
-        messages.make_router(deps),
-        runs.make_router(deps),
-        documents.make_router(deps),
-        capabilities.make_router(deps),
-    ):
-        app.include_router(router, dependencies=[token], responses={"4XX": PROBLEM, "503": PROBLEM})
+    for make_router in REST:
+        app.include_router(make_router(deps), dependencies=[token], responses={"4XX": PROBLEM, "503": PROBLEM})
     app.include_router(live.make_router(deps))
     return app

@@ -25,6 +25,7 @@ class Deps:
     views: Views
     store: DocumentStore
     ends: Callable[[str], Awaitable[Mapping[int, int]]]
+    files: DocumentStore
     clock: Clock
     new_id: Callable[[], UUID]
     stopping: asyncio.Event

@@ -23,3 +23,6 @@ class Settings(DatabaseSettings):
         validation_alias="CLEW_ALLOWED_ORIGINS",
         description="Origins of web pages on other hosts that may call the API, comma-separated: https://app.example",
     )
+    s3_public_endpoint: str | None = Field(
+        None, validation_alias="S3_PUBLIC_ENDPOINT", description="The object store's URL as clients see it, if another"
+    )
