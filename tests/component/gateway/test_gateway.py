@@ -276,9 +276,7 @@ async def test_without_authentication_it_does_not_start_on_every_address(env: di
 
 async def test_messages_are_accepted_while_postgres_is_down(stage: Stage, stack: Stack) -> None:
     thread_id = (await stage.say("before")).json()["thread_id"]
-    postgres = stack.process("postgres")
-    postgres.kill()
-    await postgres.wait()
+    await stack.kill_part("postgres")
     try:
         posted = await stage.http.post(f"/v1/threads/{thread_id}/messages", json={"content": "during"})
         assert posted.status_code == 202
@@ -286,7 +284,7 @@ async def test_messages_are_accepted_while_postgres_is_down(stage: Stage, stack:
         assert (read.status_code, read.headers["Retry-After"]) == (503, "1")
         assert (await stage.http.get("/readyz")).status_code == 503
     finally:
-        await stack.start()
+        await stack.start_part("postgres")
     async with asyncio.timeout(20):
         while (await stage.http.get(f"/v1/runs/{posted.json()['run_id']}")).status_code != 200:
             await asyncio.sleep(0.2)
@@ -294,9 +292,7 @@ async def test_messages_are_accepted_while_postgres_is_down(stage: Stage, stack:
 
 async def test_while_kafka_is_down_nothing_is_accepted_and_nothing_half_done(stage: Stage, stack: Stack) -> None:
     await stage.say("before")
-    kafka = stack.process("kafka")
-    kafka.kill()
-    await kafka.wait()
+    await stack.kill_part("kafka")
     try:
         statuses: list[tuple[int, str | None]] = []
         for _ in range(3):
@@ -307,7 +303,7 @@ async def test_while_kafka_is_down_nothing_is_accepted_and_nothing_half_done(sta
         assert statuses[-1] == (503, None)
         assert (await stage.http.get(f"/v1/runs/{uuid4()}")).status_code == 503
     finally:
-        await stack.start()
+        await stack.start_part("kafka")
     async with asyncio.timeout(40):
         while (posted := await stage.say("during", **{"Idempotency-Key": "k"})).status_code != 202:
             await asyncio.sleep(0.5)

@@ -23,7 +23,6 @@ class Deps:
 
     publisher: Publisher
     views: Views
-    store: DocumentStore
     ends: Callable[[str], Awaitable[Mapping[int, int]]]
     files: DocumentStore
     clock: Clock
