@@ -37,7 +37,7 @@ def test_every_event_gives_rows_that_the_tables_can_take(model: type[Event], dat
         for column in projection.table.columns:
             value = row.get(column.name)
             named = f"{projection.table.name}.{column.name}"
-            assert value is not None or column.nullable or column.primary_key is False and column.info, named
+            assert value is not None or column.nullable or (column.primary_key is False and column.info), named
             assert not (isinstance(column.type, Text) and isinstance(value, str) and "\x00" in value), named
 
 
