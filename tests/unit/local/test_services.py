@@ -1,8 +1,12 @@
 """The environment of each service: its own, and not the whole of ours."""
 
+import re
+from pathlib import Path
+
 from clew.local.services import JOBS, SERVICES, environment, job_program, service_program
 from clew.local.settings import Settings
 
+ROOT = Path(__file__).parents[3]
 PARTS = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "DATABASE_URL": "postgresql://"}
 ENVIRON = {
     "PATH": "/bin",
@@ -32,6 +36,15 @@ def test_model_keys_go_to_the_services_that_call_models_only() -> None:
     holders = {s.name for s in SERVICES if "OPENAI_API_KEY" in service_program(s, settings, PARTS).env}
     assert holders == {"planner", "executor", "ingestion"}
     assert not [job for job in JOBS if "OPENAI_API_KEY" in job_program(job, settings, PARTS).env]
+
+
+def test_every_key_of_a_model_or_search_provider_reaches_the_executor() -> None:
+    source = "".join(
+        path.read_text() for folder in ("models", "services/executor") for path in (ROOT / folder).rglob("*.py")
+    )
+    names = set(re.findall(r'"([A-Z]+_(?:API_KEY|BASE_URL|URL))"', source))
+    assert {"OPENAI_API_KEY", "GROQ_API_KEY", "OLLAMA_BASE_URL", "BRAVE_API_KEY", "SEARXNG_URL"} <= names
+    assert names <= environment(dict.fromkeys(names, "x"), {}, models=True).keys()
 
 
 def test_services_get_a_health_port_each_and_the_gateway_its_own() -> None:

@@ -13,7 +13,10 @@ from clew.local.settings import Settings
 SYSTEM = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "VIRTUAL_ENV")
 PROXY = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 SHARED_PREFIXES = ("CLEW_", "OTEL_")
-MODEL_PREFIXES = ("OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "OLLAMA_")
+MODEL_PREFIXES = (
+    *("OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "MISTRAL_", "GROQ_", "DEEPSEEK_", "OLLAMA_"),
+    *("BRAVE_", "TAVILY_", "SEARXNG_"),  # of search providers: what models call
+)
 # These say how the stack itself is laid out, which is none of a service's business.
 OURS = (
     "CLEW_HOME",
