@@ -78,7 +78,7 @@ class MemoryUnderTest:
         self.store = Store(env["DATABASE_URL"], namespace)
         self.live = LiveStreams(env.get("REDIS_URL"), namespace, clock.now, self.metrics, BUSY)
         intake = Intake(decode, self._keep_letter, clock.now, self.metrics)
-        self.projector = Projector(self.store, log, intake, self.live.on_projected, PROJECTED, self.metrics)
+        self.projector = Projector(self.store, log, intake, self.live.on_projected, PROJECTED, clock.now, self.metrics)
         self.on_tokens = tokens_handler(intake.entry, self.live)
 
     async def project(self, *events: Event) -> None:
