@@ -26,6 +26,7 @@ from clew.contracts.conversation import UserMessageReceived
 from clew.contracts.envelope import Event, derive, stamp
 from clew.contracts.execution import RunCompleted, RunStarted, StepProgressed
 from clew.contracts.planning import PlanCreated, Usage
+from clew.gateway.live import SLOW_AFTER
 from clew.local.stack import Stack
 from tests.support.log import Log, make_topics, settings_from
 from tests.support.services import ServiceProcess, running
@@ -225,18 +226,21 @@ async def test_a_frame_over_a_mebibyte_closes_with_1009(stage: Stage) -> None:
 
 
 async def test_a_reader_that_stops_reading_is_cut_and_can_go_on(stage: Stage) -> None:
-    run_id = (await stage.say()).json()["run_id"]
+    run_id = (await stage.say(**{"Idempotency-Key": "k"})).json()["run_id"]
     [message] = await stage.messages()
+    events = updates(message, 100, True, 2)
     long = "x" * 200_000
-    async with connect(stage.socket_url, max_queue=1) as connection:
+    await stage.write(*(e.model_copy(update={"message": long}) if isinstance(e, StepProgressed) else e for e in events))
+    again = {"Idempotency-Key": "k", "Prefer": "wait=5"}
+    await until(30, lambda: stage.say(**again), 200)  # the run has ended: all of it is there to be sent at once
+    narrow = socket.create_connection(("127.0.0.1", stage.gateway.port))
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # so that little is on its way unread
+    async with connect(stage.socket_url, max_queue=1, sock=narrow, compression=None) as connection:
         await connection.send(json.dumps({"type": "subscribe", "id": "r", "run_id": run_id}))
-        for event in updates(message, 100, True, 2):
-            await stage.write(
-                event.model_copy(update={"message": long}) if isinstance(event, StepProgressed) else event
-            )
-        await asyncio.sleep(8)
+        await asyncio.sleep(SLOW_AFTER + 2)
         heard: list[str] = []
         while (frame := await hear(connection))["type"] != "error":
+            assert frame["type"] != "ended", f"the whole run came, {len(heard)} events: nobody was slow"
             heard += [frame["event"]["cursor"]] if frame["type"] == "event" else []
         assert frame == {"type": "error", "problem": "slow-consumer", "resume_after": {run_id: heard[-1]}}
         assert await close_code(connection) == 1013
