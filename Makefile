@@ -38,7 +38,7 @@ layers: $(READY)  ## Who may import whom
 spelling: $(READY)  ## Spelling
 	$(BIN)/codespell
 generated: $(READY)  ## Generated files are up to date
-	$(BIN)/python -m clew.contracts.generate --check && $(BIN)/python -m clew.contracts.compatibility
+	$(BIN)/python -m clew.contracts.generate --check && $(BIN)/python -m clew.contracts.compatibility && $(BIN)/python -m docs.reference.generate --check
 imports: $(READY)  ## Each package declares what it imports
 	@set -e; for name in $(PACKAGES); do $(ALONE) --package clew-$$name python tests/support/import_all.py clew.$$name; done
 

@@ -28,10 +28,19 @@ class TopicSettings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
 
-    kafka_bootstrap_servers: str = Field(validation_alias="KAFKA_BOOTSTRAP_SERVERS")
-    namespace: Namespace = Field("", validation_alias="CLEW_NAMESPACE")
-    thread_partitions: int = Field(load_topics().thread_partitions, gt=0, validation_alias="CLEW_THREAD_PARTITIONS")
-    replication_factor: int = Field(1, gt=0, validation_alias="CLEW_REPLICATION_FACTOR")
+    kafka_bootstrap_servers: str = Field(
+        validation_alias="KAFKA_BOOTSTRAP_SERVERS", description="Kafka brokers, host:port, comma-separated"
+    )
+    namespace: Namespace = Field("", validation_alias="CLEW_NAMESPACE", description="As for the services")
+    thread_partitions: int = Field(
+        load_topics().thread_partitions,
+        gt=0,
+        validation_alias="CLEW_THREAD_PARTITIONS",
+        description="Partitions of the topics that are keyed alike; fixed once they are made",
+    )
+    replication_factor: int = Field(
+        1, gt=0, validation_alias="CLEW_REPLICATION_FACTOR", description="Copies of each partition"
+    )
 
     def in_namespace(self, name: str) -> str:
         return f"{self.namespace}.{name}" if self.namespace else name
