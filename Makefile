@@ -40,11 +40,11 @@ layers: $(READY)  ## Who may import whom
 spelling: $(READY)  ## Spelling
 	$(BIN)/codespell
 generated: $(READY)  ## Generated files are up to date
-	$(BIN)/python -m clew.contracts.generate --check && $(BIN)/python -m clew.contracts.compatibility && $(BIN)/python -m deploy.checking.generate --check
+	$(BIN)/python -m clew.contracts.generate --check && $(BIN)/python -m clew.contracts.compatibility && $(BIN)/python -m deploy.manifests.generate --check
 imports: $(READY)  ## Each package declares what it imports
 	@set -e; for name in $(PACKAGES); do $(ALONE) --package clew-$$name python tests/support/import_all.py clew.$$name; done
 k8s: $(READY)  ## Kubernetes manifests: rendered, against their schemas and our own rules
-	$(BIN)/python -m deploy.checking
+	$(BIN)/python -m deploy.manifests
 
 ##@ Writing
 .PHONY: help fmt lock
