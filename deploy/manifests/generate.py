@@ -15,7 +15,9 @@ import yaml
 from clew.contracts.topics import SERVICES, Topic, TopicList, load_topics
 
 FOLDER: Final = Path(__file__).parents[1] / "k8s/components/strimzi/generated"
-HEADER: Final = "# Written by python -m deploy.manifests.generate. Change contracts/src/clew/contracts/topics.yaml instead.\n"
+HEADER: Final = (
+    "# Written by python -m deploy.manifests.generate. Change contracts/src/clew/contracts/topics.yaml instead.\n"
+)
 CLUSTER: Final = "clew-kafka"
 REPLICAS: Final = 3
 IN_SYNC: Final = "2"  # an acked record survives the loss of a broker, and a broker may be away

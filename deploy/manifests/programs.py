@@ -1,4 +1,4 @@
-"""What the containers run: each program's settings, and the variables that it reads from the environment beside them."""
+"""What the containers run: each program's settings, and the variables that it reads beside them."""
 
 import importlib
 import importlib.util

@@ -25,7 +25,10 @@ class RenderError(Exception):
 def kustomize() -> list[str] | str:
     """The command that renders a folder, or why there is none."""
     too_old = ""
-    for command, version in ((["kustomize", "build"], ["version"]), (["kubectl", "kustomize"], ["version", "--client"])):
+    for command, version in (
+        (["kustomize", "build"], ["version"]),
+        (["kubectl", "kustomize"], ["version", "--client"]),
+    ):
         if (program := shutil.which(command[0])) is None:
             continue
         major = _major([program, *version])

@@ -37,20 +37,34 @@ def command(container: dict[str, Any]) -> tuple[str, ...]:
 
 
 def environment(documents: list[Document], container: dict[str, Any]) -> dict[str, str | None]:
-    """Its variables by name, None for a value that is secret. KeyError for a ConfigMap that is not there."""
+    """Its variables by name, None for a value that is secret."""
     maps = {name(document): document["data"] for document in of_kind(documents, "ConfigMap")}
     values: dict[str, str | None] = {}
-    for source in container.get("envFrom", []):
-        values |= maps[source["configMapRef"]["name"]] if "configMapRef" in source else {}
+    for reference in taken_whole(container, "configMapRef"):
+        values |= maps.get(reference, {})
     return values | {variable["name"]: variable.get("value") for variable in container.get("env", [])}
 
 
+def taken_whole(container: dict[str, Any], kind: str) -> list[str]:
+    """The names of the ConfigMaps or Secrets that become variables as they are."""
+    return [source[kind]["name"] for source in container.get("envFrom", []) if kind in source]
+
+
 def selects(selector: dict[str, Any], workload: Workload) -> bool:
-    return selector["matchLabels"].items() <= workload.labels.items()
+    return selector.get("matchLabels", {}).items() <= workload.labels.items()
 
 
 def policies(documents: list[Document], workload: Workload) -> list[Document]:
-    return [policy for policy in of_kind(documents, "NetworkPolicy") if selects(policy["spec"]["podSelector"], workload)]
+    return [
+        policy for policy in of_kind(documents, "NetworkPolicy") if selects(policy["spec"]["podSelector"], workload)
+    ]
+
+
+def servers(documents: list[Document]) -> Iterator[tuple[Workload, dict[str, Any]]]:
+    """The containers that run for ever."""
+    for workload in workloads(documents):
+        if workload.kind != "Job":
+            yield from ((workload, container) for container in workload.containers)
 
 
 def guarded(documents: list[Document]) -> Iterator[str]:
@@ -60,8 +74,8 @@ def guarded(documents: list[Document]) -> Iterator[str]:
     for workload in workloads(documents):
         if workload.spec.get("serviceAccountName") not in accounts or workload.name not in accounts:
             yield f"{workload} has no service account of its own that keeps its token to itself"
-        own = [p for p in policies(documents, workload) if "app.kubernetes.io/name" in p["spec"]["podSelector"]["matchLabels"]]
-        if not own or set(own[0]["spec"]["policyTypes"]) != {"Ingress", "Egress"}:
+        own = [policy["spec"] for policy in policies(documents, workload) if name(policy) == workload.name]
+        if not own or set(own[0]["policyTypes"]) != {"Ingress", "Egress"}:
             yield f"{workload} has no network policy for both directions"
         mine = [b for b in budgets if selects(b["selector"], workload)]
         wanted = [] if workload.kind == "Job" else [(1, "AlwaysAllow")]
@@ -71,19 +85,18 @@ def guarded(documents: list[Document]) -> Iterator[str]:
 
 def runnable(documents: list[Document]) -> Iterator[str]:
     """Images have a tag that stays, commands exist, variables are known to the program, and none is missing."""
+    maps = {name(document) for document in of_kind(documents, "ConfigMap")}
     for workload in workloads(documents):
         for container in workload.containers:
             if container["image"].rpartition(":")[2] in ("", "latest", container["image"]):
                 yield f"{workload}: {container['image']} has no tag, or one that moves"
+            if absent := set(taken_whole(container, "configMapRef")) - maps:
+                yield f"{workload}: there is no ConfigMap {', '.join(sorted(absent))}"
             runs_as = program(command(container))
             if runs_as is None or not runs(command(container)):
                 yield f"{workload}: {' '.join(command(container))} is no program of ours"
                 continue
-            try:
-                given = set(environment(documents, container))
-            except KeyError as error:
-                yield f"{workload}: there is no ConfigMap {error}"
-                continue
+            given = set(environment(documents, container))
             if unknown := given - runs_as.known:
                 yield f"{workload}: nothing reads {', '.join(sorted(unknown))}"
             if missing := runs_as.required - given:
@@ -106,32 +119,29 @@ def secret(documents: list[Document]) -> Iterator[str]:
         if keys is not None and set(document.get("data", {})) != keys:
             yield f"Secret {name(document)}: its name and keys are not in the contract"
     for workload in workloads(documents):
+        whole = [volume["secret"]["secretName"] for volume in workload.spec.get("volumes", []) if "secret" in volume]
         for container in workload.containers:
+            whole += taken_whole(container, "secretRef")
             sources = [variable.get("valueFrom", {}).get("secretKeyRef") for variable in container.get("env", [])]
             for reference in filter(None, sources):
                 if reference["key"] not in (SECRETS.get(reference["name"]) or ()):
                     yield f"{workload}: no Secret {reference['name']} with key {reference['key']} is in the contract"
-        for volume in workload.spec.get("volumes", []):
-            if "secret" in volume and volume["secret"]["secretName"] not in SECRETS:
-                yield f"{workload}: no Secret {volume['secret']['secretName']} is in the contract"
+        yield from (f"{workload}: no Secret {used} is in the contract" for used in whole if used not in SECRETS)
 
 
 def probed(documents: list[Document]) -> Iterator[str]:
     """Probes ask the port that the service listens on; being live depends on nothing else, and death is slow."""
-    for workload in workloads(documents):
-        if workload.kind == "Job":
-            continue
-        [container] = workload.containers
+    for workload, container in servers(documents):
         values = environment(documents, container)
-        host, port = (
-            (values.get(f"CLEW_{kind}_HOST"), values.get(f"CLEW_{kind}_PORT"))
-            for kind in (["GATEWAY"] if "CLEW_GATEWAY_PORT" in values else ["HEALTH"])
-        ).__next__()
+        kind = "GATEWAY" if "CLEW_GATEWAY_PORT" in values else "HEALTH"
+        port = values.get(f"CLEW_{kind}_PORT")
         ports = {p["name"]: str(p["containerPort"]) for p in container.get("ports", [])}
+        if values.get(f"CLEW_{kind}_HOST") != "0.0.0.0":
+            yield f"{workload}: nobody outside its pod reaches it at {values.get(f'CLEW_{kind}_HOST')}"
         for probe, path in (("startup", "/livez"), ("liveness", "/livez"), ("readiness", "/readyz")):
             asked = container.get(f"{probe}Probe", {})
             get = asked.get("httpGet", {})
-            if (get.get("path"), ports.get(get.get("port")), host) != (path, port, "0.0.0.0"):
+            if (get.get("path"), ports.get(get.get("port"))) != (path, port):
                 yield f"{workload}: its {probe} probe does not ask {path} where the service listens"
             if "initialDelaySeconds" in asked:
                 yield f"{workload}: its {probe} probe waits blindly; that is what the startup probe is for"
@@ -142,10 +152,7 @@ def probed(documents: list[Document]) -> Iterator[str]:
 
 def patient(documents: list[Document]) -> Iterator[str]:
     """A pod that is told to stop has the time that its service takes; jobs end one day."""
-    for workload in workloads(documents):
-        if workload.kind == "Job":
-            continue
-        [container] = workload.containers
+    for workload, container in servers(documents):
         stop = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         drain = float(environment(documents, container).get("CLEW_DRAIN_SECONDS") or 10)
         if workload.spec.get("terminationGracePeriodSeconds", 30) < max(drain + GRACE, drain + stop):
@@ -184,14 +191,13 @@ def listed_topics(documents: list[Document]) -> Iterator[str]:
     """Topics are those of `topics.yaml`, made by one owner: KafkaTopic resources, or else the Job."""
     topics = load_topics()
     found = {name(document): document["spec"] for document in of_kind(documents, "KafkaTopic")}
+    jobs = [w for w in workloads(documents) if w.name == "clew-topics"]
     if not found:
-        maps = [document["data"] for document in of_kind(documents, "ConfigMap")]
-        if {"CLEW_THREAD_PARTITIONS": str(topics.thread_partitions)}.items() not in [
-            {k: v for k, v in data.items() if k == "CLEW_THREAD_PARTITIONS"}.items() for data in maps
-        ]:
+        partitions = [environment(documents, c).get("CLEW_THREAD_PARTITIONS") for job in jobs for c in job.containers]
+        if partitions != [str(topics.thread_partitions)]:
             yield f"nothing makes topics of {topics.thread_partitions} partitions"
         return
-    if any(name(job) == "clew-topics" for job in of_kind(documents, "Job")):
+    if jobs:
         yield "the topics have two owners: KafkaTopic resources and the Job"
     if set(found) != {topic.name for topic in topics.topics}:
         yield f"KafkaTopics and topics.yaml differ: {sorted(set(found) ^ {topic.name for topic in topics.topics})}"

@@ -1,4 +1,4 @@
-"""Documents against the schemas of their kinds: Kubernetes' own, and the operators' resources in `deploy/k8s/schemas`."""
+"""Documents against the schemas of their kinds: Kubernetes' own, and the operators' in `deploy/k8s/schemas`."""
 
 import json
 from collections.abc import Iterator

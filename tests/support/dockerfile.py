@@ -94,7 +94,9 @@ class Build:
         for instruction, value in [pair for s in chain(self._stages, stage) for pair in s.instructions]:
             match instruction:
                 case "ENV":
-                    env |= {k: self._placed(v) for k, v in (word.split("=", 1) for word in shlex.split(value))} | overrides
+                    env |= {
+                        k: self._placed(v) for k, v in (word.split("=", 1) for word in shlex.split(value))
+                    } | overrides
                 case "WORKDIR":
                     here = Path(self._placed(value))
                     here.mkdir(parents=True, exist_ok=True)

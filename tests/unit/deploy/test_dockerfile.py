@@ -52,7 +52,8 @@ def test_what_is_copied_is_there_and_not_ignored() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [".env", ".git/config", "README.md", "deploy/compose.yaml", "contracts/src/clew/contracts/__pycache__/x.pyc"]
+    "path",
+    [".env", ".git/config", "README.md", "deploy/compose.yaml", "contracts/src/clew/contracts/__pycache__/x.pyc"],
 )
 def test_what_no_image_needs_is_not_sent_to_the_builder(path: str) -> None:
     assert ignored(IGNORE, path)
