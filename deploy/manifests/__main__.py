@@ -1,4 +1,4 @@
-"""`python -m deploy.manifests` renders what `deploy/k8s` describes and checks it; 1 is its answer if anything is wrong."""
+"""`python -m deploy.manifests` renders what `deploy/k8s` describes and checks it. Anything wrong makes it exit with 1."""
 
 import sys
 from collections.abc import Iterator

@@ -2,12 +2,14 @@
 
 import importlib.util
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from clew.contracts.topics import SERVICES
-from tests.support.dockerfile import chain, copies, ignored, parse
+from tests.support.dockerfile import Build, chain, copies, ignored, parse
 
 ROOT = Path(__file__).parents[3]
 STAGES = parse((ROOT / "Dockerfile").read_text())
@@ -62,3 +64,42 @@ def test_what_no_image_needs_is_not_sent_to_the_builder(path: str) -> None:
 def test_an_instruction_that_is_not_understood_is_refused() -> None:
     with pytest.raises(ValueError, match="ADD"):
         parse("FROM scratch AS x\nADD https://example.org/x /x")
+
+
+SMALL = """FROM python AS build
+ENV TARGET=/app/out
+WORKDIR /build
+FROM scratch AS shared
+COPY lib/src /lib/src
+FROM build AS thing
+COPY --from=shared / ./
+COPY name.txt ./
+RUN --mount=type=cache,target=/root/.cache mkdir -p $TARGET && \\
+    cp lib/src/*.py name.txt $TARGET
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Build:
+    root = tmp_path / "checkout"
+    (root / "lib/src").mkdir(parents=True)
+    for name, text in {
+        "Dockerfile": SMALL,
+        ".dockerignore": "*\n!lib\n!name.txt\n**/secret.py\n",
+        "lib/src/a.py": "",
+        "lib/src/secret.py": "",
+        "name.txt": "",
+    }.items():
+        (root / name).write_text(text)
+    return Build(root, tmp_path / "image")
+
+
+def test_a_stage_is_carried_out_with_what_it_copies_and_nothing_else(small: Build) -> None:
+    installed = small.run("thing", {"PATH": os.environ["PATH"]}, {})
+    assert sorted(path.name for path in (installed / "app/out").iterdir()) == ["a.py", "name.txt"]
+
+
+def test_a_stage_that_lacks_a_file_fails(small: Build, tmp_path: Path) -> None:
+    (tmp_path / "checkout/name.txt").rename(tmp_path / "checkout/lib/name.txt")
+    with pytest.raises((subprocess.CalledProcessError, FileNotFoundError)):
+        small.run("thing", {"PATH": os.environ["PATH"]}, {})
