@@ -1,4 +1,4 @@
-"""`python -m deploy.manifests` renders what `deploy/k8s` describes and checks it. Anything wrong makes it exit with 1."""
+"""`python -m deploy.manifests` renders `deploy/k8s` and checks what comes out. It exits with 1 if anything is wrong."""
 
 import sys
 from collections.abc import Iterator
