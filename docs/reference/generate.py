@@ -25,8 +25,8 @@ NOTE = "<!-- Written by python -m docs.reference.generate. Change the code inste
 SETTINGS = """\
 # Settings
 
-Everything is read from the environment when a process starts. A value that cannot be used stops it there, and the
-error names the variable. `make run` sets what the services need to find the parts of the local stack. When
+Everything is read from the environment when a process starts. A value that cannot be used stops the start with one
+line that names the variable. `make run` sets what the services need to find the parts of the local stack. When
 `KAFKA_BOOTSTRAP_SERVERS`, `DATABASE_URL`, `REDIS_URL` or `S3_ENDPOINT` is set already, that part is used instead.
 
 """
