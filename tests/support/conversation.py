@@ -69,6 +69,7 @@ class Conversation:
             **self._stamp(f"{run}/1"),
             **self._place(run, 1),
             message_event_id=derive(self.thread_id, f"{run}/0"),
+            content=(TextPart(text=run),),
             parent_run_id=self.run_id(parent) if parent else None,
             actionable=False,
             plan=A_PLAN,

@@ -140,6 +140,12 @@ class ScriptedOpenAI:
         """Answers every request that finds the queue empty with `function`."""
         self._answer = function
 
+    def reset(self) -> None:
+        """Forgets what was scripted and asked, for a server that serves several tests."""
+        self._queue.clear()
+        self._answer = None
+        self.requests.clear()
+
     def environment(self) -> dict[str, str]:
         """The variables that make Clew use this server."""
         return {"CLEW_MODEL": f"openai:{self.models[0]}", "OPENAI_BASE_URL": self.url, "OPENAI_API_KEY": "scripted"}

@@ -36,6 +36,7 @@ async def on_user_message_received(message: UserMessageReceived, context: Contex
         run_id=message.run_id,
         seq=1,
         message_event_id=message.event_id,
+        content=message.content,
         parent_run_id=None,
         actionable=False,
         plan=Plan(steps=(step,), rationale="backlog" if context.backlog else "fresh"),

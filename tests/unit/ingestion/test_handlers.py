@@ -111,7 +111,7 @@ async def test_a_blank_file_is_ingested_and_has_no_passages() -> None:
 
 
 async def test_a_redelivered_upload_says_the_same_again_in_any_process() -> None:
-    body = b"word " * 1000
+    body = b"word " * 20_000
     event = uploaded(body)
     first = await handled(Ingestion(Folder(body)), event)
     assert await handled(Ingestion(Folder(body)), event) == first

@@ -28,7 +28,7 @@ def test_unicode_is_read_by_its_byte_order_mark(encoding: str) -> None:
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        (b"caf\xe9", "not utf-8 text: unexpected end of data at byte 3"),
+        (b"na\xe9", "not utf-8 text: unexpected end of data at byte 2"),
         (b"ok \xff\xfe no", "not utf-8 text: invalid start byte at byte 3"),
         (b"\xff\xfea", "not utf-16 text: truncated data at byte 2"),
         (b"\xff\xfe\x00\xd8a\x00", "not utf-16 text: illegal UTF-16 surrogate"),

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -56,6 +57,9 @@ class KnownPast(Past):
         self.asked.append("thread")
         await asyncio.sleep(0)
         return self.known
+
+    async def projected(self, topic: str, partition: int) -> int:
+        return self.next_offsets.get(topic, 0)
 
     async def conversation(
         self, tenant_id: str, thread_id: UUID, run_id: UUID, complete_at: Position | None
@@ -219,10 +223,12 @@ async def test_a_new_owner_builds_its_state_from_the_snapshot_and_the_tail() -> 
         thread_id=talk.thread_id,
         tenant_id=talk.tenant_id,
         parent_run_id=None,
+        forked_from=None,
         status="queued",
         suspension=None,
         on_busy="enqueue",
         planned=False,
+        deleted=False,
         message=talk.message("m2"),
     )
     runs = (
@@ -346,3 +352,23 @@ async def test_two_handlers_of_a_thread_never_make_the_same_plan(planner: Planne
     await asyncio.sleep(0)
     planner.announcements.on_capabilities_announced(ANNOUNCED)
     assert (outline(await first), await second) == ([("planned", "m1", "root")], [])
+
+
+async def test_threads_at_rest_are_let_go_of_when_the_views_know_them_and_read_again_when_needed(
+    planner: Planner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clew.planner.threads.REST", timedelta(0))
+    await planner.gets(talk.created())
+    await planner.gets(talk.message("m1"))
+    planner.past.known = ThreadKnown((RunKnown(talk.run_id("m1"), None, planned=True, ended="completed"),))
+    planner.past.next_offsets = {"user-messages": 2, "plans": 1, "task-updates": 2}
+    await planner.threads.shed_from(0)
+    assert await planner.gets(talk.message("m2")) == [], "the run is open: the thread stays"
+    await planner.gets(talk.cancelled("m2"))
+    await planner.gets(talk.completed("m1"))
+    await planner.threads.shed_from(0)
+    planner.past.next_offsets = {"user-messages": 3, "plans": 1, "task-updates": 2}
+    assert planner.past.asked == [], "the views were behind: the thread stays"
+    await planner.threads.shed_from(0)
+    assert outline(await planner.gets(talk.message("m3"))) == [("planned", "m3", "m1")]
+    assert planner.past.asked == ["thread", "conversation"]

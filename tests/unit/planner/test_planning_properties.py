@@ -91,6 +91,7 @@ def _planned(message: UserMessageReceived, parent: UUID | None) -> PlanCreated:
         run_id=message.run_id,
         seq=1,
         message_event_id=message.event_id,
+        content=message.content,
         parent_run_id=parent,
         actionable=False,
         plan=A_PLAN,

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
+from clew.contracts.conversation import ContentPart
 from clew.contracts.envelope import Json, Position, RunEvent, Slug, Text, Value
 
 StepKind: TypeAlias = Literal["retrieve", "reason", "act", "critique", "verify", "delegate", "synthesize", "respond"]
@@ -85,11 +86,13 @@ class ModelExchange(Value):
 class PlanCreated(RunEvent):
     """What will be done about a message (seq 1).
 
+    `content` is the message itself, so that the run needs no view of it.
     `parent_run_id` is resolved: None means that the run begins the thread. `history_complete_at` is the position
     behind which the history of the run is complete; None where there is no history.
     """
 
     message_event_id: UUID
+    content: tuple[ContentPart, ...] = Field(min_length=1)
     parent_run_id: UUID | None
     actionable: bool
     plan: Plan

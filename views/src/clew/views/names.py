@@ -1,9 +1,11 @@
 """What things are called in Postgres and Redis. A namespace keeps a second set apart on the same servers."""
 
+import re
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
-from clew.views.cursor import Cursor
+_NAMESPACE: Final = re.compile(r"[a-z0-9]{0,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +18,7 @@ class Schemas:
     @classmethod
     def of(cls, namespace: str) -> "Schemas":
         """ValueError when `namespace` is no name that can stand in SQL unquoted."""
-        if namespace and not (
-            namespace.isascii() and namespace.isalnum() and namespace.islower() | namespace.isdigit()
-        ):
+        if not _NAMESPACE.fullmatch(namespace):
             raise ValueError(f"{namespace!r} is not a namespace: at most 20 of a-z and 0-9")
         return cls(f"clew_{namespace}", f"clew_{namespace}_read_v1") if namespace else cls("clew", "read_v1")
 
@@ -49,9 +49,3 @@ class Keys:
 def stream_id(seq: int, delta: int = 0) -> str:
     """The place of an event or token in its run's live stream. One above its seq: Redis has no entry 0-0."""
     return f"{seq + 1}-{delta}"
-
-
-def place_of(run_id: UUID, entry_id: str) -> Cursor:
-    """The place that `stream_id` gave an entry."""
-    seq, _, delta = entry_id.partition("-")
-    return Cursor(run_id, int(seq) - 1, int(delta))

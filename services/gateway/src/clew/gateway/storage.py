@@ -123,14 +123,6 @@ class DocumentStore:
         key = upload.place.key
         return self._public.get_presigned_url("PUT", self._bucket, key, URL_LIFETIME, extra_query_params=query)
 
-    async def problem(self) -> str | None:
-        """None when the bucket can be reached, else what is wrong."""
-        try:
-            found = await self._in_thread(self._client.bucket_exists, self._bucket)
-        except StoreUnavailable as error:
-            return str(error)
-        return None if found else f"bucket {self._bucket!r} does not exist"
-
     async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
         try:
@@ -188,19 +180,29 @@ class DocumentStore:
         )
 
     def _complete(self, upload: Upload, parts: Sequence[tuple[int, str]]) -> Stored:
-        place = upload.place
         if problems := list(faults(upload, parts)):
             raise PartsRefused(problems)
+        refusal = self._finish(upload, sorted(parts))
         try:
-            self._client.finish(self._bucket, place.key, upload.upload_id, sorted(parts))
+            return Stored(upload.place, self._declared(upload.place))
         except S3Error as error:
-            if error.code in REFUSALS:
-                raise PartsRefused([(None, error.message or error.code)]) from None
-            if error.code not in GONE:  # gone: another request has just completed it
+            if refusal is not None and error.code == "NoSuchKey":
+                raise PartsRefused([(None, refusal)]) from None
+            raise
+
+    def _finish(self, upload: Upload, parts: Sequence[tuple[int, str]]) -> str | None:
+        """What the store has against the parts. Only the file itself proves anything, either way: S3 may say 200 and an
+        error, and when two requests complete at once one may be told that the upload or its parts are gone, or half of
+        an answer."""
+        try:
+            self._client.finish(self._bucket, upload.place.key, upload.upload_id, parts)
+        except S3Error as error:
+            if error.code not in REFUSALS + GONE:
                 raise
+            return (error.message or error.code) if error.code in REFUSALS else None
         except ParseError:
-            log.info("upload %s: the store broke off its answer", upload.upload_id)  # when two complete it at once
-        return Stored(place, self._declared(place))  # the file itself is the proof: S3 may say 200 and an error
+            log.info("upload %s: the store broke off its answer", upload.upload_id)
+        return None
 
 
 def connect(settings: ServiceSettings, public_endpoint: str | None = None) -> DocumentStore:

@@ -3,7 +3,6 @@
 It keeps no state: the store knows what was declared and which parts have arrived, the log what came of it.
 """
 
-import asyncio
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ from clew.gateway.errors import (
 )
 from clew.gateway.files import Declared, Stored, Upload
 from clew.gateway.ids import Write, request_hash
-from clew.gateway.reading import PATIENCE, wait_for
+from clew.gateway.reading import look_up
 from clew.gateway.storage import DocumentStore, PartsRefused, StoreUnavailable, Taken
 from clew.views.models import Document
 
@@ -40,7 +39,7 @@ CHARSET: Final = re.compile(r';\s*charset\s*=\s*"?utf-8"?', re.IGNORECASE)
 ENDINGS: Final = {".txt": "text/plain", ".text": "text/plain", ".md": "text/markdown", ".markdown": "text/markdown"}
 
 
-async def begin(store: DocumentStore, ask: Asked, body: DocumentCreate) -> UploadRead:
+async def begin(deps: Deps, ask: Asked, body: DocumentCreate) -> UploadRead:
     """An upload with a URL for each part, or the one that an earlier request under the same key has begun."""
     if body.size > MAX_DOCUMENT_BYTES:
         detail = f"a document holds at most {MAX_DOCUMENT_BYTES} bytes"
@@ -56,26 +55,24 @@ async def begin(store: DocumentStore, ask: Asked, body: DocumentCreate) -> Uploa
     document_id = ask.id("document")
     with store_reached():
         try:
-            found = await store.begin(ask.caller.tenant_id, document_id, declared)
+            found = await deps.files.begin(ask.caller.tenant_id, document_id, declared)
         except Taken as error:
             raise Conflict(f"{SAME_KEY} {error}") from None
-    return upload_read(store, document_id, found)
+    return upload_read(deps.files, document_id, found)
 
 
-async def resume(store: DocumentStore, caller: Principal, document_id: UUID) -> UploadRead:
+async def resume(deps: Deps, caller: Principal, document_id: UUID) -> UploadRead:
     """What has arrived, with fresh URLs. NotFound when nothing was begun under the id."""
-    return upload_read(store, document_id, await _found(store, caller, document_id))
+    return upload_read(deps.files, document_id, await _found(deps, caller, document_id))
 
 
-async def complete(
-    deps: Deps, store: DocumentStore, caller: Principal, document_id: UUID, body: DocumentComplete
-) -> Position:
+async def complete(deps: Deps, caller: Principal, document_id: UUID, body: DocumentComplete) -> Position:
     """Makes the file out of its parts and says so in the log. Repeating it says the same again."""
-    found = await _found(store, caller, document_id)
+    found = await _found(deps, caller, document_id)
     if isinstance(found, Upload):
         with store_reached():
             try:
-                found = await store.complete(found, [(part.number, part.etag) for part in body.parts])
+                found = await deps.files.complete(found, [(part.number, part.etag) for part in body.parts])
             except PartsRefused as refused:
                 raise _invalid_parts(refused) from None
     declared = found.declared
@@ -92,13 +89,13 @@ async def complete(
     return await _append(deps, event, document_id, request_hash(body))
 
 
-async def delete(deps: Deps, store: DocumentStore, caller: Principal, document_id: UUID) -> Position | None:
+async def delete(deps: Deps, caller: Principal, document_id: UUID) -> Position | None:
     """Says in the log that the document is deleted; None when it was an unfinished upload, which is just ended."""
     if await deps.views.tenant(caller.tenant_id).document(document_id) is None:
-        found = await _found(store, caller, document_id)
+        found = await _found(deps, caller, document_id)
         if isinstance(found, Upload):
             with store_reached():
-                await store.abandon(found)
+                await deps.files.abandon(found)
             return None
     event = DocumentDeleted(
         **root_stamp(derive(document_id, "deleted"), caller.tenant_id, deps.clock()),
@@ -111,12 +108,8 @@ async def delete(deps: Deps, store: DocumentStore, caller: Principal, document_i
 async def find_document(deps: Deps, caller: Principal, document_id: UUID) -> Document:
     """The caller's document. NotFound when it is not in the log; Unavailable when nobody can tell."""
     views = deps.views.tenant(caller.tenant_id)
-    if (document := await views.document(document_id)) is not None:
-        return document
-    await _catch_up(deps, document_id)
-    if (document := await views.document(document_id)) is not None:
-        return document
-    raise NotFound(f"There is no document {document_id}; one that is not completed yet is at its /parts.")
+    missing = f"There is no document {document_id}; one that is not completed yet is at its /parts."
+    return await look_up(deps, document_id, lambda: views.document(document_id), DOCUMENTS, missing)
 
 
 def media_type(filename: str, declared: str | None) -> str:
@@ -165,9 +158,9 @@ def store_reached() -> Generator[None]:
         raise Unavailable("The object store cannot be used now.") from error
 
 
-async def _found(store: DocumentStore, caller: Principal, document_id: UUID) -> Upload | Stored:
+async def _found(deps: Deps, caller: Principal, document_id: UUID) -> Upload | Stored:
     with store_reached():
-        found = await store.find(caller.tenant_id, document_id)
+        found = await deps.files.find(caller.tenant_id, document_id)
     if found is None:
         raise NotFound(f"There is no document {document_id}.")
     return found
@@ -189,17 +182,3 @@ async def _append(deps: Deps, event: Event, document_id: UUID, said: str) -> Pos
         raise OutcomeUnknown("The log did not acknowledge in time; repeating it is safe.", ids) from error
     deps.recent.put(document_id, Write(said, position))
     return position
-
-
-async def _catch_up(deps: Deps, document_id: UUID) -> None:
-    """Waits until the views know what the log said of documents when the question came."""
-    write = deps.recent.get(document_id)
-    if write is not None and write.position is not None:
-        return await wait_for(deps, write.position)
-    try:
-        async with asyncio.timeout(PATIENCE.total_seconds()):
-            ends = await deps.ends(DOCUMENTS)
-    except TimeoutError:
-        raise Unavailable("The log does not say where it ends; try again.") from None
-    last = [Position(topic=DOCUMENTS, partition=partition, offset=end - 1) for partition, end in ends.items() if end]
-    await asyncio.gather(*(wait_for(deps, position) for position in last))

@@ -1,6 +1,7 @@
-"""python -m clew.ingestion"""
+"""`python -m clew.ingestion` runs the service."""
 
 from clew.ingestion.app import build
 from clew.ingestion.settings import Settings
 
-build(Settings()).run()  # pyright: ignore[reportCallIssue]  # from the environment
+if __name__ == "__main__":
+    build(Settings.model_validate({})).run()

@@ -16,7 +16,14 @@ from typing import Self, TypeVar
 
 from pydantic_ai import Agent, ModelRetry, RunContext
 from pydantic_ai.exceptions import AgentRunError, UserError
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ModelResponse,
+    TextPart,
+    UserPromptPart,
+)
 from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 
@@ -73,6 +80,9 @@ class PlanMaker:
         self._limits = limits
 
     async def __aenter__(self) -> Self:
+        ModelMessagesTypeAdapter.rebuild()  # built lazily otherwise: 70 ms of the first message's time
+        _detector()
+        _planner()
         await self._default.model.__aenter__()
         log.info("planning with the model %s", self._default.name)
         if self._default.banner:

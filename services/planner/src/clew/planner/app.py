@@ -3,8 +3,6 @@
 import os
 from functools import partial
 
-from clew.views.door import Views
-
 from clew.chassis.service import Service
 from clew.contracts.conversation import ThreadChanged, ThreadCreated, ThreadDeleted, UserMessageReceived
 from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunResumed, RunStarted, RunSuspended
@@ -15,6 +13,7 @@ from clew.planner.handlers import Handlers
 from clew.planner.past import Past
 from clew.planner.settings import Settings
 from clew.planner.threads import Threads
+from clew.views.door import Views
 
 
 def build(settings: Settings) -> Service:
@@ -39,6 +38,7 @@ def build(settings: Settings) -> Service:
     service.on(RunFailed, handlers.on_run_failed)
     service.on(RunCancelled, handlers.on_run_cancelled)
     service.on_partition(threads.recover, threads.forget)
+    service.task("shed", threads.shed)
     service.task("capabilities", announcements.follow)
     service.check("views", views.check)
     service.check("capabilities", announcements.missing)

@@ -132,6 +132,7 @@ class Handlers:
             run_id=message.run_id,
             seq=1,
             message_event_id=message.event_id,
+            content=message.content,
             parent_run_id=decision.parent_run_id,
             actionable=answer.actionable,
             plan=answer.plan,

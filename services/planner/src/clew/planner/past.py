@@ -11,11 +11,10 @@ from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
-from clew.views.database import ViewsUnavailable
-from clew.views.door import Views
-
 from clew.contracts.envelope import Position
 from clew.planner.thread import WAITS_FOR_NOBODY, RunKnown, ThreadKnown
+from clew.views.database import ViewsUnavailable
+from clew.views.door import Views
 from clew.views.models import Message, OpenRuns, Run
 
 BACKOFF = (0.5, 1.0, 2.0, 4.0)  # seconds between tries while Postgres is away; the last one repeats
@@ -33,6 +32,10 @@ class Past:
     async def queue(self, partition: int) -> OpenRuns:
         """The open runs of a partition, and how far memory had read its topics."""
         return await _patiently(lambda: self._views.recovery.open_runs(partition))
+
+    async def projected(self, topic: str, partition: int) -> int:
+        """The first offset of a partition that is not in the views."""
+        return await _patiently(lambda: self._views.recovery.next_offset(topic, partition))
 
     async def thread(self, tenant_id: str, thread_id: UUID) -> ThreadKnown | None:
         """The thread's runs in log order; None when the tenant has no such thread, or has deleted it."""

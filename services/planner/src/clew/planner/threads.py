@@ -7,9 +7,11 @@ rules are in `thread` and `planning`; reading Postgres is `past`'s.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final, cast
 from uuid import UUID
 
+from clew.chassis.clock import monotonic
 from clew.chassis.log import LogReader
 from clew.chassis.records import Decoder, Record
 from clew.contracts.codec import DecodeError, attributes
@@ -28,6 +30,9 @@ TAIL: Final[Mapping[str, tuple[type[Event], ...]]] = {
 }
 
 
+REST = timedelta(minutes=10)  # after which a thread where nothing happens may be read again when it is needed
+
+
 @dataclass(eq=False)
 class HeldThread:
     """A thread in hand. `whole`: nothing that decisions need is missing from its state any more.
@@ -41,11 +46,16 @@ class HeldThread:
     whole: bool = False
     state: Thread = field(default_factory=initial)
     unconfirmed: dict[UUID, list[Effect]] = field(default_factory=dict[UUID, list[Effect]])
+    read_to: dict[str, int] = field(default_factory=dict[str, int])
+    _touched: float = field(default_factory=monotonic)
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def learn(self, fact: Fact, at: Position | None = None) -> None:
         """Never waits: whoever asks next knows it."""
         self.state = evolve(self.state, fact, at)
+        self._touched = monotonic()
+        if at is not None:
+            self.read_to[at.topic] = max(at.offset, self.read_to.get(at.topic, 0))
         if isinstance(fact, RunStarted | RunCompleted | RunFailed | RunCancelled):
             self._confirm(fact.run_id)
 
@@ -60,6 +70,12 @@ class HeldThread:
 
     def given_away(self, cause: Event) -> list[Effect]:
         return list(self.unconfirmed.get(cause.event_id, ()))
+
+    def dispensable(self, projected: Mapping[str, int]) -> bool:
+        """Whether nothing has happened for a while, nothing is under way, and the views know all that is known here."""
+        at_rest = not (self.unconfirmed or any(run.open or run.queued for run in self.state.runs.values()))
+        long_ago = monotonic() - self._touched > REST.total_seconds()
+        return at_rest and long_ago and all(offset < projected[topic] for topic, offset in self.read_to.items())
 
     async def complete(self, past: Past) -> None:
         """Reads from the views what the tail of the log does not tell, if a decision could depend on it."""
@@ -125,6 +141,20 @@ class Threads:
 
     def forget(self, partition: int) -> None:
         self._partitions.pop(partition, None)
+
+    async def shed(self) -> None:
+        """Now and then lets go of the threads at rest, for ever: a planner must not grow with all it has ever seen."""
+        while True:
+            await asyncio.sleep(REST.total_seconds())
+            for partition in list(self._partitions):
+                await self.shed_from(partition)
+
+    async def shed_from(self, partition: int) -> None:
+        """Lets go of the threads of a partition that the views could give back as they are."""
+        projected = {topic: await self._past.projected(topic, partition) for topic in TAIL}
+        if (held := self._partitions.get(partition)) is not None:
+            for key in [key for key, thread in held.threads.items() if thread.dispensable(projected)]:
+                del held.threads[key]
 
     async def _event(self, record: Record) -> ThreadEvent | None:
         """The event if it matters here. What cannot be read is parked when it is handled, not now."""

@@ -19,7 +19,6 @@ from clew.gateway.document_schemas import (
 )
 from clew.gateway.reading import After, Limit, known_place, positions_honoured
 from clew.gateway.schemas import Listing
-from clew.gateway.storage import DocumentStore
 from clew.views.models import Passage
 
 ABANDONED: dict[int | str, dict[str, Any]] = {  # Any: as FastAPI has it
@@ -27,14 +26,14 @@ ABANDONED: dict[int | str, dict[str, Any]] = {  # Any: as FastAPI has it
 }
 
 
-def make_router(deps: Deps, store: DocumentStore) -> APIRouter:
+def make_router(deps: Deps) -> APIRouter:
     router = APIRouter(prefix="/v1/documents", tags=["documents"], route_class=JsonRoute)
-    add_uploads(router, deps, store)
+    add_uploads(router, deps)
     add_reads(router, deps)
     return router
 
 
-def add_uploads(router: APIRouter, deps: Deps, store: DocumentStore) -> None:
+def add_uploads(router: APIRouter, deps: Deps) -> None:
     """What brings a document, and what takes it away."""
 
     @router.post("", status_code=201)
@@ -43,27 +42,27 @@ def add_uploads(router: APIRouter, deps: Deps, store: DocumentStore) -> None:
     ) -> UploadRead:
         """Begins an upload: PUT each part to its URL, then complete it."""
         ask = commands.asked(deps, caller, "POST /v1/documents", key, body)
-        upload = await uploads.begin(store, ask, body)
+        upload = await uploads.begin(deps, ask, body)
         response.headers["Location"] = f"/v1/documents/{upload.document_id}"
         return upload
 
     @router.get("/{document_id}/parts")
     async def get_parts(caller: Caller, document_id: UUID) -> UploadRead:
         """What has arrived of an upload, with fresh URLs for all its parts."""
-        return await uploads.resume(store, caller, document_id)
+        return await uploads.resume(deps, caller, document_id)
 
     @router.post("/{document_id}/complete", status_code=202)
     async def complete_document(
         caller: Caller, document_id: UUID, body: DocumentComplete, response: Response
     ) -> DocumentAccepted:
         """Makes the file out of its parts. Safe to repeat, with or without a key: the id says what is meant."""
-        mark(response, await uploads.complete(deps, store, caller, document_id, body))
+        mark(response, await uploads.complete(deps, caller, document_id, body))
         return DocumentAccepted(document_id=document_id)
 
     @router.delete("/{document_id}", status_code=202, response_model=DocumentAccepted, responses=ABANDONED)
     async def delete_document(caller: Caller, document_id: UUID, response: Response) -> DocumentAccepted | Response:
         """Removes the document, its passages too, from every view; ends it when it is an unfinished upload."""
-        position = await uploads.delete(deps, store, caller, document_id)
+        position = await uploads.delete(deps, caller, document_id)
         if position is None:
             return Response(status_code=204)
         mark(response, position)

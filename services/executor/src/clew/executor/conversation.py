@@ -1,0 +1,83 @@
+"""What a run answers to: the message, and what was said before it on its branch of the thread.
+
+Reads views, and waits for them where the run has a past. It forms messages for a model and asks none.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
+
+from clew.contracts.conversation import ContentPart, DocumentPart
+from clew.contracts.planning import PlanCreated
+from clew.executor.recovery import until_available
+from clew.executor.supervisor import RunError
+from clew.views.door import Views
+from clew.views.models import Message
+
+ROUND = timedelta(seconds=5)  # how long one question to the views may wait
+PATIENCE = timedelta(minutes=10)  # a run whose history is not there by then fails; memory is down or far behind
+UNANSWERED = "(This message was not answered.)"
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """`request` as text; `history` ends with an answer, so that the request never runs into an older message."""
+
+    request: str
+    history: tuple[ModelMessage, ...] = ()
+
+
+class Conversations:
+    """Finds the conversation of a run."""
+
+    def __init__(self, views: Views) -> None:
+        self._views = views
+
+    async def of(self, plan: PlanCreated) -> Conversation:
+        """The conversation that a plan is about. RunError when its history did not come in time."""
+        request = written(plan.content)
+        if plan.parent_run_id is None:
+            return Conversation(request)
+        try:
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                await self._until_complete(plan)
+                return Conversation(request, await self._history(plan))
+        except TimeoutError:
+            detail = f"the conversation was not there within {PATIENCE.total_seconds() / 60:.0f} minutes"
+            raise RunError("timeout", detail) from None
+
+    async def _until_complete(self, plan: PlanCreated) -> None:
+        position, there = plan.history_complete_at, False
+        while position is not None and not there:
+            there = await until_available(lambda: self._views.passed(position, ROUND))
+
+    async def _history(self, plan: PlanCreated) -> tuple[ModelMessage, ...]:
+        tenant = self._views.tenant(plan.tenant_id)
+        said = await until_available(lambda: tenant.messages(plan.thread_id, plan.parent_run_id))
+        return as_history(said)
+
+
+def written(content: Sequence[ContentPart]) -> str:
+    """A message as one text; an attached document is named, and `search_documents` reads it."""
+    return "\n".join(
+        f"[attached document {part.document_id}]" if isinstance(part, DocumentPart) else part.text for part in content
+    )
+
+
+def as_history(said: Sequence[Message]) -> tuple[ModelMessage, ...]:
+    """Messages as a model is given them: question and answer by turns, also where an answer is missing."""
+    history: list[ModelMessage] = []
+    for message in said:
+        asked = bool(history) and isinstance(history[-1], ModelRequest)
+        if message.role == "user":
+            if asked:
+                history.append(ModelResponse(parts=[TextPart(UNANSWERED)]))
+            history.append(ModelRequest(parts=[UserPromptPart(written(message.content))]))
+        else:
+            history.append(ModelResponse(parts=[TextPart(message.text)]))
+    if history and isinstance(history[-1], ModelRequest):
+        history.append(ModelResponse(parts=[TextPart(UNANSWERED)]))
+    return tuple(history)

@@ -1,0 +1,212 @@
+"""What state a run is in and what follows from it. Pure: the events of a run in, decisions out.
+
+Nothing here runs an agent, waits, or writes to the log; `supervisor` does what is decided here.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from clew.contracts.envelope import RunEvent
+from clew.contracts.execution import (
+    CallCompleted,
+    CallFailed,
+    FailReason,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunResumed,
+    RunStarted,
+    StepCompleted,
+    StepFailed,
+    StepRetried,
+    StepStarted,
+)
+from clew.contracts.planning import Plan, Step, Usage
+
+FIRST_SEQ = 2  # 0 is the message and 1 the plan: the executor's own events come after them
+MAX_BACKOFF = timedelta(minutes=5)  # a person is waiting: longer than this is as good as never
+
+StepStatus: TypeAlias = Literal["waiting", "running", "retrying", "completed", "skipped", "failed"]
+SETTLED: frozenset[StepStatus] = frozenset({"completed", "skipped", "failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """How far one step is. `attempt` is the one under way or the last one; 0 before the first."""
+
+    status: StepStatus = "waiting"
+    attempt: int = 0
+    output: str = ""
+    error: str = ""
+    untrusted: bool = False
+    wake_at: datetime | None = None
+    model_failed: bool = False
+
+    @property
+    def settled(self) -> bool:
+        return self.status in SETTLED
+
+
+_WAITING = StepState()
+_NOTHING_USED = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """What the events of a run say. `last_seq` is the highest number taken; 1 before the executor's first."""
+
+    last_seq: int = FIRST_SEQ - 1
+    started: bool = False
+    resumptions: int = 0
+    steps: Mapping[str, StepState] = field(default_factory=lambda: MappingProxyType({}))
+    usage: Usage = _NOTHING_USED
+    ended: bool = False
+
+    def step(self, step_id: str) -> StepState:
+        return self.steps.get(step_id, _WAITING)
+
+
+@dataclass(frozen=True, slots=True)
+class Completes:
+    """Every step is over and there is an answer."""
+
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fails:
+    """A step failed for good, or nothing is left that could answer."""
+
+    reason: FailReason
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The step is to be tried again, not before `wake_at`."""
+
+    wake_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The step is over without a result. `skipped`: the run goes on without it."""
+
+    skipped: bool
+
+
+Outcome: TypeAlias = Completes | Fails
+
+
+def evolve(state: RunState, event: RunEvent) -> RunState:
+    """The state after `event`. An event whose number was already taken changes nothing: the first one counts."""
+    if event.seq <= state.last_seq:
+        return state
+    state = replace(state, last_seq=event.seq)
+    match event:
+        case RunStarted():
+            return replace(state, started=True)
+        case RunResumed():
+            return replace(state, resumptions=state.resumptions + 1)
+        case CallCompleted(usage=Usage() as usage):
+            return _with_call(replace(state, usage=state.usage + usage), event)
+        case RunCompleted() | RunFailed() | RunCancelled():
+            return replace(state, ended=True)
+        case CallCompleted() | CallFailed():
+            return _with_call(state, event)
+        case StepStarted() | StepRetried() | StepCompleted() | StepFailed():
+            return _with_step(state, event.step_id, _evolve_step(state.step(event.step_id), event))
+        case _:
+            return state
+
+
+def _with_step(state: RunState, step_id: str, step: StepState) -> RunState:
+    return replace(state, steps=MappingProxyType({**state.steps, step_id: step}))
+
+
+def _with_call(state: RunState, event: CallCompleted | CallFailed) -> RunState:
+    before = state.step(event.step_id)
+    failed = isinstance(event, CallFailed) and event.kind == "model"
+    untrusted = before.untrusted or (isinstance(event, CallCompleted) and event.untrusted)
+    after = replace(before, model_failed=failed, untrusted=untrusted)
+    return state if after == before else _with_step(state, event.step_id, after)
+
+
+def _evolve_step(step: StepState, event: StepStarted | StepRetried | StepCompleted | StepFailed) -> StepState:
+    match event:
+        case StepStarted():
+            return replace(step, status="running", attempt=event.attempt, wake_at=None, model_failed=False)
+        case StepRetried():
+            return replace(step, status="retrying", attempt=event.attempt, error=event.error, wake_at=event.wake_at)
+        case StepCompleted():
+            return replace(step, status="completed", output=event.output, untrusted=event.untrusted, error="")
+        case StepFailed():
+            return replace(step, status="skipped" if event.skipped else "failed", error=event.error)
+
+
+def fold(events: Iterable[RunEvent]) -> RunState:
+    """The state that a run's events say, in whatever order and however often they are given."""
+    state = RunState()
+    for event in in_order(events):
+        state = evolve(state, event)
+    return state
+
+
+def in_order(events: Iterable[RunEvent]) -> list[RunEvent]:
+    """The executor's own events of a run by number, the first of each number only."""
+    first: dict[int, RunEvent] = {}
+    for event in events:
+        if event.seq >= FIRST_SEQ:
+            first.setdefault(event.seq, event)
+    return [first[seq] for seq in sorted(first)]
+
+
+def gap(events: Sequence[RunEvent]) -> int | None:
+    """The first number that is missing in events as `in_order` gives them; None when there is no gap."""
+    return next((seq for seq, event in enumerate(events, FIRST_SEQ) if event.seq != seq), None)
+
+
+def ready(plan: Plan, state: RunState) -> tuple[Step, ...]:
+    """The steps that can run now: not over, and all they depend on is. Those under way are among them."""
+    return tuple(
+        step
+        for step in plan.steps
+        if not state.step(step.step_id).settled
+        and all(state.step(dependency).status in ("completed", "skipped") for dependency in step.depends_on)
+    )
+
+
+def decide(plan: Plan, state: RunState) -> Outcome | None:
+    """How the run ends, or None while something is left to do. The first failed step in the plan's order counts."""
+    for step in plan.steps:
+        if (now := state.step(step.step_id)).status == "failed":
+            return Fails("model" if now.model_failed else "step", f"{step.title}: {now.error}")
+    if not all(state.step(step.step_id).settled for step in plan.steps):
+        return None
+    return _answer(plan, state)
+
+
+def _answer(plan: Plan, state: RunState) -> Outcome:
+    """The answer is the output of the step that no other builds on; of several, the last one that came through."""
+    used = {dependency for step in plan.steps for dependency in step.depends_on}
+    sinks = [state.step(step.step_id) for step in plan.steps if step.step_id not in used]
+    outputs = [sink.output for sink in sinks if sink.status == "completed"]
+    if outputs:
+        return Completes(outputs[-1])
+    return Fails("step", f"no step came to an answer: {sinks[-1].error}")
+
+
+def after_failure(step: Step, attempt: int, now: datetime) -> Retry | GiveUp:
+    """What becomes of a step whose `attempt` has failed, as its policy says. The back-off doubles each time."""
+    policy = step.on_failure
+    if policy.action == "retry" and attempt < policy.attempts:
+        return Retry(now + min(policy.backoff * 2 ** (attempt - 1), MAX_BACKOFF))
+    return GiveUp(skipped=policy.action == "skip")
+
+
+def tainted(step: Step, state: RunState) -> bool:
+    """Whether bytes from outside went into the step: through its own calls or a step that it builds on."""
+    return any(state.step(step_id).untrusted for step_id in (step.step_id, *step.depends_on))

@@ -1,0 +1,37 @@
+"""The executor's settings, read from the environment. Model, search provider and egress rules have readers of their own
+(`clew.models`, `search`, `egress_policy`), which take the environment as it is."""
+
+from datetime import timedelta
+
+from pydantic import Field
+
+from clew.chassis.settings import DatabaseSettings
+from clew.executor.model_policy import ModelPolicy
+
+
+class Settings(DatabaseSettings):
+    """How patient the executor is with models."""
+
+    model_request_seconds: float = Field(
+        300, gt=0, validation_alias="CLEW_MODEL_REQUEST_SECONDS", description="Time limit of one model request"
+    )
+    model_attempts: int = Field(
+        4, ge=1, validation_alias="CLEW_MODEL_ATTEMPTS", description="Tries of a model request that failed in passing"
+    )
+    model_pause_seconds: float = Field(
+        1, ge=0, validation_alias="CLEW_MODEL_PAUSE_SECONDS", description="First pause between tries; it doubles"
+    )
+    step_requests: int = Field(
+        20, ge=1, validation_alias="CLEW_STEP_REQUESTS", description="Model requests that one step may make"
+    )
+    tool_endpoint_seconds: float = Field(
+        20, gt=0, validation_alias="CLEW_SEARCH_SECONDS", description="Time limit of one request to the search provider"
+    )
+
+    @property
+    def model_policy(self) -> ModelPolicy:
+        return ModelPolicy(
+            attempts=self.model_attempts,
+            timeout=timedelta(seconds=self.model_request_seconds),
+            backoff=timedelta(seconds=self.model_pause_seconds),
+        )

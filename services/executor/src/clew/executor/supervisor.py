@@ -1,0 +1,89 @@
+"""Carries a plan out: what can run runs, side by side, until the events say how it ended.
+
+It decides nothing (that is `execution`) and knows no model (that is `agents`): a step is performed by a function that
+it is given.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeAlias
+
+from clew.chassis.clock import Clock
+from clew.contracts.execution import FailReason, StepCompleted, StepFailed, StepRetried, StepStarted
+from clew.contracts.planning import Plan, Step
+from clew.executor.execution import GiveUp, Outcome, Retry, after_failure, decide, ready, tainted
+from clew.executor.journal import RunJournal
+
+
+class StepError(Exception):
+    """A step came to nothing; the message is for the person who reads it. What follows is for its policy to say."""
+
+
+class RunError(Exception):
+    """A run can't even begin; `reason` and the message are those of its failure."""
+
+    def __init__(self, reason: FailReason, message: str) -> None:
+        super().__init__(message)
+        self.reason: FailReason = reason
+
+
+Perform: TypeAlias = Callable[[Step, int], Awaitable[str]]  # a step and the number of the attempt → its output
+
+
+async def carry_out(plan: Plan, journal: RunJournal, perform: Perform, now: Clock) -> Outcome:
+    """Runs what is left of a plan. Steps that are done stay done; one that was under way goes on where it was.
+
+    Raises what `perform` raises other than StepError, after the other steps were stopped.
+    """
+    running: dict[str, asyncio.Task[None]] = {}
+    try:
+        async with asyncio.TaskGroup() as group:
+            while (outcome := decide(plan, journal.state)) is None:
+                for step in ready(plan, journal.state):
+                    if step.step_id not in running:
+                        work = _attempt(step, journal, perform, now)
+                        running[step.step_id] = group.create_task(work, name=f"step {step.step_id}")
+                done, _ = await asyncio.wait(running.values(), return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+                running = {step_id: task for step_id, task in running.items() if task not in done}
+            for task in running.values():
+                task.cancel()
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+    return outcome
+
+
+async def _attempt(step: Step, journal: RunJournal, perform: Perform, now: Clock) -> None:
+    number = await _begin(step, journal, now)
+    try:
+        output = await perform(step, number)
+    except StepError as error:
+        await _end_without_result(step, number, str(error), journal, now)
+    else:
+        await journal.append(
+            lambda s: StepCompleted(**s, step_id=step.step_id, output=output, untrusted=tainted(step, journal.state))
+        )
+
+
+async def _begin(step: Step, journal: RunJournal, now: Clock) -> int:
+    """The number of the attempt that begins, or that goes on after a take-over."""
+    before = journal.state.step(step.step_id)
+    if before.status == "running":
+        return before.attempt
+    if before.wake_at is not None:
+        await asyncio.sleep(max(before.wake_at - now(), timedelta(0)).total_seconds())
+    number = before.attempt + 1
+    await journal.append(lambda s: StepStarted(**s, step_id=step.step_id, attempt=number))
+    return number
+
+
+async def _end_without_result(step: Step, number: int, error: str, journal: RunJournal, now: Clock) -> None:
+    match after_failure(step, number, now()):
+        case Retry(wake_at=wake_at):
+            await journal.append(
+                lambda s: StepRetried(**s, step_id=step.step_id, attempt=number, error=error, wake_at=wake_at)
+            )
+        case GiveUp(skipped=skipped):
+            await journal.append(lambda s: StepFailed(**s, step_id=step.step_id, error=error, skipped=skipped))

@@ -1,0 +1,263 @@
+"""What a caller may have written into the log, whatever the transport: REST and WebSocket both come here.
+
+Each function checks, builds the event, appends it and answers; nothing else is written anywhere. What cannot be
+checked because the views are away is left to the planner, so that messages are accepted then too.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from clew.chassis.errors import AckTimeout, LogUnreachable
+from clew.contracts.conversation import (
+    RunCancelRequested,
+    ThreadChanged,
+    ThreadCreated,
+    ThreadDeleted,
+    UserMessageReceived,
+)
+from clew.contracts.envelope import Event, Position, derive, root_stamp
+from clew.gateway.auth import Principal
+from clew.gateway.content import message_parts
+from clew.gateway.deps import Deps
+from clew.gateway.errors import Conflict, Invalid, NotFound, OutcomeUnknown, Unavailable
+from clew.gateway.ids import Write, request_hash, root_id
+from clew.gateway.reading import find_run, find_thread
+from clew.gateway.schemas import (
+    CancelAccepted,
+    CancelCreate,
+    DeleteAccepted,
+    MessageAccepted,
+    MessageCreate,
+    ThreadCreate,
+    ThreadUpdate,
+)
+from clew.views.cursor import Cursor
+from clew.views.database import ViewsUnavailable
+from clew.views.models import Run, Thread
+
+ACK_PATIENCE = timedelta(seconds=5)  # a broker that was killed needs about three to be back
+SAME_KEY = "The same Idempotency-Key came with another request before."
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request to write: who asks, the id from which all others are derived, and what it says."""
+
+    caller: Principal
+    root: UUID
+    hash: str
+    repeatable: bool
+
+    def id(self, kind: str) -> UUID:
+        return derive(self.root, kind)
+
+
+def asked(deps: Deps, caller: Principal, route: str, key: str | None, body: BaseModel) -> Asked:
+    """`route` is method and path. The same route, key and caller give the same ids, on any replica, at any time."""
+    return Asked(caller, root_id(caller, route, key, deps.new_id), request_hash(body), key is not None)
+
+
+async def create_thread(deps: Deps, ask: Asked, body: ThreadCreate) -> tuple[Thread, Position]:
+    """A new thread, or the one that an earlier request under the same key has made."""
+    thread_id = ask.id("thread")
+    known = await _known_thread(deps, ask, thread_id)
+    event = _thread_created(deps, ask, thread_id, body)
+    position = await _append(deps, ask, [event], thread_id, {"thread_id": str(thread_id)})
+    if known is not None:
+        return known, position
+    return Thread(
+        id=thread_id,
+        tenant_id=ask.caller.tenant_id,
+        title=event.title,
+        metadata=event.metadata,
+        created_by=event.created_by,
+        created_at=event.occurred_at,
+        last_activity_at=event.occurred_at,
+        current_run_id=None,
+        busy=False,
+    ), position
+
+
+async def change_thread(
+    deps: Deps, caller: Principal, thread_id: UUID, body: ThreadUpdate
+) -> tuple[Thread, Position | None]:
+    """The thread as it is with the change. A change of nothing writes nothing."""
+    thread = await find_thread(deps, caller, thread_id)
+    changes = body.model_dump(exclude_unset=True)
+    if not changes:
+        return thread, None
+    event = ThreadChanged(
+        **root_stamp(deps.new_id(), caller.tenant_id, deps.clock()),
+        thread_id=thread_id,
+        changed_by=caller.subject,
+        **changes,
+    )
+    position = await _publish(deps, [event], {"thread_id": str(thread_id)})
+    return thread.model_copy(update=changes), position
+
+
+async def delete_thread(deps: Deps, caller: Principal, thread_id: UUID) -> tuple[DeleteAccepted, Position]:
+    await find_thread(deps, caller, thread_id)
+    stamp = root_stamp(deps.new_id(), caller.tenant_id, deps.clock())
+    event = ThreadDeleted(**stamp, thread_id=thread_id, deleted_by=caller.subject)
+    position = await _publish(deps, [event], {"thread_id": str(thread_id)})
+    return DeleteAccepted(thread_id=thread_id), position
+
+
+async def post_message(
+    deps: Deps, ask: Asked, thread_id: UUID, body: MessageCreate
+) -> tuple[MessageAccepted, Position]:
+    """A message for a thread that exists: the beginning of a run."""
+    event = _message(deps, ask, thread_id, body)
+    with suppress(ViewsUnavailable, Unavailable):  # accepted all the same: the planner settles what was not checked
+        if await _known_run(deps, ask, event.run_id) is None:
+            await _check_thread(deps, ask.caller, thread_id, body)
+    position = await _append(deps, ask, [event], event.run_id, _ids(event))
+    deps.news.tell(thread_id, position)
+    return _accepted(event), position
+
+
+async def post_first_message(deps: Deps, ask: Asked, body: MessageCreate) -> tuple[MessageAccepted, Position]:
+    """A message in a new thread, which the same request makes."""
+    if body.parent_run_id is not None:
+        raise Invalid.field("#/parent_run_id", "a new thread has no runs yet")
+    thread_id = ask.id("thread")
+    event = _message(deps, ask, thread_id, body)
+    with suppress(ViewsUnavailable):  # ids are derived: a repeat is dropped by every reader, checked or not
+        await _known_run(deps, ask, event.run_id)
+    thread = _thread_created(deps, ask, thread_id, ThreadCreate())
+    position = await _append(deps, ask, [thread, event], event.run_id, _ids(event))
+    deps.recent.put(thread_id, Write(ask.hash, position))
+    return _accepted(event), position
+
+
+async def cancel_run(deps: Deps, ask: Asked, run_id: UUID, body: CancelCreate) -> tuple[CancelAccepted, Position]:
+    """Says that the run is to stop. Conflict when it has ended."""
+    run = await find_run(deps, ask.caller, run_id)
+    if run.ended:
+        raise Conflict(f"The run has ended: it is {run.status}.")
+    event = RunCancelRequested(
+        **root_stamp(ask.id("cancel"), ask.caller.tenant_id, deps.clock()),
+        thread_id=run.thread_id,
+        run_id=run_id,
+        requested_by=ask.caller.subject,
+        reason=body.reason,
+    )
+    accepted = CancelAccepted(run_id=run_id, thread_id=run.thread_id)
+    position = await _append(deps, ask, [event], event.event_id, {"run_id": str(run_id)})
+    return accepted, position
+
+
+async def _check_thread(deps: Deps, caller: Principal, thread_id: UUID, body: MessageCreate) -> None:
+    thread = await find_thread(deps, caller, thread_id)
+    if body.parent_run_id is None:
+        if body.on_busy == "reject" and thread.busy:
+            raise Conflict("The thread is busy.")
+        return
+    try:
+        parent = await find_run(deps, caller, body.parent_run_id)
+    except NotFound:
+        parent = None
+    if parent is None or parent.thread_id != thread_id:
+        raise Invalid.field("#/parent_run_id", "there is no such run in this thread")
+
+
+async def _known_run(deps: Deps, ask: Asked, run_id: UUID) -> Run | None:
+    """What an earlier request under the same key made. Conflict when that said something else."""
+    _same_as_before(deps, ask, run_id)
+    if not ask.repeatable:
+        return None
+    known = await deps.views.tenant(ask.caller.tenant_id).run(run_id)
+    if known is not None and known.request_hash not in (None, ask.hash):
+        raise Conflict(SAME_KEY)
+    return known
+
+
+async def _known_thread(deps: Deps, ask: Asked, thread_id: UUID) -> Thread | None:
+    _same_as_before(deps, ask, thread_id)
+    if not ask.repeatable:
+        return None
+    try:
+        known = await deps.views.tenant(ask.caller.tenant_id).thread(thread_id)
+    except ViewsUnavailable:
+        return None  # ids are derived: a repeat is dropped by every reader, checked or not
+    if known is not None and known.request_hash not in (None, ask.hash):
+        raise Conflict(SAME_KEY)
+    return known
+
+
+def _same_as_before(deps: Deps, ask: Asked, made: UUID) -> None:
+    before = deps.recent.get(made)
+    if before is not None and before.request_hash != ask.hash:
+        raise Conflict(SAME_KEY)
+
+
+async def _append(deps: Deps, ask: Asked, events: Sequence[Event], made: UUID, ids: dict[str, str]) -> Position:
+    """Appends what makes `made`, and remembers it until the views know."""
+    _same_as_before(deps, ask, made)  # once more: another request may have come while the views were asked
+    before = deps.recent.get(made)
+    deps.recent.put(made, Write(ask.hash, before.position if before else None))
+    try:
+        position = await _publish(deps, events, ids)
+    except LogUnreachable:
+        if before is None:
+            deps.recent.drop(made)  # nothing was sent, so the key is free again
+        raise
+    deps.recent.put(made, Write(ask.hash, position))
+    return position
+
+
+async def _publish(deps: Deps, events: Sequence[Event], ids: dict[str, str]) -> Position:
+    try:
+        return (await deps.publisher.publish_all(events, timeout=ACK_PATIENCE))[-1]
+    except AckTimeout as error:
+        raise OutcomeUnknown("The log did not acknowledge in time; repeat it under the same key.", ids) from error
+
+
+def _thread_created(deps: Deps, ask: Asked, thread_id: UUID, body: ThreadCreate) -> ThreadCreated:
+    return ThreadCreated(
+        **root_stamp(ask.id("thread-created"), ask.caller.tenant_id, deps.clock()),
+        thread_id=thread_id,
+        title=body.title,
+        metadata=body.metadata,
+        created_by=ask.caller.subject,
+        request_hash=ask.hash,
+    )
+
+
+def _message(deps: Deps, ask: Asked, thread_id: UUID, body: MessageCreate) -> UserMessageReceived:
+    return UserMessageReceived(
+        **root_stamp(ask.id("message-received"), ask.caller.tenant_id, deps.clock()),
+        thread_id=thread_id,
+        run_id=ask.id("run"),
+        seq=0,
+        message_id=ask.id("message"),
+        content=message_parts(body.content, body.attachments),
+        sent_by=ask.caller.subject,
+        on_busy=body.on_busy,
+        parent_run_id=body.parent_run_id,
+        model=body.model,
+        request_hash=ask.hash,
+    )
+
+
+def _accepted(event: UserMessageReceived) -> MessageAccepted:
+    return MessageAccepted(
+        run_id=event.run_id,
+        thread_id=event.thread_id,
+        message_id=event.message_id,
+        cursor=str(Cursor(event.run_id, event.seq)),
+    )
+
+
+def _ids(event: UserMessageReceived) -> dict[str, str]:
+    return {
+        "run_id": str(event.run_id),
+        "thread_id": str(event.thread_id),
+        "message_id": str(event.message_id),
+    }

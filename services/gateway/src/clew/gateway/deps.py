@@ -1,0 +1,41 @@
+"""What the endpoints work with, put together once in `app.build`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, TypeAlias
+from uuid import UUID
+
+from fastapi import Depends, Request
+
+from clew.chassis.clock import Clock
+from clew.chassis.publish import Publisher
+from clew.gateway.auth import Principal
+from clew.gateway.ids import Recent
+from clew.gateway.news import News
+from clew.gateway.storage import DocumentStore
+from clew.views.door import Views
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """`ends` tells where each partition of a topic ends now. `stopping` is set when the process is about to leave."""
+
+    publisher: Publisher
+    views: Views
+    ends: Callable[[str], Awaitable[Mapping[int, int]]]
+    files: DocumentStore
+    clock: Clock
+    new_id: Callable[[], UUID]
+    stopping: asyncio.Event
+    recent: Recent = field(default_factory=Recent)
+    news: News = field(default_factory=News)
+
+
+def caller(request: Request) -> Principal:
+    """Who is asking. `edge.Edge` has found it out before any route was reached."""
+    principal: Principal = request.state.principal
+    return principal
+
+
+Caller: TypeAlias = Annotated[Principal, Depends(caller)]

@@ -1,0 +1,226 @@
+"""The WebSocket: one session per connection, commands in, events of the runs and threads it subscribed to out.
+
+Events are pulled, one at a time, by whoever can take them: a slow reader costs no memory. One that takes nothing at all
+for `SLOW_AFTER` is cut, and told from where to go on. The frames themselves are in `frames`.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import UUID
+
+from fastapi import APIRouter
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from clew.contracts.envelope import Position
+from clew.gateway import commands, frames
+from clew.gateway.auth import Principal
+from clew.gateway.deps import Deps
+from clew.gateway.errors import OUTAGES, Conflict, Invalid, Problem, TooMany, translate
+from clew.gateway.frames import Cancel, Ping, Send, Subscribe, Unsubscribe
+from clew.gateway.reading import PATIENCE, find_run, find_thread, parse_cursor
+from clew.gateway.schemas import CancelCreate, MessageCreate
+from clew.views.client import ClientEvent
+from clew.views.cursor import Cursor
+from clew.views.database import ViewsUnavailable
+
+PROTOCOL = "clew.v1"
+MAX_SUBSCRIPTIONS = 64  # of one connection
+SLOW_AFTER = 5.0  # seconds in which not one frame could be handed over
+LAST_WORDS = 10.0  # seconds that a slow reader has to hear why it is cut
+NEW_RUNS_EVERY = 1.0  # seconds between looks for runs that came in through another replica
+E = TypeVar("E", bound=Exception)
+GOING_AWAY, NOT_TEXT, TRY_LATER = 1012, 1003, 1013  # close codes
+
+
+@dataclass
+class SessionOver(Exception):
+    """Ends a session: with a close code, or None when the client has gone already."""
+
+    code: int | None = None
+
+
+def make_router(deps: Deps) -> APIRouter:
+    router = APIRouter()
+
+    @router.websocket("/v1/ws")
+    async def talk(socket: WebSocket) -> None:
+        offered: list[str] = socket.scope.get("subprotocols", [])
+        await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
+        await Session(deps, socket.state.principal, socket).run()
+
+    return router
+
+
+class Session:
+    """One connection. `run` returns when it is over, and nothing of it is left behind."""
+
+    def __init__(self, deps: Deps, caller: Principal, socket: WebSocket) -> None:
+        self._deps = deps
+        self._caller = caller
+        self._views = deps.views.tenant(caller.tenant_id)
+        self._socket = socket
+        self._turn = asyncio.Lock()
+        self._subscriptions: dict[str, asyncio.Task[None]] = {}
+        self._sent: dict[UUID, str] = {}
+
+    async def run(self) -> None:
+        code: int | None = None
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                self._tasks.create_task(self._leave_when_stopping(), name="stopping")
+                await self._listen()
+        except* SessionOver as over:
+            code = next((one.code for one in _leaves(over) if one.code is not None), None)
+        if code is not None:
+            await self._close(code)
+
+    async def _listen(self) -> None:
+        while True:
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                raise SessionOver
+            text: str | None = message.get("text")
+            if text is None:
+                raise SessionOver(NOT_TEXT)
+            frame_id, frame = frames.read(text)
+            if isinstance(frame, Problem):
+                await self._say(frames.error(frame_id, frame))
+            else:
+                await self._obey(frame)
+
+    async def _obey(self, frame: frames.ClientFrame) -> None:
+        try:
+            match frame:
+                case Send():
+                    await self._send(frame)
+                case Subscribe():
+                    await self._subscribe(frame)
+                case Unsubscribe():
+                    await self._unsubscribe(frame)
+                case Cancel():
+                    await self._cancel(frame)
+                case Ping():
+                    await self._say(frames.pong(frame.id))
+        except (Problem, *OUTAGES) as error:
+            problem = translate(error)
+            assert problem is not None
+            await self._say(frames.error(frame.id, problem))
+
+    async def _send(self, frame: Send) -> None:
+        body = MessageCreate(content=frame.content, on_busy=frame.on_busy)
+        route = f"POST /v1/threads/{frame.thread_id}/messages"
+        ask = commands.asked(self._deps, self._caller, route, frame.idempotency_key, body)
+        answer, _ = await commands.post_message(self._deps, ask, frame.thread_id, body)
+        await self._say(frames.accepted(frame.id, answer.model_dump(mode="json")))
+
+    async def _cancel(self, frame: Cancel) -> None:
+        body = CancelCreate()
+        ask = commands.asked(self._deps, self._caller, f"POST /v1/runs/{frame.run_id}/cancel", None, body)
+        answer, _ = await commands.cancel_run(self._deps, ask, frame.run_id, body)
+        await self._say(frames.accepted(frame.id, answer.model_dump(mode="json")))
+
+    async def _subscribe(self, frame: Subscribe) -> None:
+        if frame.id in self._subscriptions:
+            raise Conflict(f"There is a subscription {frame.id!r} already.")
+        if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
+            raise TooMany(f"A connection has at most {MAX_SUBSCRIPTIONS} subscriptions.")
+        follow = await self._follower(frame)
+        await self._say(frames.accepted(frame.id, {}))
+        self._subscriptions[frame.id] = self._tasks.create_task(self._deliver(frame.id, follow), name=frame.id)
+
+    async def _follower(self, frame: Subscribe) -> Callable[[], Coroutine[None, None, None]]:
+        """What is to run for the subscription, once it is clear that the caller may see it."""
+        if frame.run_id is not None:
+            run = await find_run(self._deps, self._caller, frame.run_id)
+            after = frame.after if isinstance(frame.after, str) else None
+            place = parse_cursor(after, run.id, "#/after")
+            return lambda: self._relay(frame.id, run.id, place)
+        assert frame.thread_id is not None  # the schema says that it is one of the two
+        thread = await find_thread(self._deps, self._caller, frame.thread_id)
+        places = _places(frame.after if isinstance(frame.after, dict) else {})
+        return lambda: self._relay_thread(frame.id, thread.id, places)
+
+    async def _unsubscribe(self, frame: Unsubscribe) -> None:
+        task = self._subscriptions.pop(frame.id, None)
+        if task is None:
+            raise Invalid.field("#/id", f"there is no subscription {frame.id!r}")
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await self._say(frames.ended(frame.id))
+
+    async def _deliver(self, subscription: str, follow: Callable[[], Coroutine[None, None, None]]) -> None:
+        try:
+            await follow()
+        except* ViewsUnavailable as outage:
+            problem = translate(next(iter(_leaves(outage))))
+            assert problem is not None
+            await self._say(frames.error(subscription, problem))
+        self._subscriptions.pop(subscription, None)
+        await self._say(frames.ended(subscription))
+
+    async def _relay(self, subscription: str, run_id: UUID, after: Cursor | None) -> None:
+        async for event in self._views.follow(run_id, after):
+            await self._say(frames.event(subscription, event), event)
+
+    async def _relay_thread(self, subscription: str, thread_id: UUID, places: dict[UUID, Cursor]) -> None:
+        """All runs of the thread: open ones side by side, those that have ended one after the other."""
+        followed: set[UUID] = set()
+        with self._deps.news.of(thread_id) as mailbox:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    new = [run for run in await self._views.thread_runs(thread_id) if run.id not in followed]
+                    followed.update(run.id for run in new)
+                    for run in sorted(new, key=lambda run: run.ended):
+                        relay = self._relay(subscription, run.id, places.get(run.id))
+                        await relay if run.ended else group.create_task(relay)
+                    await self._new_run(mailbox)
+
+    async def _new_run(self, mailbox: "asyncio.Queue[Position]") -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(NEW_RUNS_EVERY):
+                await self._deps.views.passed(await mailbox.get(), PATIENCE)
+
+    async def _say(self, text: str, event: ClientEvent | None = None) -> None:
+        try:
+            async with self._turn:
+                async with asyncio.timeout(SLOW_AFTER):
+                    await self._socket.send_text(text)
+                if event is not None:
+                    self._sent[event.run_id] = event.cursor
+        except TimeoutError:
+            raise SessionOver(TRY_LATER) from None
+        except (WebSocketDisconnect, RuntimeError):
+            raise SessionOver from None
+
+    async def _leave_when_stopping(self) -> None:
+        await self._deps.stopping.wait()
+        raise SessionOver(GOING_AWAY)
+
+    async def _close(self, code: int) -> None:
+        with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
+            async with asyncio.timeout(LAST_WORDS):
+                if code == TRY_LATER:
+                    await self._socket.send_text(frames.slow_consumer(self._sent))
+                await self._socket.close(code)
+
+
+def _places(after: Mapping[UUID, int | str]) -> dict[UUID, Cursor]:
+    """Where each known run goes on. Invalid, naming the run, for what is no place in it."""
+    places: dict[UUID, Cursor] = {}
+    for run_id, place in after.items():
+        text = f"{run_id}:{place}" if isinstance(place, int) else place
+        if (cursor := parse_cursor(text, run_id, f"#/after/{run_id}")) is not None:
+            places[run_id] = cursor
+    return places
+
+
+def _leaves(group: BaseExceptionGroup[E]) -> Iterator[E]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

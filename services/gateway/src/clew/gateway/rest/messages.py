@@ -1,0 +1,79 @@
+"""Messages: what begins a run, and the path of a conversation from its root."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Response
+
+from clew.contracts.envelope import Position
+from clew.gateway import commands
+from clew.gateway.answers import IdempotencyKey, RunRead, mark, run_read
+from clew.gateway.bodies import JsonRoute
+from clew.gateway.deps import Caller, Deps
+from clew.gateway.errors import NotFound
+from clew.gateway.following import until_at_rest
+from clew.gateway.prefer import wait_preference
+from clew.gateway.reading import find_run, find_thread, positions_honoured
+from clew.gateway.schemas import Listing, MessageAccepted, MessageCreate
+from clew.views.models import Message
+
+Prefer = Annotated[
+    str | None, Header(description="`wait=N`: answer 200 with the run if it ends or is suspended within N seconds")
+]
+ENDED_IN_TIME: dict[int | str, dict[str, Any]] = {
+    200: {"model": RunRead, "description": "The run ended, or was suspended, in the time given"}
+}
+
+
+def make_router(deps: Deps) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["messages"], route_class=JsonRoute)
+    reads = [Depends(positions_honoured(deps))]
+
+    async def answer(
+        caller: Caller, accepted: MessageAccepted, position: Position, prefer: str | None, response: Response
+    ) -> MessageAccepted | RunRead:
+        mark(response, position)
+        response.headers["Location"] = f"/v1/runs/{accepted.run_id}"
+        seconds = wait_preference(prefer)
+        if seconds is None:
+            return accepted
+        response.headers["Preference-Applied"] = f"wait={seconds}"
+        run = await until_at_rest(deps, caller, accepted.run_id, position, seconds)
+        if run is None:
+            return accepted
+        response.status_code = 200
+        return run_read(run)
+
+    @router.post("/threads/{thread_id}/messages", status_code=202, responses=ENDED_IN_TIME)
+    async def post_message(
+        caller: Caller,
+        thread_id: UUID,
+        body: MessageCreate,
+        response: Response,
+        key: IdempotencyKey = None,
+        prefer: Prefer = None,
+    ) -> MessageAccepted | RunRead:
+        """Says something in a thread. 202 means that it is in the log."""
+        ask = commands.asked(deps, caller, f"POST /v1/threads/{thread_id}/messages", key, body)
+        accepted, position = await commands.post_message(deps, ask, thread_id, body)
+        return await answer(caller, accepted, position, prefer, response)
+
+    @router.post("/messages", status_code=202, responses=ENDED_IN_TIME)
+    async def post_first_message(
+        caller: Caller, body: MessageCreate, response: Response, key: IdempotencyKey = None, prefer: Prefer = None
+    ) -> MessageAccepted | RunRead:
+        """Says something in a new thread, made by the same request."""
+        ask = commands.asked(deps, caller, "POST /v1/messages", key, body)
+        accepted, position = await commands.post_first_message(deps, ask, body)
+        return await answer(caller, accepted, position, prefer, response)
+
+    @router.get("/threads/{thread_id}/messages", dependencies=reads)
+    async def list_messages(caller: Caller, thread_id: UUID, run_id: UUID | None = None) -> Listing[Message]:
+        """The path from the root of the thread to `run_id` (default: its newest leaf)."""
+        await find_thread(deps, caller, thread_id)
+        if run_id is not None and (await find_run(deps, caller, run_id)).thread_id != thread_id:
+            raise NotFound(f"There is no run {run_id} in this thread.")
+        messages = await deps.views.tenant(caller.tenant_id).messages(thread_id, run_id)
+        return Listing(items=list(messages))
+
+    return router

@@ -1,0 +1,61 @@
+"""The schema: there and back, twice, side by side, and the same as the code's tables."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, make_url
+
+from clew.memory import offsets
+from clew.memory.migrate import migrate
+from clew.memory.projections import ALL
+from clew.memory.projections.table import metadata
+from clew.views.names import Schemas
+from tests.support.memory import drop
+
+pytestmark = pytest.mark.stack
+
+
+def tables(database_url: str, namespace: str) -> set[str]:
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = %s", [Schemas.of(namespace).tables]
+        )
+        return {row[0] for row in rows}
+
+
+def test_migrating_there_and_back_and_there_again(stack_env: dict[str, str], namespace: str) -> None:
+    url = stack_env["DATABASE_URL"]
+    migrate(url, namespace)
+    migrate(url, namespace)
+    assert tables(url, namespace) == {*metadata.tables, "alembic_version"}
+    migrate(url, namespace, "base")
+    assert tables(url, namespace) == {"alembic_version"}
+    migrate(url, namespace)
+    assert tables(url, namespace) == {*metadata.tables, "alembic_version"}
+    drop(url, namespace)
+
+
+def test_the_migrations_make_the_tables_that_the_code_writes(stack_env: dict[str, str], namespace: str) -> None:
+    assert {offsets.TABLE.name, *(projection.table.name for projection in ALL), "events"} == set(metadata.tables)
+    migrate(stack_env["DATABASE_URL"], namespace)
+    url = make_url(stack_env["DATABASE_URL"]).set(drivername="postgresql+psycopg")
+    engine = create_engine(url, connect_args={"options": f"-c search_path={Schemas.of(namespace).tables}"})
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+    drop(stack_env["DATABASE_URL"], namespace)
+
+
+async def test_migrators_that_start_together_take_turns(stack_env: dict[str, str], namespace: str) -> None:
+    url = stack_env["DATABASE_URL"]
+    names = [f"{namespace}", f"{namespace}", f"{namespace[:-1]}"]
+    with ThreadPoolExecutor(3) as pool:
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(pool, migrate, url, name) for name in names))
+    for name in set(names):
+        assert "runs" in tables(url, name)
+        drop(url, name)

@@ -1,0 +1,153 @@
+"""Following a run: the past and the present in one order, whatever becomes of Redis on the way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from clew.chassis import clock
+from clew.contracts.conversation import ThreadDeleted
+from clew.contracts.envelope import Event
+from clew.views.client import ClientEvent
+from clew.views.cursor import Cursor
+from clew.views.door import Views
+from clew.views.tenant import TenantViews
+from tests.support.memory import MemoryUnderTest
+from tests.support.story import Story
+
+pytestmark = pytest.mark.stack
+NUMBERED = list(range(9))
+
+
+@pytest.fixture
+def story() -> Story:
+    """A run that happens now: live streams forget what is an hour old."""
+    return Story(begin=clock.now())
+
+
+async def collect(events: AsyncIterator[ClientEvent]) -> list[ClientEvent]:
+    async with asyncio.timeout(15):
+        return [event async for event in events]
+
+
+def seqs(events: list[ClientEvent]) -> list[int]:
+    return [event.seq for event in events if not event.type.startswith("token.")]
+
+
+async def live(memory: MemoryUnderTest, *events: Event) -> None:
+    """Projects events one by one, tokens by their own way, with time between them for a follower to see each."""
+    for event in events:
+        records = memory.log.write(event)
+        await (memory.on_tokens if records[0].topic == "token-deltas" else memory.projector.on_records)(records)
+        await asyncio.sleep(0.01)
+
+
+def streamed(story: Story) -> list[Event]:
+    """A whole run with its tokens between the start and the end of its call."""
+    whole = story.whole("a")
+    tokens = [story.token("a", i, text) for i, text in enumerate(("It ", "is ", "4."))]
+    return [*whole[:6], *tokens, *whole[6:]]
+
+
+async def test_a_follower_sees_events_and_tokens_as_they_come(
+    projecting: MemoryUnderTest, t1: TenantViews, story: Story
+) -> None:
+    following = asyncio.create_task(collect(t1.follow(story.run_id("a"), None)))
+    await live(projecting, *streamed(story))
+    events = await following
+    assert seqs(events) == NUMBERED
+    assert "".join(str(event.data["text"]) for event in events if event.type == "token.delta") == "It is 4."
+    assert [event.cursor for event in events if event.type == "token.delta"] == [
+        f"{story.run_id('a')}:5.{n}" for n in (1, 2, 3)
+    ]
+    assert events[-1].type == "run.completed"
+
+
+async def test_from_each_cursor_a_follower_gets_exactly_the_rest(
+    projecting: MemoryUnderTest, t1: TenantViews, story: Story
+) -> None:
+    await live(projecting, *streamed(story))
+    whole = await collect(t1.follow(story.run_id("a"), None))
+    assert len(whole) == 12
+    for number, event in enumerate(whole):
+        rest = await collect(t1.follow(story.run_id("a"), Cursor.parse(event.cursor)))
+        assert rest == whole[number + 1 :], f"after {event.cursor}"
+
+
+async def test_a_token_that_comes_again_is_appended_once(
+    projecting: MemoryUnderTest, t1: TenantViews, story: Story
+) -> None:
+    events = streamed(story)
+    await live(projecting, *events[:8], *events[6:8], *events[8:])
+    texts = [event.data["text"] for event in await collect(t1.follow(story.run_id("a"), None)) if "text" in event.data]
+    assert texts == ["It ", "is ", "4."]
+
+
+async def test_redis_flushed_in_mid_run_loses_no_event(
+    projecting: MemoryUnderTest, t1: TenantViews, story: Story, stack_env: dict[str, str], fresh: str
+) -> None:
+    following = asyncio.create_task(collect(t1.follow(story.run_id("a"), None)))
+    events = streamed(story)
+    async with Redis.from_url(stack_env["REDIS_URL"]) as redis:
+        for number, event in enumerate(events):
+            await live(projecting, event)
+            if number % 4 == 3:
+                await redis.delete(*[key async for key in redis.scan_iter(f"{fresh}:*")])
+    assert seqs(await following) == NUMBERED
+    assert seqs(await collect(t1.follow(story.run_id("a"), None))) == NUMBERED
+
+
+@pytest.mark.parametrize("redis_url", [None, "redis://127.0.0.1:1/0"])
+async def test_without_redis_a_follower_reads_postgres(
+    projecting: MemoryUnderTest, stack_env: dict[str, str], fresh: str, story: Story, redis_url: str | None
+) -> None:
+    async with Views(stack_env["DATABASE_URL"], redis_url, fresh) as views:
+        following = asyncio.create_task(collect(views.tenant("t1").follow(story.run_id("a"), None)))
+        await live(projecting, *streamed(story))
+        assert seqs(await following) == NUMBERED
+
+
+async def test_events_of_topics_that_overtook_each_other_come_in_order(
+    projecting: MemoryUnderTest, t1: TenantViews, story: Story
+) -> None:
+    following = asyncio.create_task(collect(t1.follow(story.run_id("a"), None)))
+    message, plan, *work = story.whole("a")
+    await live(projecting, *work[:3], message)
+    assert await t1.events(story.run_id("a"), None, 50) == await t1.events(story.run_id("a"), None, 1)
+    await live(projecting, plan, *work[3:])
+    assert seqs(await following) == NUMBERED
+
+
+async def test_an_entry_that_cannot_be_read_is_read_from_postgres(
+    projecting: MemoryUnderTest, t1: TenantViews, story: Story, stack_env: dict[str, str], fresh: str
+) -> None:
+    whole = story.whole("a")
+    await live(projecting, *whole[:4])
+    async with Redis.from_url(stack_env["REDIS_URL"]) as redis:
+        await redis.xadd(f"{fresh}:t1:run:{story.run_id('a')}:live", {"e": "garbage"}, id="5-0")
+    await live(projecting, *whole[4:])
+    assert seqs(await collect(t1.follow(story.run_id("a"), None))) == NUMBERED
+
+
+async def test_a_run_that_has_ended_is_over_behind_its_last_event(
+    projecting: MemoryUnderTest, t1: TenantViews, story: Story
+) -> None:
+    await projecting.project(*story.whole("a"))
+    assert await collect(t1.follow(story.run_id("a"), Cursor(story.run_id("a"), 8))) == []
+
+
+async def test_a_run_whose_thread_is_deleted_is_over(
+    projecting: MemoryUnderTest, t1: TenantViews, story: Story
+) -> None:
+    await projecting.project(story.created(), *story.whole("a")[:4])
+    following = asyncio.create_task(collect(t1.follow(story.run_id("a"), None)))
+    await live(projecting, ThreadDeleted(**story.stamp("gone"), thread_id=story.thread_id, deleted_by="ada"))
+    assert seqs(await following) in ([0, 1, 2, 3], [])
+
+
+async def test_another_tenant_follows_nothing_of_a_run(projecting: MemoryUnderTest, views: Views, story: Story) -> None:
+    await live(projecting, *streamed(story))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await anext(views.tenant("t2").follow(story.run_id("a"), None))

@@ -1,0 +1,232 @@
+"""The gateway's two ports in memory, for tests without servers: a log that can be away or silent, and views that are
+folded from it and can lag or be away. Only what the gateway asks for; the real views are tested against Postgres.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from clew.chassis.errors import AckTimeout, LogUnreachable
+from clew.chassis.publish import Publisher
+from clew.contracts.conversation import (
+    RunCancelRequested,
+    ThreadChanged,
+    ThreadCreated,
+    ThreadDeleted,
+    UserMessageReceived,
+)
+from clew.contracts.envelope import Event, Position, RunEvent, stamp
+from clew.contracts.execution import AgentSpec, RunCompleted, RunStarted, ToolSpec
+from clew.contracts.planning import Usage
+from clew.contracts.topics import topic_of
+from clew.views.client import ClientEvent, client_event
+from clew.views.cursor import Cursor, ListPlace
+from clew.views.database import ViewsUnavailable
+from clew.views.door import TenantViews, Views
+from clew.views.models import Capabilities, Message, Page, Run, RunStatus, Thread
+
+CAPABILITIES = Capabilities(
+    agents=(AgentSpec(name="assistant", description="Answers."),),
+    tools=(ToolSpec(name="calculator", description="Does sums.", parameters={"type": "object"}, policy="pure"),),
+)
+
+
+class MemoryLog(Publisher):
+    """One partition of every topic. `mode`: fine, away (nothing is sent), or silent (sent, never acknowledged)."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.mode = "fine"
+        self.asked_for_ends = 0
+
+    @property
+    def reachable(self) -> bool:
+        return self.mode != "away"
+
+    async def publish_all(self, events: Sequence[Event], *, timeout: timedelta | None = None) -> list[Position]:
+        if self.mode == "away":
+            raise LogUnreachable("the broker is away")
+        self.events += events
+        if self.mode == "silent":
+            raise AckTimeout("no acknowledgement")
+        last = len(self.events) - 1
+        return [Position(topic=topic_of(type(event)).name, partition=0, offset=last) for event in events]
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        self.asked_for_ends += 1
+        if self.mode == "away":
+            raise LogUnreachable("the broker is away")
+        return {0: len(self.events)}
+
+
+class MemoryViews(Views):
+    """Folds the log up to `known` (None: all of it) when asked. `away`: every question raises ViewsUnavailable."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self.log = log
+        self.known: int | None = None
+        self.catches_up = True
+        self.away = False
+
+    @property
+    def events(self) -> list[Event]:
+        if self.away:
+            raise ViewsUnavailable("Postgres is away")
+        return self.log.events[: self.known]
+
+    def tenant(self, tenant_id: str) -> "MemoryTenantViews":
+        return MemoryTenantViews(self, tenant_id)
+
+    async def passed(self, position: Position, timeout: timedelta) -> bool:
+        if self.away:
+            raise ViewsUnavailable("Postgres is away")
+        if self.known is not None and self.catches_up:
+            self.known = None
+        return self.known is None or position.offset < self.known
+
+    async def check(self) -> str | None:
+        return "away" if self.away else None
+
+
+class MemoryTenantViews(TenantViews):
+    def __init__(self, views: MemoryViews, tenant_id: str) -> None:
+        self._views = views
+        self._tenant_id = tenant_id
+
+    def _of(self, fits: Callable[[Event], bool]) -> list[Event]:
+        return [event for event in self._views.events if event.tenant_id == self._tenant_id and fits(event)]
+
+    async def thread(self, thread_id: UUID) -> Thread | None:
+        mine = self._of(lambda event: getattr(event, "thread_id", None) == thread_id)
+        made = next((event for event in mine if isinstance(event, ThreadCreated)), None)
+        if made is None or any(isinstance(event, ThreadDeleted) for event in mine):
+            return None
+        runs = await self.thread_runs(thread_id)
+        thread = Thread(
+            id=thread_id,
+            tenant_id=made.tenant_id,
+            title=made.title,
+            metadata=made.metadata,
+            created_by=made.created_by,
+            created_at=made.occurred_at,
+            last_activity_at=mine[-1].occurred_at,
+            current_run_id=runs[-1].id if runs else None,
+            busy=any(not run.ended for run in runs),
+            request_hash=made.request_hash,
+        )
+        for change in mine:
+            if isinstance(change, ThreadChanged):
+                given = change.model_dump(include={"title", "metadata"}, exclude_none=True)
+                thread = thread.model_copy(update=given)
+        return thread
+
+    async def threads(self, after: str | None = None, limit: int = 50) -> Page[Thread]:
+        place = None if after is None else ListPlace.parse(after)
+        ids = [event.thread_id for event in self._of(lambda event: True) if isinstance(event, ThreadCreated)]
+        found = [thread for id in dict.fromkeys(ids) if (thread := await self.thread(id)) is not None]
+        return Page(items=found[:limit] if place is None else [], next=None)
+
+    async def run(self, run_id: UUID) -> Run | None:
+        mine = [
+            e for e in self._of(lambda e: isinstance(e, RunEvent)) if isinstance(e, RunEvent) and e.run_id == run_id
+        ]
+        message = next((event for event in mine if isinstance(event, UserMessageReceived)), None)
+        if message is None:
+            return None
+        end = next((event for event in mine if isinstance(event, RunCompleted)), None)
+        start = next((event for event in mine if isinstance(event, RunStarted)), None)
+        status: RunStatus = "completed" if end else "running" if start else "queued"
+        return Run(
+            id=run_id,
+            thread_id=message.thread_id,
+            tenant_id=message.tenant_id,
+            parent_run_id=message.parent_run_id,
+            forked_from=None,
+            status=status,
+            suspension=None,
+            on_busy=message.on_busy,
+            model=message.model,
+            plan=None,
+            output=end.output if end else None,
+            confidence=None,
+            error=None,
+            usage=Usage(),
+            cost=None,
+            last_seq=max(event.seq for event in mine),
+            created_at=message.occurred_at,
+            started_at=start.occurred_at if start else None,
+            ended_at=end.occurred_at if end else None,
+            request_hash=message.request_hash,
+        )
+
+    async def runs(
+        self,
+        *,
+        status: RunStatus | None = None,
+        thread_id: UUID | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page[Run]:
+        if after is not None:
+            ListPlace.parse(after)
+        ids = [e.run_id for e in self._of(lambda e: isinstance(e, UserMessageReceived)) if isinstance(e, RunEvent)]
+        runs = [run for id in dict.fromkeys(ids) if (run := await self.run(id)) is not None]
+        fitting = [r for r in runs if status in (None, r.status) and thread_id in (None, r.thread_id)]
+        return Page(items=fitting[:limit], next=None)
+
+    async def thread_runs(self, thread_id: UUID) -> list[Run]:
+        return list((await self.runs(thread_id=thread_id, limit=200)).items)
+
+    async def messages(self, thread_id: UUID, run_id: UUID | None = None) -> list[Message]:
+        said = [e for e in self._of(lambda e: True) if isinstance(e, UserMessageReceived) and e.thread_id == thread_id]
+        return [
+            Message(
+                message_id=event.message_id,
+                run_id=event.run_id,
+                role="user",
+                text="",
+                content=event.content,
+                revision=1,
+                created_at=event.occurred_at,
+            )
+            for event in said
+        ]
+
+    async def events(self, run_id: UUID, after: Cursor | None, limit: int = 50) -> list[ClientEvent]:
+        mine = [
+            e for e in self._of(lambda e: isinstance(e, RunEvent)) if isinstance(e, RunEvent) and e.run_id == run_id
+        ]
+        first = -1 if after is None else after.seq
+        return [client_event(event) for event in mine if event.seq > first][:limit]
+
+    async def follow(self, run_id: UUID, after: Cursor | None = None) -> AsyncIterator[ClientEvent]:
+        while True:
+            for event in await self.events(run_id, after, 10_000):
+                after = event.place
+                yield event
+                if event.final:
+                    return
+            if (run := await self.run(run_id)) is not None and run.ended:
+                return
+            await asyncio.sleep(0.002)
+
+    async def capabilities(self) -> Capabilities:
+        self._of(lambda event: False)
+        return CAPABILITIES
+
+
+def completed(message: UserMessageReceived, seq: int = 2) -> RunCompleted:
+    """The end of the run that `message` began."""
+    return RunCompleted(
+        **stamp(message, seq, message.occurred_at),
+        thread_id=message.thread_id,
+        run_id=message.run_id,
+        seq=seq,
+        output="42",
+        usage=Usage(),
+    )
+
+
+def cancels(events: Sequence[Event]) -> list[RunCancelRequested]:
+    return [event for event in events if isinstance(event, RunCancelRequested)]

@@ -1,0 +1,134 @@
+"""Memory under test without Kafka: a log in this process, and a projector on the real Postgres and Redis."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import UUID
+
+import psycopg
+from prometheus_client import CollectorRegistry
+
+from clew.chassis import clock
+from clew.chassis.records import Record
+from clew.contracts import codec
+from clew.contracts.deadletters import RecordDeadLettered
+from clew.contracts.envelope import Event
+from clew.contracts.topics import load_topics, topic_of
+from clew.memory.app import PROJECTED
+from clew.memory.intake import Intake
+from clew.memory.live import LiveStreams, tokens_handler
+from clew.memory.metrics import Metrics
+from clew.memory.projections.table import metadata
+from clew.memory.projector import Projector
+from clew.memory.store import Store
+from clew.views.names import Schemas
+
+PARTITIONS = 4
+PATIENCE = 20.0  # seconds after which something that has not come is a failure
+
+
+class MemoryLog:
+    """A log in lists, with the partitions and offsets that Kafka would give."""
+
+    def __init__(self) -> None:
+        self.records: dict[tuple[str, int], list[Record]] = defaultdict(list)
+
+    def write(self, *events: Event) -> list[Record]:
+        """Appends events to their topics; returns their records in the same order."""
+        return [self._append(event) for event in events]
+
+    def write_raw(self, topic: str, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> Record:
+        """Appends what may be no event at all, to partition 0."""
+        return self._add(topic, 0, None, value, headers)
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        count = load_topics().named(topic).partition_count(PARTITIONS)
+        return {partition: len(self.records[topic, partition]) for partition in range(count)}
+
+    async def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Record]:
+        for record in self.records[topic, partition][start:end]:
+            yield record
+
+    def _append(self, event: Event) -> Record:
+        topic = topic_of(type(event))
+        wire = codec.encode(event, source="test")
+        partition = UUID(wire.key.decode()).int % PARTITIONS if wire.key and topic.partitions == "threads" else 0
+        return self._add(topic.name, partition, wire.key, wire.value, wire.headers)
+
+    def _add(
+        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]
+    ) -> Record:
+        records = self.records[topic, partition]
+        records.append(Record(topic, partition, len(records), datetime.now(UTC), key, value, headers))
+        return records[-1]
+
+
+class MemoryUnderTest:
+    """A projector with all that belongs to it; `letters` are the dead letters that it sent."""
+
+    def __init__(self, env: dict[str, str], namespace: str, log: MemoryLog) -> None:
+        self.log = log
+        self.letters: list[RecordDeadLettered] = []
+        self.metrics = Metrics(CollectorRegistry())
+        self.store = Store(env["DATABASE_URL"], namespace)
+        self.live = LiveStreams(env.get("REDIS_URL"), namespace, clock.now, self.metrics)
+        intake = Intake(decode, self._keep_letter, clock.now, self.metrics)
+        self.projector = Projector(self.store, log, intake, self.live.on_projected, PROJECTED, self.metrics)
+        self.on_tokens = tokens_handler(intake.entry, self.live)
+
+    async def project(self, *events: Event) -> None:
+        """Writes events to the log and projects them as one batch."""
+        await self.projector.on_records(self.log.write(*events))
+
+    async def _keep_letter(self, letter: RecordDeadLettered) -> None:
+        self.letters.append(letter)
+
+
+async def decode(record: Record) -> Event:
+    return codec.decode(codec.attributes(record.headers), record.value)
+
+
+@asynccontextmanager
+async def memory(env: dict[str, str], namespace: str, log: MemoryLog) -> AsyncGenerator[MemoryUnderTest]:
+    """One process's worth of memory on the schema of `namespace`."""
+    under_test = MemoryUnderTest(env, namespace, log)
+    async with under_test.live, under_test.store:
+        yield under_test
+
+
+async def eventually(question: Callable[[], Awaitable[object]], answer: object) -> None:
+    """Asks until `answer` comes; AssertionError tells what came instead."""
+    deadline = clock.monotonic() + PATIENCE
+    while (given := await question()) != answer:
+        assert clock.monotonic() < deadline, f"{given!r} and not {answer!r}"
+        await asyncio.sleep(0.02)
+
+
+def batches(records: Iterable[Record], size: int) -> list[list[Record]]:
+    held = list(records)
+    return [held[i : i + size] for i in range(0, len(held), size)]
+
+
+def tables(database_url: str, namespace: str) -> dict[str, list[str]]:
+    """Every row of every table as text, in an order of its own: equal for equal schemas, byte for byte."""
+    schema = Schemas.of(namespace).tables
+    with psycopg.connect(database_url) as connection:
+        return {
+            name: [str(row[0]) for row in connection.execute(f"SELECT t::text FROM {schema}.{name} t ORDER BY 1")]  # pyright: ignore[reportArgumentType]  # names of our own tables
+            for name in metadata.tables
+        }
+
+
+def empty_tables(database_url: str, namespace: str) -> None:
+    schema = Schemas.of(namespace).tables
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        names = ", ".join(f"{schema}.{name}" for name in metadata.tables)
+        connection.execute(f"TRUNCATE {names}")  # pyright: ignore[reportArgumentType]  # names of our own tables
+
+
+def drop(database_url: str, namespace: str) -> None:
+    schemas = Schemas.of(namespace)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA IF EXISTS {schemas.views}, {schemas.tables} CASCADE")  # pyright: ignore[reportArgumentType]  # names of our own schemas

@@ -1,0 +1,84 @@
+"""The numbers of a run's events have no gaps, whatever writes at once and whatever is cancelled."""
+
+import asyncio
+
+import pytest
+
+from clew.contracts.envelope import derive
+from clew.contracts.execution import RunCancelled, RunCompleted, RunStarted, StepStarted
+from clew.executor.journal import RunJournal
+from tests.support.run_log import NOON, RUN, MemoryLog, journal_of, planned
+
+
+async def start(journal: RunJournal, step_id: str = "answer", *, wait: bool = False) -> None:
+    await journal.append(lambda s: StepStarted(**s, step_id=step_id, attempt=1), wait=wait)
+
+
+async def test_writers_side_by_side_get_numbers_without_gaps_in_the_order_of_the_log() -> None:
+    log = MemoryLog(delay=0.001)
+    journal = journal_of(log)
+    await asyncio.gather(*(start(journal, f"s{n}", wait=n % 2 == 0) for n in range(40)))
+    assert [event.seq for event in log.run] == list(range(2, 42))
+
+
+async def test_a_writer_that_is_cancelled_leaves_no_gap() -> None:
+    log = MemoryLog(delay=0.001)
+    journal = journal_of(log)
+    tasks = [asyncio.create_task(start(journal, f"s{n}")) for n in range(30)]
+    for n, task in enumerate(tasks):
+        await asyncio.sleep(0.0005)
+        if n % 3 == 0:
+            task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await start(journal, "last", wait=True)
+    assert [event.seq for event in log.run] == list(range(2, 2 + len(log.run)))
+
+
+async def test_events_follow_from_the_plan_and_have_the_same_ids_at_every_execution() -> None:
+    first, second = MemoryLog(), MemoryLog()
+    for log in (first, second):
+        await start(journal_of(log))
+    assert [event.event_id for event in first.run] == [event.event_id for event in second.run] == [derive(RUN, 2)]
+    assert first.run[0].causation_id == planned().event_id
+    assert first.run[0].correlation_id == planned().correlation_id
+
+
+async def test_a_resumed_journal_goes_on_behind_the_last_number() -> None:
+    log = MemoryLog()
+    journal = journal_of(log)
+    await journal.append(lambda s: RunStarted(**s, model="m", code_version="1"))
+    await start(journal)
+    resumed = journal_of(log, past=log.run)
+    await start(resumed, "more")
+    assert [event.seq for event in log.run] == [2, 3, 4]
+    assert resumed.started_at == NOON
+
+
+async def test_nothing_is_sent_after_the_last_event() -> None:
+    log = MemoryLog()
+    journal = journal_of(log)
+    final = await journal.last(lambda s: RunCancelled(**s))
+    assert (final.seq, log.events) == (2, [])
+    with pytest.raises(RuntimeError, match="has ended"):
+        await start(journal)
+
+
+async def test_a_send_that_fails_takes_no_number() -> None:
+    log = MemoryLog(broken=ConnectionError("no broker"))
+    journal = journal_of(log)
+    with pytest.raises(ConnectionError):
+        await start(journal)
+    log.broken = None
+    await start(journal)
+    assert [event.seq for event in log.run] == [2]
+
+
+async def test_an_acknowledgement_that_fails_ends_the_journal() -> None:
+    log = MemoryLog(refusing=ConnectionError("the leader is gone"))
+    journal = journal_of(log)
+    await start(journal)
+    await asyncio.sleep(0.01)
+    with pytest.raises(ConnectionError, match="leader"):
+        await start(journal)
+    with pytest.raises(ConnectionError, match="leader"):
+        await journal.last(lambda s: RunCompleted(**s, output="", usage=journal.state.usage))

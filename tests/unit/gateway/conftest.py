@@ -1,0 +1,67 @@
+"""The gateway's application in this process, over ports in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import UUID
+
+import httpx2
+import pytest
+from starlette.types import ASGIApp
+
+from clew.chassis import clock
+from clew.gateway.app import create_app
+from clew.gateway.auth import LOCAL_SUBJECT, LOCAL_TENANT, Principal
+from clew.gateway.deps import Deps
+from clew.gateway.edge import Edge, Gate, Origins
+from clew.gateway.storage import connect
+from tests.support.gateway_ports import MemoryLog, MemoryViews
+from tests.support.log import settings_from
+
+URL = "http://127.0.0.1:8000"
+
+
+@dataclass
+class Gateway:
+    """The application, what is behind it, and a client in front of it."""
+
+    app: ASGIApp
+    deps: Deps
+    gate: Gate
+    log: MemoryLog
+    views: MemoryViews
+    client: httpx2.AsyncClient
+
+    def elsewhere(self) -> httpx2.AsyncClient:
+        """A client of another replica: the same log and views, and nothing remembered."""
+        return client_of(build(self.log, self.views)[0])
+
+    async def thread(self) -> UUID:
+        return UUID((await self.client.post("/v1/threads", json={})).json()["id"])
+
+
+def two_tenants(token: str | None) -> Principal:
+    """No token is the local user; a token names the tenant."""
+    return Principal(LOCAL_TENANT, LOCAL_SUBJECT) if token is None else Principal(token, "somebody")
+
+
+def build(log: MemoryLog, views: MemoryViews) -> tuple[ASGIApp, Deps, Gate]:
+    files = connect(settings_from({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9", "S3_ENDPOINT": "http://127.0.0.1:9"}))
+    deps = Deps(log, views, log.ends, files, clock.now, clock.new_id, asyncio.Event())
+    gate = Gate()
+    gate.open = True
+    origins = Origins(["https://app.example"], local_only=True)
+    return Edge(create_app(deps), two_tenants, origins, gate, clock.new_id), deps, gate
+
+
+def client_of(app: ASGIApp) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=URL)
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
+    log = MemoryLog()
+    views = MemoryViews(log)
+    app, deps, gate = build(log, views)
+    async with client_of(app) as client:
+        yield Gateway(app, deps, gate, log, views, client)
