@@ -10,9 +10,21 @@ THREAD = "0198c0de-0000-7000-8000-000000000001"
 Data = dict[str, Any]
 
 STEPS: list[Data] = [
-    {"step_id": "search", "title": "Search flights", "agent": "researcher", "kind": "retrieve", "tools": ["web_search"]},
+    {
+        "step_id": "search",
+        "title": "Search flights",
+        "agent": "researcher",
+        "kind": "retrieve",
+        "tools": ["web_search"],
+    },
     {"step_id": "weigh", "title": "Weigh them", "agent": "analyst", "kind": "reason", "depends_on": ["search"]},
-    {"step_id": "answer", "title": "Answer", "agent": "assistant", "kind": "respond", "depends_on": ["search", "weigh"]},
+    {
+        "step_id": "answer",
+        "title": "Answer",
+        "agent": "assistant",
+        "kind": "respond",
+        "depends_on": ["search", "weigh"],
+    },
 ]
 
 

@@ -1,15 +1,21 @@
 """What a person sees of a run, from recorded events."""
 
+import json
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
 import pytest
 
-from clew.cli.lines import Line
+from clew.cli.lines import Line, summary
 from clew.cli.transcript import Answer, Piece, Transcript, Words, answer_step
 from clew.cli.wire import Event
-from clew.contracts.catalogue import EVENTS
-from clew.views.client import CLIENT_TYPES
+from clew.contracts.codec import attributes, decode
+from clew.contracts.envelope import RunEvent
+from clew.views.client import CLIENT_TYPES, client_event
 from tests.unit.cli.recorded import STEPS, call, delta, event, whole_run
+
+EXAMPLES = Path(__file__).parents[3] / "contracts" / "examples"
 
 
 def shown(*events: Event) -> list[Piece]:
@@ -62,7 +68,9 @@ def test_an_answer_whose_words_were_not_seen_is_shown_whole() -> None:
 
 
 def test_an_answer_whose_last_words_are_missing_is_finished() -> None:
-    pieces = shown(PLAN, delta("All ", 0), delta("it.", 7, n=2), event("run.completed", 9, output="All of it.", usage={}))
+    pieces = shown(
+        PLAN, delta("All ", 0), delta("it.", 7, n=2), event("run.completed", 9, output="All of it.", usage={})
+    )
     assert words(pieces) == [("All ", True), (" of it.", True)]
 
 
@@ -76,15 +84,15 @@ def test_words_of_a_step_on_the_way_are_no_answer() -> None:
 
 
 def test_words_of_two_calls_are_never_mixed() -> None:
-    first, second = {"id": "a", "step": "search"}, {"id": "b", "step": "weigh"}
+    first, second = partial(delta, id="a", step="search"), partial(delta, id="b", step="weigh")
     pieces = shown(
         PLAN,
-        delta("one ", 0, **first),
-        delta("red ", 0, **second),
-        delta("two", 4, **first),
-        delta("blue", 4, **second),
+        first("one ", 0),
+        second("red ", 0),
+        first("two", 4),
+        second("blue", 4),
         event("call.completed", 6, **call("model", "model", id="a"), result={}, duration_ms=1.0),
-        delta("!", 8, **second),
+        second("!", 8),
     )
     assert "".join(text for text, _ in words(pieces)) == "one twored blue!"
 
@@ -109,7 +117,9 @@ def test_a_new_attempt_begins_anew_even_without_a_reset() -> None:
 def test_a_failed_call_and_a_failed_step_say_why() -> None:
     pieces = shown(
         PLAN,
-        event("call.failed", 4, **call("fetch_page"), error="timed\nout", error_type="T", retryable=True, duration_ms=1),
+        event(
+            "call.failed", 4, **call("fetch_page"), error="timed\nout", error_type="T", retryable=True, duration_ms=1
+        ),
         event("step.failed", 5, step_id="search", error="no network", skipped=True),
         event("run.failed", 6, reason="step", error="no network", usage={}),
     )
@@ -143,3 +153,30 @@ def test_escape_sequences_are_neutralised_wherever_they_stand(place: str) -> Non
     lines = texts(shown(events[place]))
     assert lines
     assert all(line.isprintable() for line in lines)
+
+
+def examples() -> list[Event]:
+    """The contracts' example of every numbered event that clients see, as the gateway sends it."""
+    messages = [json.loads(path.read_text()) for path in sorted(EXAMPLES.glob("*.json"))]
+    events = [
+        decode(attributes([(n, v.encode()) for n, v in m["headers"].items()]), json.dumps(m["body"]).encode())
+        for m in messages
+    ]
+    seen = [event for event in events if isinstance(event, RunEvent) and type(event) in CLIENT_TYPES]
+    return [Event.parse(client_event(event).model_dump(mode="json")) for event in seen]
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda example: example.type)
+def test_every_event_of_the_contracts_can_be_shown(example: Event) -> None:
+    assert all(line.isprintable() for line in texts(shown(example)))
+    assert summary(example).isprintable()
+
+
+def test_every_event_of_the_contracts_has_words_of_its_own() -> None:
+    silent = {"message.received", "inbox.read"}
+    bare = {e.type for e in examples() if e.type in texts_joined(e)} - silent
+    assert bare == {"steer.missed", "history.summarised"}
+
+
+def texts_joined(example: Event) -> str:
+    return " ".join(texts(shown(example)))

@@ -141,7 +141,7 @@ def read_line() -> str:
     line = sys.stdin.readline()
     if not line:
         raise EOFError
-    return line
+    return line.rstrip("\r\n")
 
 
 class History:

@@ -1,11 +1,13 @@
 """`clew doctor`: which part of Clew is not well, and what to do about it."""
 
 from dataclasses import asdict
+from datetime import timedelta
 
 import click
 
 from clew.cli.context import Cli, as_json, pass_cli
 from clew.cli.errors import NotCompleted, Unreachable
+from clew.cli.gateway import Patience
 from clew.cli.lines import Line
 from clew.cli.probes import Finding, examine
 from clew.cli.safe import one_line
@@ -20,6 +22,7 @@ Examples:
   clew doctor
   clew doctor --json | jq 'select(.well | not)'
 """
+IMPATIENT = Patience(broken=timedelta(seconds=2))  # what does not answer now is what it looks for
 
 
 @click.command(help=HELP)
@@ -28,6 +31,7 @@ Examples:
 @as_json
 @pass_cli
 def doctor(cli: Cli, passive: bool, timeout: float, as_json: bool) -> None:
+    cli.patience = IMPATIENT
     findings: list[Finding] = []
     for finding in examine(cli.client, timeout, passive):
         findings.append(finding)

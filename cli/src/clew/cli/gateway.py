@@ -25,6 +25,7 @@ SILENCE: Final = httpx2.Timeout(40, connect=5)  # seconds; a stream sends a comm
 MAX_EVENT: Final = 64 * 1024 * 1024  # bytes; a tool's whole result may be in one
 FIRST_PAUSE: Final = 0.2  # seconds before the first repetition; it doubles up to the longest
 LONGEST_PAUSE: Final = 5.0
+BROKEN: Final = timedelta(seconds=15)  # twice what the gateway waits for the log, and a restart
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.UnsupportedProtocol, httpx2.InvalidURL)
 
 Notice = Callable[[str], None]  # tells the person what is being waited for
@@ -35,7 +36,7 @@ class Patience:
     """How long a request is repeated: `away` when nobody listens there, `broken` when it was cut or answered 503."""
 
     away: timedelta = timedelta(0)
-    broken: timedelta = timedelta(seconds=15)
+    broken: timedelta = BROKEN
 
 
 def pauses() -> Iterator[float]:

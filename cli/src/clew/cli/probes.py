@@ -5,8 +5,8 @@ deleted afterwards.
 """
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -66,10 +66,20 @@ def examine(client: Client, seconds: float, passive: bool) -> Iterator[Finding]:
     yield access
     if not access.well:
         return
-    yield _capabilities(client)
+    yield from _attempt("views", lambda: _capabilities(client))
     if not passive:
         yield from _run(client, seconds)
-        yield _document(client, seconds)
+        yield from _document(client, seconds)
+
+
+def _attempt(part: str, ask: Callable[[], Finding | None]) -> Iterator[Finding]:
+    """What asking found out, or that it failed."""
+    try:
+        finding = ask()
+    except (Refused, Unreachable) as failure:
+        finding = Finding(part, False, str(failure), ADVICE.get(part, "what was made for this check is left behind"))
+    if finding is not None:
+        yield finding
 
 
 def _access(client: Client) -> Finding:
@@ -105,7 +115,7 @@ def _run(client: Client, seconds: float) -> Iterator[Finding]:
     models = [event.data.get("model") for event in seen.values() if event.type == "run.started"]
     if models and "offline" in str(models[0]):
         yield Finding("model", True, "the offline stand-in answers; set CLEW_MODEL for a real model")
-    client.delete_thread(accepted.thread_id)
+    yield from _attempt("clean-up", lambda: client.delete_thread(accepted.thread_id))
 
 
 def _watch(client: Client, run_id: str, until: float) -> dict[str, Event]:
@@ -135,7 +145,7 @@ def _diagnosis(seen: dict[str, Event], took: float) -> Finding:
     return Finding(part, False, f"a question got no further than {reached[-1] or 'the log'} in {took:.0f} s", advice)
 
 
-def _document(client: Client, seconds: float) -> Finding:
+def _document(client: Client, seconds: float) -> Iterator[Finding]:
     """One tiny file, brought to the object store and ingested."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "clew-doctor.txt"
@@ -144,18 +154,18 @@ def _document(client: Client, seconds: float) -> Finding:
             document_id = upload(client, File.read(path), lambda size: None)
         except (Refused, Unreachable) as failure:
             advice = "see that the object store runs, and that S3_ENDPOINT can be reached from here"
-            return Finding("object store", False, str(failure), advice)
+            yield Finding("object store", False, str(failure), advice)
+            return
+    yield _ingestion(client, document_id, seconds)
+    yield from _attempt("clean-up", lambda: client.delete_document(document_id))
+
+
+def _ingestion(client: Client, document_id: str, seconds: float) -> Finding:
+    advice = "see that ingestion runs; its log says why it does not go on"
     try:
         document = ingested(client, document_id, seconds)
-        well = document.status == "ready"
-        finding = Finding(
-            "object store, ingestion", well, f"a file is {document.status}: {document.error or 'searchable'}"
-        )
     except Failure as failure:
-        finding = Finding("ingestion", False, str(failure))
-    client.delete_document(document_id)
-    return (
-        finding
-        if finding.well
-        else replace(finding, advice="see that ingestion runs; its log says why it does not go on")
-    )
+        return Finding("ingestion", False, str(failure), advice)
+    if document.status == "ready":
+        return Finding("object store, ingestion", True, "a file was uploaded and can be searched")
+    return Finding("ingestion", False, f"a file is {document.status}: {document.error}", advice)

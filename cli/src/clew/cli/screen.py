@@ -88,7 +88,7 @@ class Screen:
         self.end_words()
         indent, style = " " * (INDENT * line.depth), STYLES[line.tone]
         if not self.fancy:
-            self.console.print(Text(f"{indent}{line.mark} {line.text}"), soft_wrap=True)
+            self._plain(f"{indent}{line.mark} {line.text}\n")
             return
         grid = Table.grid(padding=(0, 1, 0, 0))
         grid.add_row(Text(indent + line.mark, style), Text(line.text, style, overflow="fold"))
@@ -101,18 +101,20 @@ class Screen:
     def text(self, text: str) -> None:
         """A text of any length, cleaned and otherwise as it is."""
         self.end_words()
-        self.console.print(Text(clean(text)), soft_wrap=not self.fancy)
+        if self.fancy:
+            self.console.print(Text(clean(text)))
+        else:
+            self._plain(clean(text) + "\n")
 
     def json(self, value: Any) -> None:
         """One line of JSON, for programs."""
-        self._stream.write(json_line(value) + "\n")
-        self._stream.flush()
+        self._plain(json_line(value) + "\n")
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Rows of short texts; piped: tab-separated, without the head."""
         if not self.fancy:
             for row in rows:
-                self.console.print(Text("\t".join(map(one_line, row))), soft_wrap=True)
+                self._plain("\t".join(map(one_line, row)) + "\n")
             return
         table = Table(*head, box=None, header_style="bold", pad_edge=False)
         for row in rows:
@@ -137,8 +139,14 @@ class Screen:
         self._write(self._paragraph.feed(text))
 
     def _write(self, text: str) -> None:
-        style = "" if self._saying_answer else STYLES["quiet"]
-        self.console.print(Text(text, style), end="", soft_wrap=True)
+        if self.fancy:
+            self.console.print(Text(text, "" if self._saying_answer else STYLES["quiet"]), end="", soft_wrap=True)
+        else:
+            self._plain(text)
+
+    def _plain(self, text: str) -> None:
+        """Past rich, which would widen tabs and count columns."""
+        self._stream.write(text)
         self._stream.flush()
 
 
