@@ -5,10 +5,12 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import cast
 from uuid import UUID
 
 import psycopg
 from prometheus_client import CollectorRegistry
+from redis import Redis
 
 from clew.chassis import clock
 from clew.chassis.records import Record
@@ -116,7 +118,9 @@ def tables(database_url: str, namespace: str) -> dict[str, list[str]]:
     schema = Schemas.of(namespace).tables
     with psycopg.connect(database_url) as connection:
         return {
-            name: [str(row[0]) for row in connection.execute(f"SELECT t::text FROM {schema}.{name} t ORDER BY 1")]  # pyright: ignore[reportArgumentType]  # names of our own tables
+            name: [
+                str(row[0]) for row in connection.execute(f"SELECT t::text FROM {schema}.{name} t ORDER BY 1".encode())
+            ]
             for name in metadata.tables
         }
 
@@ -125,10 +129,17 @@ def empty_tables(database_url: str, namespace: str) -> None:
     schema = Schemas.of(namespace).tables
     with psycopg.connect(database_url, autocommit=True) as connection:
         names = ", ".join(f"{schema}.{name}" for name in metadata.tables)
-        connection.execute(f"TRUNCATE {names}")  # pyright: ignore[reportArgumentType]  # names of our own tables
+        connection.execute(f"TRUNCATE {names}".encode())
+
+
+def flush(redis_url: str, namespace: str) -> None:
+    """Takes from Redis all that belongs to the namespace, as a Redis that was emptied would look to it."""
+    with Redis.from_url(redis_url) as redis:
+        for key in cast(Iterable[bytes], redis.scan_iter(f"{namespace}:*")):
+            redis.delete(key)
 
 
 def drop(database_url: str, namespace: str) -> None:
     schemas = Schemas.of(namespace)
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(f"DROP SCHEMA IF EXISTS {schemas.views}, {schemas.tables} CASCADE")  # pyright: ignore[reportArgumentType]  # names of our own schemas
+        connection.execute(f"DROP SCHEMA IF EXISTS {schemas.views}, {schemas.tables} CASCADE".encode())

@@ -4,12 +4,11 @@ from collections.abc import AsyncGenerator, Generator
 
 import pytest
 import pytest_asyncio
-from redis import Redis
 
 from clew.memory.migrate import migrate
 from clew.views.door import Views
 from clew.views.tenant import TenantViews
-from tests.support.memory import MemoryLog, MemoryUnderTest, drop, empty_tables, memory
+from tests.support.memory import MemoryLog, MemoryUnderTest, drop, empty_tables, flush, memory
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +23,7 @@ def schema(stack_env: dict[str, str], namespace: str) -> Generator[str]:
 def fresh(stack_env: dict[str, str], schema: str) -> str:
     """The same, with nothing in it, in Redis neither."""
     empty_tables(stack_env["DATABASE_URL"], schema)
-    with Redis.from_url(stack_env["REDIS_URL"]) as redis:
-        for key in redis.scan_iter(f"{schema}:*"):
-            redis.delete(key)
+    flush(stack_env["REDIS_URL"], schema)
     return schema
 
 

@@ -1,20 +1,16 @@
 """The executor as a process on real Kafka and Postgres, asking a scripted provider: plans in, runs out."""
 
 import asyncio
-import subprocess
-import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from datetime import timedelta
-from uuid import UUID
 
 import pytest
 import pytest_asyncio
 
 from clew.chassis import clock
-from clew.chassis.publish import Publisher
 from clew.chassis.records import Record
-from clew.contracts.conversation import RunCancelRequested, TextPart
-from clew.contracts.envelope import Event, RunEvent, root_stamp
+from clew.contracts.conversation import RunCancelRequested
+from clew.contracts.envelope import root_stamp
 from clew.contracts.execution import (
     CallCompleted,
     CallFailed,
@@ -26,8 +22,8 @@ from clew.contracts.execution import (
     TokenDelta,
     TokenReset,
 )
-from clew.contracts.planning import FailurePolicy, Plan, PlanCreated, PlanFailed, Step
-from tests.support.log import PATIENCE, Log, make_topics, settings_from
+from clew.contracts.planning import FailurePolicy, Plan, PlanCreated, PlanFailed
+from tests.support.executor_stage import Stage, executor_stage, kinds, planned, until_asked
 from tests.support.run_log import step
 from tests.support.scripted_openai import (
     ChatRequest,
@@ -41,53 +37,9 @@ from tests.support.scripted_openai import (
     ToolCall,
     calls,
 )
-from tests.support.services import ServiceProcess, running
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
-FINAL = (RunCompleted, RunFailed, RunCancelled)
 QUIET = 1.5  # seconds in which nothing must come; a run with a scripted model takes a few hundredths of one
-
-
-class Stage:
-    """A running executor, the log around it, and the publishers of its neighbours."""
-
-    def __init__(self, log: Log, executor: ServiceProcess, planner: Publisher, gateway: Publisher) -> None:
-        self.log = log
-        self.executor = executor
-        self.planner = planner
-        self.gateway = gateway
-
-    async def run(self, plan: Event) -> list[RunEvent]:
-        """The run's events once it has ended."""
-        await self.planner.publish(plan)
-        return await self.ended(run_of(plan))
-
-    async def ended(self, run_id: UUID) -> list[RunEvent]:
-        deadline = clock.monotonic() + PATIENCE
-        while not isinstance((events := await self.events(run_id) or [None])[-1], FINAL):
-            assert clock.monotonic() < deadline, f"no end: {events}\n{self.executor.last_lines()}"
-            await asyncio.sleep(0.1)
-        return [event for event in events if event is not None]
-
-    async def events(self, run_id: UUID) -> list[RunEvent]:
-        events = await self.log.events("task-updates")
-        return [event for event in events if isinstance(event, RunEvent) and event.run_id == run_id]
-
-    async def until(self, run_id: UUID, kind: str) -> None:
-        """Returns once the run has an event of a type."""
-        deadline = clock.monotonic() + PATIENCE
-        while kind not in kinds(events := await self.events(run_id)):
-            assert clock.monotonic() < deadline, f"no {kind}: {events}\n{self.executor.last_lines()}"
-            await asyncio.sleep(0.05)
-
-    async def tokens(self, run_id: UUID) -> list[Event]:
-        events = await self.log.events("token-deltas")
-        return [event for event in events if isinstance(event, TokenDelta | TokenReset) and event.run_id == run_id]
-
-
-def run_of(event: Event) -> UUID:
-    assert isinstance(event, RunEvent)
-    return event.run_id
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -107,40 +59,8 @@ def model(provider: ScriptedOpenAI) -> ScriptedOpenAI:
 async def stage(
     stack_env: dict[str, str], namespace: str, provider: ScriptedOpenAI, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[Stage]:
-    env = stack_env | provider.environment()
-    env |= {
-        "CLEW_NAMESPACE": namespace,
-        "CLEW_LOG_FORMAT": "json",
-        "CLEW_MODEL_PAUSE_SECONDS": "0.05",
-        "CLEW_MODEL_ATTEMPTS": "3",
-        "CLEW_STEP_REQUESTS": "4",
-        "CLEW_DRAIN_SECONDS": "1",
-    }
-    migrate = [sys.executable, "-m", "clew.memory", "migrate"]
-    await asyncio.to_thread(subprocess.run, migrate, env=env, check=True)
-    await make_topics(env)
-    log = Log(settings_from(env))
-    async with (
-        log.as_service("planner") as planner,
-        log.as_service("gateway") as gateway,
-        running("executor", env, tmp_path_factory.mktemp("executor")) as executor,
-    ):
-        yield Stage(log, executor, planner, gateway)
-
-
-def planned(*steps: Step, **fields: object) -> PlanCreated:
-    values = {
-        **root_stamp(clock.new_id(), "local", clock.now()),
-        "thread_id": clock.new_id(),
-        "run_id": clock.new_id(),
-        "seq": 1,
-        "message_event_id": clock.new_id(),
-        "parent_run_id": None,
-        "actionable": True,
-        "content": (TextPart(text="What is 17% of 2,340?"),),
-        "plan": Plan(steps=steps or (step("answer", tools=("calculator",)),)),
-    }
-    return PlanCreated.model_validate({**values, **fields})
+    async with executor_stage(stack_env, namespace, provider, tmp_path_factory.mktemp("executor")) as stage:
+        yield stage
 
 
 def cancel(plan: PlanCreated) -> RunCancelRequested:
@@ -148,19 +68,8 @@ def cancel(plan: PlanCreated) -> RunCancelRequested:
     return RunCancelRequested(**stamp, thread_id=plan.thread_id, run_id=plan.run_id, requested_by="me", reason="enough")
 
 
-def kinds(events: Sequence[Event]) -> list[str]:
-    return [event.type_name() for event in events]
-
-
 def calculate() -> Reply:
     return calls(ToolCall("calculator", {"expression": "0.17 * 2340"}))
-
-
-async def until_asked(model: ScriptedOpenAI, times: int) -> None:
-    deadline = clock.monotonic() + PATIENCE
-    while len(model.requests) < times:
-        assert clock.monotonic() < deadline, f"the model was asked {len(model.requests)} times and not {times}"
-        await asyncio.sleep(0.02)
 
 
 async def test_a_plan_becomes_calls_tokens_and_an_answer(stage: Stage, model: ScriptedOpenAI) -> None:
@@ -282,10 +191,10 @@ async def test_a_cancel_before_the_plan_is_honoured(stage: Stage, model: Scripte
 
 
 async def test_a_provider_that_asks_to_wait_is_asked_again(stage: Stage, model: ScriptedOpenAI) -> None:
-    model.script(Failure(429, retry_after=0.5), Failure(500), Text("at last"))
+    model.script(Failure(429, retry_after=1), Failure(500), Text("at last"))
     began = clock.monotonic()
     events = await stage.run(planned())
-    assert clock.monotonic() - began > 0.5
+    assert clock.monotonic() - began > 1
     assert isinstance(events[-1], RunCompleted)
     failed = [event for event in events if isinstance(event, CallFailed)]
     assert [(event.attempt, event.retryable) for event in failed] == [(1, True), (2, True)]

@@ -97,7 +97,7 @@ async def test_a_crash_between_rows_and_commit_leaves_nothing_and_loses_nothing(
 ) -> None:
     async with Store(stack_env["DATABASE_URL"], fresh) as crashing:
         await crashing.connect()
-        entries = [Entry(record, await decode(record)) for record in written]
+        entries = [Entry(record, await decode(record), record.position) for record in written]
         expected = await crashing.offsets(list({entry.partition for entry in entries}))
         before = tables(stack_env["DATABASE_URL"], fresh)
         break_the_last_table(stack_env["DATABASE_URL"], fresh)
@@ -112,20 +112,19 @@ async def test_a_crash_between_rows_and_commit_leaves_nothing_and_loses_nothing(
 def break_the_last_table(database_url: str, namespace: str) -> None:
     """A row for `capabilities`, written behind all the others, ends the transaction at its commit."""
     schema = Schemas.of(namespace).tables
+    crash = f"CREATE FUNCTION {schema}.crash() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'crash'; END $$"
+    trigger = f"""
+        CREATE CONSTRAINT TRIGGER crash AFTER INSERT ON {schema}.capabilities
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {schema}.crash()
+    """
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(
-            f"CREATE FUNCTION {schema}.crash() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'crash'; END $$"  # pyright: ignore[reportArgumentType]  # names of our own schema
-        )
-        connection.execute(
-            f"CREATE CONSTRAINT TRIGGER crash AFTER INSERT ON {schema}.capabilities "  # pyright: ignore[reportArgumentType]  # names of our own schema
-            f"DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {schema}.crash()"
-        )
+        connection.execute(crash.encode())
+        connection.execute(trigger.encode())
 
 
 def mend_the_last_table(database_url: str, namespace: str) -> None:
-    schema = Schemas.of(namespace).tables
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(f"DROP FUNCTION {schema}.crash CASCADE")  # pyright: ignore[reportArgumentType]  # names of our own schema
+        connection.execute(f"DROP FUNCTION {Schemas.of(namespace).tables}.crash CASCADE".encode())
 
 
 async def test_postgres_that_ends_every_session_is_waited_for(
@@ -173,7 +172,7 @@ async def test_a_projector_that_fell_behind_another_is_fenced(
     projecting: MemoryUnderTest, written: list[Record]
 ) -> None:
     await projecting.projector.on_records(written)
-    entries = [Entry(record, await decode(record)) for record in written[:1]]
+    entries = [Entry(record, await decode(record), record.position) for record in written[:1]]
     with pytest.raises(StaleOffsets):
         await projecting.store.write(entries, {entries[0].partition: 0})
 

@@ -86,14 +86,16 @@ def worlds(draw: st.DrawFn) -> list[Event]:
 def shuffled(records: list[Record], seed: int) -> list[list[Record]]:
     """The same records, in order within each partition, interleaved and cut into batches by chance."""
     rng = random.Random(seed)
-    queues = [
-        [r for r in records if (r.topic, r.partition) == p] for p in sorted({(r.topic, r.partition) for r in records})
-    ]
+    partitions: dict[tuple[str, int], list[Record]] = {}
+    for record in records:
+        partitions.setdefault((record.topic, record.partition), []).append(record)
+    queues: list[list[Record]] = [*partitions.values()]
     found: list[list[Record]] = [[]]
     while queues:
         queue = rng.choice(queues)
         found[-1].append(queue.pop(0))
-        queues = [queue for queue in queues if queue]
+        if not queue:
+            queues.remove(queue)
         if rng.random() < 0.2:
             found.append([])
     return [batch for batch in found if batch]

@@ -31,9 +31,9 @@ async def test_a_version_from_the_future_is_refused(views: Views, stack_env: dic
     schema = Schemas.of(fresh).views
     replace = f"CREATE OR REPLACE VIEW {schema}.version WITH (security_invoker = true) AS SELECT %s AS version"
     with psycopg.connect(stack_env["DATABASE_URL"], autocommit=True) as connection:
-        connection.execute(replace % 9)  # pyright: ignore[reportArgumentType]  # our own text
+        connection.execute((replace % 9).encode())
         assert await views.check() == "the views have version 9; known here: (1,)"
-        connection.execute(replace % 1)  # pyright: ignore[reportArgumentType]  # our own text
+        connection.execute((replace % 1).encode())
 
 
 async def test_postgres_that_is_away_is_told_soon() -> None:

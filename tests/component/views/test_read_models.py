@@ -1,6 +1,7 @@
 """What the views say of a conversation."""
 
 from datetime import timedelta
+from typing import TypedDict
 from uuid import UUID
 
 import pytest
@@ -60,7 +61,7 @@ async def test_a_suspended_run_says_what_it_waits_for(projecting: MemoryUnderTes
 
 async def test_a_failed_run_says_why(projecting: MemoryUnderTest, t1: TenantViews) -> None:
     story = Story()
-    common = {"thread_id": story.thread_id, "run_id": story.run_id("a")}
+    common = story.where("a")
     failed = RunFailed(**story.stamp("a", 2), **common, seq=2, reason="plan", error="no plan")
     await projecting.project(story.asked("a"), failed)
     run = await t1.run(story.run_id("a"))
@@ -84,7 +85,7 @@ async def test_a_thread_is_busy_while_a_run_is_open(projecting: MemoryUnderTest,
 
 async def test_a_message_that_was_turned_away_is_no_leaf(projecting: MemoryUnderTest, t1: TenantViews) -> None:
     story = Story()
-    common = {"thread_id": story.thread_id, "run_id": story.run_id("b")}
+    common = story.where("b")
     refused = PlanFailed(
         **story.stamp("b", 1), **common, seq=1, message_event_id=story.id, reason="busy", detail="busy"
     )
@@ -98,15 +99,22 @@ async def test_the_title_a_person_gave_counts_more_than_one_that_was_made(
     projecting: MemoryUnderTest, t1: TenantViews
 ) -> None:
     story = Story()
-    common = {"thread_id": story.thread_id}
-    made = ThreadTitled(**story.stamp("t"), **common, run_id=story.run_id("a"), seq=3, title="made")
+    common: Of = {"thread_id": story.thread_id, "changed_by": "ada"}
+    made = ThreadTitled(**story.stamp("t"), **story.where("a"), seq=3, title="made")
     await projecting.project(story.created(), made)
     assert (await titles(t1, story)) == ("made", {})
-    changed = ThreadChanged(**story.stamp("c1"), **common, title="given", changed_by="ada")
-    await projecting.project(changed, ThreadChanged(**story.stamp("c2"), **common, metadata={"k": 1}, changed_by="ada"))
+    changed = ThreadChanged(**story.stamp("c1"), **common, title="given")
+    await projecting.project(changed, ThreadChanged(**story.stamp("c2"), **common, metadata={"k": 1}))
     assert (await titles(t1, story)) == ("given", {"k": 1})
-    await projecting.project(ThreadChanged(**story.stamp("c3"), **common, title="newer", changed_by="ada"), changed)
+    await projecting.project(ThreadChanged(**story.stamp("c3"), **common, title="newer"), changed)
     assert (await titles(t1, story)) == ("newer", {"k": 1}), "a change that comes again is not made again"
+
+
+class Of(TypedDict):
+    """What all changes of a thread have in common."""
+
+    thread_id: UUID
+    changed_by: str
 
 
 async def titles(t1: TenantViews, story: Story) -> tuple[str | None, object]:

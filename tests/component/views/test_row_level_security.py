@@ -24,7 +24,7 @@ def connection(stack_env: dict[str, str], fresh: str) -> Generator[psycopg.Conne
 
 
 def count(connection: psycopg.Connection, relation: str) -> int:
-    row = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()  # pyright: ignore[reportArgumentType]  # names of our own relations
+    row = connection.execute(f"SELECT count(*) FROM {relation}".encode()).fetchone()
     assert row is not None
     return row[0]
 

@@ -58,10 +58,30 @@ def client_of(app: ASGIApp) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=URL)
 
 
-@pytest.fixture
-async def gateway() -> AsyncIterator[Gateway]:
+def fresh() -> Gateway:
     log = MemoryLog()
     views = MemoryViews(log)
     app, deps, gate = build(log, views)
-    async with client_of(app) as client:
-        yield Gateway(app, deps, gate, log, views, client)
+    return Gateway(app, deps, gate, log, views, client_of(app))
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
+    made = fresh()
+    async with made.client:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def untouched() -> Gateway:
+    """One for the whole module, because building the application takes longer than most tests."""
+    return fresh()
+
+
+@pytest.fixture
+async def healthy(untouched: Gateway) -> AsyncIterator[Gateway]:
+    """A gateway of which, after the test, nothing may be written and the next message must be served."""
+    yield untouched
+    assert untouched.log.events == []
+    assert (await untouched.client.post("/v1/messages", json={"content": "next"})).status_code == 202
+    untouched.log.events.clear()

@@ -13,7 +13,7 @@ STORY = Story()
 RUN = STORY.run_id("a")
 START = Cursor(RUN, -1)
 WHOLE = [client_event(event) for event in [STORY.asked("a"), STORY.planned("a"), *STORY.worked("a")]]
-COMMON = {"thread_id": STORY.thread_id, "run_id": RUN}
+COMMON = STORY.where("a")
 
 
 def seqs(events: list[ClientEvent]) -> list[int]:

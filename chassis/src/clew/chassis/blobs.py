@@ -5,7 +5,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from clew.chassis.errors import StartError
+from clew.chassis.errors import LogUnreachable, StartError
 from clew.chassis.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class S3BlobStore:
         self._client: Minio | None = None
 
     async def put(self, key: str, body: bytes) -> None:
-        """Stores `body` under `key`; the same key again overwrites the same bytes."""
+        """Stores `body` under `key`; the same key again overwrites the same bytes. LogUnreachable when it cannot."""
         await asyncio.to_thread(self._put, key, body)
 
     async def get(self, key: str) -> bytes:
@@ -35,7 +35,13 @@ class S3BlobStore:
         return await asyncio.to_thread(self._get, key)
 
     def _put(self, key: str, body: bytes) -> None:
-        self._minio().put_object(self._settings.s3_bucket, key, BytesIO(body), len(body))
+        from minio.error import MinioException  # here, as below
+        from urllib3.exceptions import HTTPError
+
+        try:
+            self._minio().put_object(self._settings.s3_bucket, key, BytesIO(body), len(body))
+        except (MinioException, HTTPError) as error:
+            raise LogUnreachable(f"a record over 256 KiB needs the object store, which failed: {error}") from error
 
     def _get(self, key: str) -> bytes:
         response = self._minio().get_object(self._settings.s3_bucket, key)

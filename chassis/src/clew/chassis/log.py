@@ -7,7 +7,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
+from clew.chassis.errors import LogUnreachable
 from clew.chassis.records import Record, from_kafka
 from clew.chassis.settings import ServiceSettings
 
@@ -21,10 +23,13 @@ class LogReader:
         self._settings = settings
 
     async def ends(self, topic: str) -> dict[int, int]:
-        """For each partition of `topic` the offset that the next record will have."""
-        async with self._consumer(self._settings.in_namespace(topic)) as consumer:
-            ends: dict[TopicPartition, int] = await consumer.end_offsets(consumer.assignment())
-            return {tp.partition: end for tp, end in ends.items()}
+        """For each partition of `topic` the offset that the next record will have. LogUnreachable when nobody says."""
+        try:
+            async with self._consumer(self._settings.in_namespace(topic)) as consumer:
+                ends: dict[TopicPartition, int] = await consumer.end_offsets(consumer.assignment())
+        except KafkaError as error:
+            raise LogUnreachable(f"no broker at {self._settings.kafka_bootstrap_servers} answers") from error
+        return {tp.partition: end for tp, end in ends.items()}
 
     async def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Record]:
         """The records of a partition from offset `start` up to, not including, `end` (default: as it is now)."""
@@ -56,8 +61,8 @@ class LogReader:
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=FETCH_BYTES,
         )
-        await consumer.start()
         try:
+            await consumer.start()
             yield consumer
         finally:
             await consumer.stop()

@@ -35,8 +35,8 @@ def build(settings: Settings) -> Service:
     service = Service("gateway", settings)
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     views = service.use(Views(settings.database_url.get_secret_value(), redis_url, settings.namespace))
-    gate = service.use(Gate())
     files = service.use(connect(settings, settings.s3_public_endpoint))
+    gate = service.use(Gate())
     deps = Deps(service.publisher, views, service.log.ends, files, clock.now, clock.new_id, service.stopping)
     origins = Origins(settings.allowed_origins, local_only=settings.auth == "none")
     edge = Edge(create_app(deps), authenticator(settings, service), origins, gate, clock.new_id)

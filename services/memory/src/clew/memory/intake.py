@@ -10,7 +10,7 @@ from clew.chassis.deadletter import dead_letter
 from clew.chassis.records import Record
 from clew.contracts.codec import DecodeError, UnknownType
 from clew.contracts.deadletters import RecordDeadLettered
-from clew.contracts.envelope import Event, RunEvent
+from clew.contracts.envelope import Event, Position, RunEvent
 from clew.contracts.topics import topic_of
 from clew.memory.metrics import Metrics
 
@@ -24,6 +24,7 @@ class Entry:
 
     record: Record
     event: Event | None
+    position: Position
 
     @property
     def partition(self) -> tuple[str, int]:
@@ -51,19 +52,19 @@ class Intake:
             event = await self._decode(record)
         except UnknownType:
             self._metrics.unknown.labels(record.topic).inc()
-            return Entry(record, None)
+            return Entry(record, None, record.position)
         except DecodeError as error:
             return await self.park(record, type(error).__name__, str(error))
         if (complaint := misplaced(event, record.topic)) is not None:
             return await self.park(record, "Misplaced", complaint)
-        return Entry(record, event)
+        return Entry(record, event, record.position)
 
     async def park(self, record: Record, reason: str, detail: str) -> Entry:
         """Keeps the record in the dead letters. What is left to project of it is nothing."""
         await self._publish(dead_letter(record, "memory", reason, detail, self._clock()))
         self._metrics.parked.labels(record.topic, reason).inc()
         logger.warning("dead letter from %s/%d/%d: %s", record.topic, record.partition, record.offset, detail)
-        return Entry(record, None)
+        return Entry(record, None, record.position)
 
 
 def misplaced(event: Event, topic: str) -> str | None:

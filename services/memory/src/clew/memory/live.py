@@ -96,6 +96,7 @@ class LiveStreams:
             key = self._keys.live(event.tenant_id, event.run_id)
             body = client_event(event).model_dump_json()
             pipe.xadd(key, {"e": body}, id=stream_id(event.seq), maxlen=LENGTH, approximate=True)
+        for key in {self._keys.live(event.tenant_id, event.run_id) for event in events}:
             pipe.expire(key, KEPT)
         for event in deleted:
             pipe.delete(self._keys.history(event.tenant_id, event.thread_id))

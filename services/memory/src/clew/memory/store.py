@@ -130,8 +130,5 @@ def _counts(entry: Entry, written: set[tuple[str, int, int]]) -> bool:
 
 def _rows(projection: Projection, entries: Sequence[Entry]) -> list[Row]:
     return [
-        row
-        for entry in entries
-        if entry.event is not None
-        for row in projection.project(entry.event, entry.record.position)
+        row for entry in entries if entry.event is not None for row in projection.project(entry.event, entry.position)
     ]

@@ -101,7 +101,7 @@ class Projection:
 
     def _upsert(self) -> str:
         names = ", ".join(f'"{column.name}"' for column in self._columns)
-        arrays = ", ".join(f"%s::{_sql_type(column)}[]" for column in self._columns)
+        arrays = ", ".join(f"%b::{_sql_type(column)}[]" for column in self._columns)
         keys = ", ".join(f'"{key}"' for key in self._keys)
         sets = ", ".join(f'"{name}" = {_SQL[rule].format(_quoted(name))}' for name, rule in self._rules.items())
         conflict = f"({keys}) DO UPDATE SET {sets}" if sets else "DO NOTHING"

@@ -1,0 +1,325 @@
+"""The gateway as a process on real Kafka, Postgres and Redis, with memory behind it; the test is planner and executor."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import closing
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+import pytest_asyncio
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
+
+from clew.chassis import clock
+from clew.chassis.publish import Publisher
+from clew.cli.keys import create_key
+from clew.contracts.conversation import UserMessageReceived
+from clew.contracts.envelope import derive, stamp
+from clew.contracts.execution import RunCompleted, RunStarted, StepProgressed, TaskUpdate
+from clew.contracts.planning import Usage
+from clew.local.stack import Stack
+from tests.support.log import Log, make_topics, settings_from
+from tests.support.services import ServiceProcess, running
+
+pytestmark = pytest.mark.stack
+PROTOCOL = Subprotocol("clew.v1")
+
+
+class Stage:
+    """A running gateway and memory, a client, and the executor that the test is."""
+
+    def __init__(
+        self, log: Log, gateway: ServiceProcess, memory: ServiceProcess, http: httpx2.AsyncClient, executor: Publisher
+    ) -> None:
+        self.log = log
+        self.gateway = gateway
+        self.memory = memory
+        self.http = http
+        self.executor = executor
+
+    @property
+    def socket_url(self) -> str:
+        return f"{self.gateway.url.replace('http', 'ws')}/v1/ws"
+
+    async def messages(self) -> list[UserMessageReceived]:
+        events = await self.log.wait_for("user-messages", 1)
+        return [event for event in events if isinstance(event, UserMessageReceived)]
+
+    async def say(self, content: str = "hello", **headers: str) -> httpx2.Response:
+        return await self.http.post("/v1/messages", json={"content": content}, headers=headers)
+
+    async def work(self, run_id: str, *, steps: int = 1, end: bool = True, first: int = 2) -> None:
+        """What an executor would say of the run."""
+        message = next(message for message in await self.messages() if str(message.run_id) == run_id)
+        for event in updates(message, steps, end, first):
+            await self.executor.publish(event)
+
+
+def updates(message: UserMessageReceived, steps: int, end: bool, first: int) -> Sequence[TaskUpdate]:
+    def of(seq: int) -> dict[str, object]:
+        about = stamp(message, seq, clock.now()) | {"event_id": derive(message.run_id, seq)}
+        return {**about, "thread_id": message.thread_id, "run_id": message.run_id, "seq": seq}
+
+    events: list[TaskUpdate] = []
+    if first == 2:
+        events.append(RunStarted.model_validate(of(2) | {"model": "none", "code_version": "test"}))
+        first = 3
+    for seq in range(first, first + steps):
+        events.append(StepProgressed.model_validate(of(seq) | {"step_id": "one", "message": f"at {seq}"}))
+    if end:
+        events.append(RunCompleted.model_validate(of(first + steps) | {"output": "42", "usage": Usage()}))
+    return events
+
+
+@pytest.fixture
+def env(stack_env: dict[str, str]) -> dict[str, str]:
+    return stack_env | {"CLEW_NAMESPACE": f"gateway{clock.new_id().hex[:8]}", "CLEW_LOG_FORMAT": "json"}
+
+
+@pytest_asyncio.fixture
+async def stage(env: dict[str, str], tmp_path: Path) -> AsyncGenerator[Stage]:
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-m", "clew.memory", "migrate"], env=env, check=True)
+    await make_topics(env)
+    log = Log(settings_from(env))
+    async with (
+        log.as_service("executor") as executor,
+        running("memory", env, tmp_path) as memory,
+        running("gateway", env, tmp_path) as gateway,
+        httpx2.AsyncClient(base_url=gateway.url, timeout=30) as http,
+    ):
+        yield Stage(log, gateway, memory, http, executor)
+
+
+async def hear(connection: ClientConnection) -> dict[str, object]:
+    return json.loads(await asyncio.wait_for(connection.recv(), 10))
+
+
+async def test_one_message_from_the_post_to_the_end_of_its_run(stage: Stage) -> None:
+    posted = await stage.say("what is 6 × 7?", **{"Idempotency-Key": "k1", "Prefer": "wait=0"})
+    assert posted.status_code == 202, posted.text
+    run_id, thread_id = posted.json()["run_id"], posted.json()["thread_id"]
+    assert (await stage.http.get(f"/v1/runs/{run_id}")).json()["status"] == "queued"
+
+    async with connect(stage.socket_url, subprotocols=[PROTOCOL]) as one, connect(stage.socket_url) as two:
+        await one.send(json.dumps({"type": "subscribe", "id": "r", "run_id": run_id}))
+        await two.send(json.dumps({"type": "subscribe", "id": "t", "thread_id": thread_id}))
+        async with stage.http.stream(
+            "GET", f"/v1/runs/{run_id}/events", headers={"Accept": "text/event-stream"}
+        ) as stream:
+            lines = stream.aiter_lines()
+            assert await anext(lines) == "retry: 1000"
+            await stage.work(run_id)
+            ids = [line.removeprefix("id: ") async for line in lines if line.startswith("id: ")]
+        heard: dict[str, list[str]] = {"r": [], "t": []}
+        for name, connection in (("r", one), ("t", two)):
+            assert await hear(connection) == {"type": "accepted", "id": name}
+            while len(heard[name]) < len(ids):
+                frame = await hear(connection)
+                heard[name].append(frame["event"]["cursor"])  # type: ignore[index]  # an event is an object
+
+    page = (await stage.http.get(f"/v1/runs/{run_id}/events")).json()["items"]
+    assert heard["r"] == heard["t"] == ids == [event["cursor"] for event in page]
+    assert [event["type"] for event in page] == ["message.received", "run.started", "step.progressed", "run.completed"]
+
+    again = await stage.say("what is 6 × 7?", **{"Idempotency-Key": "k1", "Prefer": "wait=5"})
+    assert (again.status_code, again.json()["status"], again.json()["output"]) == (200, "completed", "42")
+    said = (await stage.http.get(f"/v1/threads/{thread_id}/messages")).json()["items"]
+    assert [(message["role"], message["text"]) for message in said] == [("user", "what is 6 × 7?"), ("assistant", "42")]
+
+
+async def test_writes_are_found_by_the_next_read_and_conflicts_on_any_replica(
+    stage: Stage, env: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "second").mkdir()
+    async with (
+        running("gateway", env, tmp_path / "second") as second,
+        httpx2.AsyncClient(base_url=second.url, timeout=30) as elsewhere,
+    ):
+        for number in range(20):
+            made = await stage.http.post("/v1/threads", json={"title": str(number)})
+            where = made.headers["Location"]
+            assert (await elsewhere.get(where)).status_code == 200
+            listed = await elsewhere.get("/v1/threads", headers={"Clew-Position": made.headers["Clew-Position"]})
+            assert where.rpartition("/")[2] in [thread["id"] for thread in listed.json()["items"]]
+        posted = await stage.say("one", **{"Idempotency-Key": "k"})
+        position = {"Clew-Position": posted.headers["Clew-Position"]}
+        assert (await elsewhere.get("/v1/runs", headers=position)).json()["items"][0]["id"] == posted.json()["run_id"]
+        other = await elsewhere.post("/v1/messages", json={"content": "two"}, headers={"Idempotency-Key": "k"})
+        assert other.status_code == 409
+    for path in (f"/v1/threads/{uuid4()}", f"/v1/runs/{uuid4()}", f"/v1/threads/{uuid4()}/messages"):
+        assert (await stage.http.get(path)).status_code == 404
+    assert (await stage.http.post(f"/v1/threads/{uuid4()}/messages", json={"content": "a"})).status_code == 404
+    assert len(await stage.messages()) == 1
+
+
+async def test_a_large_message_takes_the_way_of_the_claim_check(stage: Stage) -> None:
+    text = "wörter " * 60_000
+    posted = await stage.say(text)
+    assert posted.status_code == 202
+    [message] = await stage.messages()
+    assert "".join(part.text for part in message.content if part.type == "text") == text
+    said = await stage.http.get(f"/v1/threads/{posted.json()['thread_id']}/messages")
+    assert said.json()["items"][0]["text"] == text
+
+
+async def test_a_frame_over_a_mebibyte_closes_with_1009(stage: Stage) -> None:
+    async with connect(stage.socket_url) as connection:
+        await connection.send("x" * (1024 * 1024 + 1))
+        with pytest.raises(ConnectionClosed) as closed:
+            await hear(connection)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
+
+
+async def test_a_reader_that_stops_reading_is_cut_and_can_go_on(stage: Stage) -> None:
+    run_id = (await stage.say()).json()["run_id"]
+    [message] = await stage.messages()
+    long = "x" * 200_000
+    async with connect(stage.socket_url, max_queue=1) as connection:
+        await connection.send(json.dumps({"type": "subscribe", "id": "r", "run_id": run_id}))
+        for event in updates(message, 100, True, 2):
+            await stage.executor.publish(
+                event.model_copy(update={"message": long}) if isinstance(event, StepProgressed) else event
+            )
+        await asyncio.sleep(8)
+        heard: list[str] = []
+        with pytest.raises(ConnectionClosed) as closed:
+            while (frame := await hear(connection)).get("problem") != "slow-consumer":
+                heard += [frame["event"]["cursor"]] if frame["type"] == "event" else []  # type: ignore[index]
+            resume_after = frame["resume_after"]
+            await hear(connection)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1013
+    assert resume_after == {run_id: heard[-1]}
+    async with connect(stage.socket_url) as connection:
+        await connection.send(json.dumps({"type": "subscribe", "id": "r", "run_id": run_id, "after": heard[-1]}))
+        while (frame := await hear(connection))["type"] != "ended":
+            heard += [frame["event"]["cursor"]] if frame["type"] == "event" else []  # type: ignore[index]
+    assert heard == [f"{run_id}:{seq}" for seq in (0, *range(2, 104))]
+
+
+async def test_a_stop_closes_sockets_with_1012_and_streams_at_once(stage: Stage) -> None:
+    run_id = (await stage.say()).json()["run_id"]
+    async with connect(stage.socket_url) as connection:
+        await connection.send(json.dumps({"type": "subscribe", "id": "r", "run_id": run_id}))
+        await hear(connection)
+        async with stage.http.stream(
+            "GET", f"/v1/runs/{run_id}/events", headers={"Accept": "text/event-stream"}
+        ) as stream:
+            lines = stream.aiter_lines()
+            await anext(lines)
+            began = time.monotonic()
+            stop = asyncio.create_task(stage.gateway.stop())
+            assert [line async for line in lines if line.startswith("retry")] == []
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                await hear(connection)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012
+        assert await stop == 0
+        assert time.monotonic() - began < 4
+
+
+async def test_keys_open_the_door_and_tenants_do_not_see_each_other(
+    stage: Stage, env: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "keys.json"
+    ada, bob = (create_key(path, tenant, "someone", clock.now()) for tenant in ("acme", "globex"))
+    guarded = env | {"CLEW_AUTH": "api-key", "CLEW_API_KEYS_FILE": str(path), "CLEW_GATEWAY_HOST": "0.0.0.0"}
+    (tmp_path / "guarded").mkdir()
+    async with running("gateway", guarded, tmp_path / "guarded") as gateway:
+        async with httpx2.AsyncClient(base_url=gateway.url, timeout=30) as http:
+            assert (await http.get("/v1/threads")).status_code == 401
+            assert (await http.get("/healthz")).status_code == 200
+            bearer = {name: {"Authorization": f"Bearer {key}"} for name, key in (("ada", ada), ("bob", bob))}
+            posted = await http.post("/v1/messages", json={"content": "a"}, headers=bearer["ada"])
+            run = f"/v1/runs/{posted.json()['run_id']}"
+            assert (await http.get(run, headers=bearer["ada"])).status_code == 200
+            assert (await http.get(run, headers=bearer["bob"])).status_code == 404
+            assert (await http.get("/v1/runs", headers=bearer["bob"])).json()["items"] == []
+        url = f"{gateway.url.replace('http', 'ws')}/v1/ws"
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(url)
+        assert refused.value.response.status_code == 401
+        offered = [PROTOCOL, Subprotocol(f"bearer.{ada}")]
+        async with connect(url, subprotocols=offered) as connection:
+            assert connection.subprotocol == PROTOCOL
+            await connection.send('{"type": "ping", "id": "p"}')
+            assert await hear(connection) == {"type": "pong", "id": "p"}
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(url, additional_headers=bearer["ada"], origin="https://evil.example")  # type: ignore[arg-type]
+        assert refused.value.response.status_code == 403
+
+
+async def test_without_authentication_it_does_not_start_on_every_address(env: dict[str, str]) -> None:
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "clew.gateway"],
+        env=env | {"CLEW_GATEWAY_HOST": "0.0.0.0"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "CLEW_AUTH" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_messages_are_accepted_while_postgres_is_down(stage: Stage, stack: Stack) -> None:
+    thread_id = (await stage.say("before")).json()["thread_id"]
+    await stack.kill_part("postgres")
+    try:
+        posted = await stage.http.post(f"/v1/threads/{thread_id}/messages", json={"content": "during"})
+        assert posted.status_code == 202
+        read = await stage.http.get(f"/v1/runs/{posted.json()['run_id']}")
+        assert (read.status_code, read.headers["Retry-After"]) == (503, "1")
+        assert (await stage.http.get("/readyz")).status_code == 503
+    finally:
+        await stack.start_part("postgres")
+    async with asyncio.timeout(20):
+        while (await stage.http.get(f"/v1/runs/{posted.json()['run_id']}")).status_code != 200:
+            await asyncio.sleep(0.2)
+
+
+async def test_while_kafka_is_down_nothing_is_accepted_and_nothing_half_done(stage: Stage, stack: Stack) -> None:
+    await stage.say("before")
+    await stack.kill_part("kafka")
+    try:
+        statuses: list[tuple[int, str | None]] = []
+        for _ in range(3):
+            answer = await stage.say("during", **{"Idempotency-Key": "k"})
+            statuses.append((answer.status_code, answer.json().get("outcome")))
+            assert answer.headers["Retry-After"] == "1"
+        assert {status for status, _ in statuses} == {503}
+        assert statuses[-1] == (503, None)
+        assert (await stage.http.get(f"/v1/runs/{uuid4()}")).status_code == 503
+    finally:
+        await stack.start_part("kafka")
+    async with asyncio.timeout(40):
+        while (posted := await stage.say("during", **{"Idempotency-Key": "k"})).status_code != 202:
+            await asyncio.sleep(0.5)
+        run = f"/v1/runs/{posted.json()['run_id']}"
+        while (await stage.http.get(run)).status_code != 200:
+            await asyncio.sleep(0.5)
+    runs = (await stage.http.get("/v1/runs")).json()["items"]
+    assert sorted(UUID(run["id"]) for run in runs) == sorted({UUID(run["id"]) for run in runs})
+    assert len(runs) == 2
+
+
+async def test_a_request_that_is_no_http_is_refused(stage: Stage) -> None:
+    def ask() -> bytes:
+        with closing(socket.create_connection(("127.0.0.1", stage.gateway.port), timeout=10)) as connection:
+            connection.sendall(b"\x16\x03\x01 garbage\r\n\r\n")
+            return connection.recv(100)
+
+    assert b"400" in await asyncio.to_thread(ask)
+    assert (await stage.say()).status_code == 202

@@ -1,0 +1,86 @@
+"""What events mean for the tables: pure functions from an event to rows."""
+
+from typing import Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Text
+
+from clew.contracts.envelope import Event, Position
+from clew.contracts.execution import PartitionClaimed, RunSuspended
+from clew.contracts.registry import EVENTS as EVENT_TYPES
+from clew.contracts.topics import topic_of
+from clew.memory.app import PROJECTED
+from clew.memory.intake import misplaced
+from clew.memory.projections import ALL, EVENTS
+from clew.memory.projections.table import Projection, Row
+from tests.support.events import events
+from tests.support.story import Story
+
+TYPES: Final = [event for event in EVENT_TYPES if topic_of(event).name in PROJECTED and event is not PartitionClaimed]
+STORY: Final = Story()
+
+
+def rows(event: Event) -> list[tuple[Projection, Row]]:
+    position = Position(topic=topic_of(type(event)).name, partition=3, offset=7)
+    return [(projection, row) for projection in (EVENTS, *ALL) for row in projection.project(event, position)]
+
+
+@pytest.mark.parametrize("model", [m for m in TYPES if m.__name__ != "ChunksEmbedded"], ids=lambda m: m.__name__)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_every_event_gives_rows_that_the_tables_can_take(model: type[Event], data: st.DataObject) -> None:
+    given_rows = rows(data.draw(events(model)))
+    assert given_rows, "an event that leaves no row is lost for every reader"
+    for projection, row in given_rows:
+        for column in projection.table.columns:
+            value = row.get(column.name)
+            named = f"{projection.table.name}.{column.name}"
+            assert value is not None or column.nullable or (column.primary_key is False and column.info), named
+            assert not (isinstance(column.type, Text) and isinstance(value, str) and "\x00" in value), named
+
+
+def test_a_row_keeps_where_its_event_stood() -> None:
+    [row] = [row for projection, row in rows(STORY.asked("a")) if projection.table.name == "messages"]
+    assert (row["partition"], row["record_offset"]) == (3, 7)
+    assert (row["text"], row["parent_run_id"]) == ("What is 2 + 2?", None)
+
+
+def test_the_events_of_a_run_change_the_runs_row_as_they_should() -> None:
+    said = {
+        event.type_name(): {k: v for k, v in row.items() if k in ("status", "output", "requests")}
+        for event in STORY.whole("a")
+        for projection, row in rows(event)
+        if projection.table.name == "runs"
+    }
+    assert said["user-message-received"] == {"requests": 0}
+    assert said["run-started"] == {"requests": 0, "status": "running"}
+    assert said["call-completed"] == {"requests": 1}
+    assert said["run-completed"] == {"requests": 0, "status": "completed", "output": "answer a"}
+
+
+def test_a_suspension_is_kept_whole() -> None:
+    suspended = RunSuspended(
+        **STORY.stamp("s"),
+        thread_id=STORY.thread_id,
+        run_id=STORY.run_id("a"),
+        seq=3,
+        reason="question",
+        detail="\x00?",
+    )
+    [row] = [row for projection, row in rows(suspended) if projection.table.name == "runs"]
+    assert row["suspension"] == '{"reason":"question","detail":"�?","wake_at":null}'
+
+
+@pytest.mark.parametrize("seq", [0, 1, 2])
+def test_each_topic_has_its_own_numbers_of_a_run(seq: int) -> None:
+    expected = {0: "user-messages", 1: "plans", 2: "task-updates"}
+    numbered = (STORY.asked("a"), STORY.planned("a"), STORY.started("a"))
+    for event in (e.model_copy(update={"seq": seq}) for e in numbered):
+        topic = topic_of(type(event)).name
+        assert (misplaced(event, topic) is None) == (topic == expected[seq])
+
+
+def test_an_event_in_the_topic_of_another_is_misplaced() -> None:
+    assert misplaced(STORY.asked("a"), "plans") == "UserMessageReceived does not belong in plans"
