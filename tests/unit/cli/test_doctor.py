@@ -11,7 +11,7 @@ from tests.unit.cli.scripted_gateway import ACCEPTED, ScriptedGateway, clew, ok,
 
 Capture = pytest.CaptureFixture[str]
 DOCUMENT = "0198c0dd-0000-7000-8000-00000000d0c5"
-WELL = {"status": "ok", "reasons": {}}
+WELL: dict[str, Any] = {"status": "ok", "reasons": {}}
 
 
 @pytest.fixture
@@ -24,7 +24,13 @@ def well(gateway: ScriptedGateway) -> ScriptedGateway:
     gateway.on("POST /v1/messages", ok(ACCEPTED, 202))
     gateway.on(f"GET /v1/runs/{RUN}/events", ok({"items": whole_run("2"), "next": None}))
     gateway.on(f"DELETE /v1/threads/{THREAD}", ok({}, 202))
-    upload = {"document_id": DOCUMENT, "upload_id": None, "part_size": 1, "parts": [], "completed": True}
+    upload: dict[str, Any] = {
+        "document_id": DOCUMENT,
+        "upload_id": None,
+        "part_size": 1,
+        "parts": [],
+        "completed": True,
+    }
     gateway.on("POST /v1/documents", ok(upload, 201))
     file = {"id": DOCUMENT, "filename": "f", "size": 1, "status": "ready", "error": None, "chunks": 1}
     gateway.on(f"GET /v1/documents/{DOCUMENT}", ok(file))
