@@ -195,6 +195,7 @@ async def test_a_conversation_goes_on_when_the_gateway_comes_back(clew: Clew) ->
         await screen.expect("trying again")
         await gateway.start()
         await screen.expect("42")
+        await screen.expect("you> ")
         screen.type(CTRL_D)
         assert await screen.ended() == 0
 
