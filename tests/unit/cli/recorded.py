@@ -71,8 +71,9 @@ def whole_run(answer: str = "Take the early one.") -> Sequence[Data]:
         event_json("step.progressed", 6, step_id="search", message="12 flights", fraction=0.5),
         event_json("step.completed", 7, step_id="search", output="…"),
         event_json("step.started", 8, step_id="answer", attempt=1),
-        event_json("token.delta", 8, delta=1, index=0, start=0, text=answer[:half], **words),
-        event_json("token.delta", 8, delta=2, index=1, start=half, text=answer[half:], **words),
-        event_json("step.completed", 9, step_id="answer", output=answer),
-        event_json("run.completed", 10, output=answer, usage={"requests": 2, "input_tokens": 40, "output_tokens": 7}),
+        event_json("call.started", 9, **call("offline", "model", id="m1", step="answer", request={})),
+        event_json("token.delta", 9, delta=1, index=0, start=0, text=answer[:half], **words),
+        event_json("token.delta", 9, delta=2, index=1, start=half, text=answer[half:], **words),
+        event_json("step.completed", 10, step_id="answer", output=answer),
+        event_json("run.completed", 11, output=answer, usage={"requests": 2, "input_tokens": 40, "output_tokens": 7}),
     ]

@@ -61,11 +61,11 @@ def test_piped_output_has_no_colours_and_keeps_long_lines() -> None:
 def test_piped_words_are_printed_as_they_come() -> None:
     stream = io.StringIO()
     screen = Screen(stream)
-    screen.show(Words("one two thr", answer=True))
+    screen.show(Words("one two thr", answer=True, call_id="m1"))
     assert stream.getvalue() == "one two thr"
-    screen.show(Words("ee\n\nfour ", answer=True))
+    screen.show(Words("ee\n\nfour ", answer=True, call_id="m1"))
     screen.show(Line("✓", "done"))
-    assert stream.getvalue() == "one two three\n\nfour \n✓ done\n"
+    assert stream.getvalue() == "one two three\n\nfour\n✓ done\n"
 
 
 def test_a_terminal_gets_colours_and_wrapped_lines(terminal: Terminal) -> None:
@@ -78,16 +78,16 @@ def test_a_terminal_gets_colours_and_wrapped_lines(terminal: Terminal) -> None:
 def test_words_on_a_terminal_are_wrapped_between_words(terminal: Terminal) -> None:
     screen = Screen(terminal)
     for character in "The quick brown fox jumps over the lazy dog and runs away.":
-        screen.show(Words(character, answer=True))
+        screen.show(Words(character, answer=True, call_id="m1"))
     screen.end_words()
-    assert terminal.getvalue() == "\nThe quick brown fox jumps over the lazy \ndog and runs away.\n"
+    assert terminal.getvalue() == "\nThe quick brown fox jumps over the lazy\ndog and runs away.\n"
 
 
 def test_a_line_between_words_stands_on_its_own(terminal: Terminal) -> None:
     screen = Screen(terminal)
-    screen.show(Words("thinking", answer=False))
+    screen.show(Words("thinking", answer=False, call_id="m1"))
     screen.show(Line("⚙", "tool()"))
-    screen.show(Words("more", answer=False))
+    screen.show(Words("more", answer=False, call_id="m1"))
     screen.end_words()
     assert [line for line in plain(terminal).splitlines() if line.strip()] == ["    thinking", "⚙ tool()", "    more"]
 
@@ -98,13 +98,26 @@ def test_an_answer_cannot_steer_the_terminal(make: type[io.StringIO], monkeypatc
     stream = make()
     screen = Screen(stream)
     screen.show(Answer("\x1b[2J\x1b]0;owned\x07 [bold]markup[/bold]\r\x9b31m"))
-    screen.show(Words("\x1b", answer=True))
-    screen.show(Words("[31mred", answer=True))
+    screen.show(Words("\x1b", answer=True, call_id="m1"))
+    screen.show(Words("[31mred", answer=True, call_id="m1"))
     screen.text("\x1b[2J")
     screen.table(("A",), [("\x1b[2J",)])
     screen.end_words()
     assert not any(c in stream.getvalue() for c in "\x1b\x07\x9b\r")
     assert "[bold]markup[/bold]" in stream.getvalue()
+
+
+def test_each_call_speaks_on_lines_of_its_own(terminal: Terminal) -> None:
+    screen = Screen(terminal)
+    screen.show(Words("one\n\n", answer=False, call_id="a"))
+    screen.show(Words("two", answer=False, call_id="b"))
+    screen.end_words()
+    assert plain(terminal) == "    one\n    two\n"
+
+
+def test_a_table_on_a_narrow_terminal_keeps_its_ids_whole(terminal: Terminal) -> None:
+    Screen(terminal).table(("RUN", "ANSWER"), [("0198c0de-9a3c-7c1e-8f7e-1c8f", "x" * 100)])
+    assert [line.split()[0] for line in plain(terminal).splitlines()] == ["RUN", "0198c0de-9a3c-7c1e-8f7e-1c8f"]
 
 
 def test_json_is_one_line() -> None:

@@ -34,6 +34,11 @@ def words(pieces: Sequence[Piece]) -> list[tuple[str, bool]]:
 PLAN = event("plan.created", 1, plan={"steps": STEPS})
 
 
+def speaking(*ids: str) -> list[Event]:
+    """The calls of models that are under way."""
+    return [PLAN, *(event("call.started", 4, **call("model", "model", id=id, request={})) for id in ids)]
+
+
 def test_a_run_is_told_from_plan_to_answer() -> None:
     pieces = shown(*map(Event.parse, whole_run("Take the early one.")))
     assert texts(pieces) == [
@@ -69,24 +74,27 @@ def test_an_answer_whose_words_were_not_seen_is_shown_whole() -> None:
 
 def test_an_answer_whose_last_words_are_missing_is_finished() -> None:
     pieces = shown(
-        PLAN, delta("All ", 0), delta("it.", 7, n=2), event("run.completed", 9, output="All of it.", usage={})
+        *speaking("m1"),
+        delta("All ", 0),
+        delta("it.", 7, n=2),
+        event("run.completed", 9, output="All of it.", usage={}),
     )
     assert words(pieces) == [("All ", True), (" of it.", True)]
 
 
 def test_words_that_come_twice_are_shown_once() -> None:
-    pieces = shown(PLAN, delta("All of", 0), delta("of it.", 4, n=2))
+    pieces = shown(*speaking("m1"), delta("All of", 0), delta("of it.", 4, n=2))
     assert words(pieces) == [("All of", True), (" it.", True)]
 
 
 def test_words_of_a_step_on_the_way_are_no_answer() -> None:
-    assert words(shown(PLAN, delta("hm", 0, step="weigh"))) == [("hm", False)]
+    assert words(shown(*speaking("m1"), delta("hm", 0, step="weigh"))) == [("hm", False)]
 
 
 def test_words_of_two_calls_are_never_mixed() -> None:
     first, second = partial(delta, id="a", step="search"), partial(delta, id="b", step="weigh")
     pieces = shown(
-        PLAN,
+        *speaking("a", "b"),
         first("one ", 0),
         second("red ", 0),
         first("two", 4),
@@ -97,20 +105,45 @@ def test_words_of_two_calls_are_never_mixed() -> None:
     assert "".join(text for text, _ in words(pieces)) == "one twored blue!"
 
 
+def test_words_that_are_faster_than_the_event_of_their_call_wait_for_it() -> None:
+    tool = event("call.completed", 3, **call("calculator", result=2, duration_ms=1.0))
+    pieces = shown(PLAN, delta("Two", 0), tool, *speaking("m1")[1:], delta(".", 3))
+    assert [type(piece) for piece in pieces[-3:]] == [Line, Words, Words]
+    assert words(pieces) == [("Two", True), (".", True)]
+
+
+def test_progress_is_told_once() -> None:
+    told = {"name": "mark_progress", "id": "p"}
+    pieces = shown(
+        event("call.started", 3, **call(**told, request={"message": "halfway"})),
+        event("step.progressed", 4, step_id="a", message="halfway"),
+        event("call.completed", 5, **call(**told, result={"result": "Shown.", "kind": "tool_return"}, duration_ms=1.0)),
+    )
+    assert texts(pieces) == ["… halfway"]
+
+
+def test_a_result_is_taken_out_of_its_envelope() -> None:
+    sent = call("calculator", result={"result": "2\n", "kind": "tool_return"}, duration_ms=1.0)
+    assert texts(shown(event("call.completed", 5, **sent))) == ["→ calculator 2 (1 ms)"]
+
+
 def test_words_that_come_behind_the_end_of_their_call_are_shown() -> None:
     ended = event("call.completed", 6, **call("m", "model", id="m1"), result={}, duration_ms=1.0)
-    assert words(shown(PLAN, delta("All ", 0), ended, delta("of it", 4, n=2))) == [("All ", True), ("of it", True)]
+    assert words(shown(*speaking("m1"), delta("All ", 0), ended, delta("of it", 4, n=2))) == [
+        ("All ", True),
+        ("of it", True),
+    ]
 
 
 def test_words_of_an_abandoned_attempt_are_called_void() -> None:
     reset = event("token.reset", 6, call_id="m1", step_id="answer", attempt=1)
-    pieces = shown(PLAN, delta("Wrong", 0), reset, delta("Right", 0, attempt=2))
+    pieces = shown(*speaking("m1"), delta("Wrong", 0), reset, delta("Right", 0, attempt=2))
     assert words(pieces) == [("Wrong", True), ("Right", True)]
     assert any("void" in text for text in texts(pieces))
 
 
 def test_a_new_attempt_begins_anew_even_without_a_reset() -> None:
-    pieces = shown(PLAN, delta("Wrong", 0), delta("Right", 0, attempt=2))
+    pieces = shown(*speaking("m1"), delta("Wrong", 0), delta("Right", 0, attempt=2))
     assert words(pieces)[-1] == ("Right", True)
 
 

@@ -124,6 +124,8 @@ def converse(conversation: Conversation) -> None:
         try:
             line = input(PROMPT) if interactive else read_line()
         except EOFError:
+            if interactive:
+                print(file=sys.stderr)
             return
         except KeyboardInterrupt:
             print(file=sys.stderr)

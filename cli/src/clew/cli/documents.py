@@ -78,8 +78,13 @@ def search(cli: Cli, query: str, limit: int, as_json: bool) -> None:
         for passage in found:
             cli.out.json(passage.json)
         return
-    rows = [(p.document_id, p.filename, p.heading or "", fold(p.text, PASSAGE)) for p in found]
-    cli.out.table(("DOCUMENT", "NAME", "HEADING", "PASSAGE"), rows)
+    if not cli.out.fancy:
+        cli.out.table((), [(p.document_id, p.filename, p.heading or "", fold(p.text, PASSAGE)) for p in found])
+        return
+    for passage in found:
+        place = " · ".join(filter(None, (passage.filename, passage.heading)))
+        cli.out.line(Line("▪", one_line(place), "strong"))
+        cli.out.line(Line(" ", fold(passage.text, PASSAGE)))
 
 
 def show(cli: Cli, document: Document, as_json: bool) -> None:

@@ -6,7 +6,7 @@ Which lines a person sees, and when, is decided by `transcript`; how they look b
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from clew.cli.safe import clean, fold, folded_json, one_line
 from clew.cli.wire import Event, Json
@@ -67,7 +67,13 @@ def call_ended(event: Event, announced: bool) -> Line:
         again = " (it may be tried again)" if event.data.get("retryable") else ""
         return Line("✗", f"{name or 'failed: '}{one_line(event.data['error'])}{again}", "bad", depth=2)
     took = f" ({event.data['duration_ms']:.0f} ms)" if "duration_ms" in event.data else ""
-    return Line("→", f"{name}{folded_json(event.data.get('result'), RESULT)}{took}", "quiet", depth=2)
+    return Line("→", f"{name}{result(event.data.get('result'))}{took}", "quiet", depth=2)
+
+
+def result(value: Any) -> str:
+    """What a call gave, on one line; a tool's result stands in an envelope."""
+    inner = cast(Json, value).get("result", cast(Json, value)) if isinstance(value, dict) else value
+    return folded_json(inner, RESULT)
 
 
 def call(data: Json) -> str:
@@ -149,7 +155,7 @@ def summary(event: Event) -> str:
             return " · ".join(one_line(step["title"]) for step in data["plan"]["steps"])
         case "call.started" | "call.completed" | "call.failed" | "call.in_doubt":
             last = data.get("result", data.get("error"))
-            outcome = "" if last is None else f" → {folded_json(last, RESULT)}"
+            outcome = "" if last is None else f" → {result(last)}"
             return f"{call(data)}{outcome}" if "request" in data else f"{one_line(data['name'])}{outcome}"
         case "message.received":
             return fold(" ".join(part.get("text", "(document)") for part in data["content"]), RESULT)

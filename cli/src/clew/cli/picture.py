@@ -8,8 +8,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from clew.cli import lines
-from clew.cli.lines import RESULT
-from clew.cli.safe import folded_json, one_line
+from clew.cli.safe import one_line
 from clew.cli.wire import Event, Json
 
 MARKS: Final = {"waiting": "○", "running": "▸", "completed": "✓", "failed": "✗", "skipped": "✗"}
@@ -65,7 +64,7 @@ def _take(step: StepPicture, event: Event) -> None:
         case "call.started":
             step.calls[data["call_id"]] = Call(data)
         case "call.completed":
-            result = folded_json(data.get("result"), RESULT) if data["kind"] == "tool" else "answered"
+            result = lines.result(data.get("result")) if data["kind"] == "tool" else "answered"
             step.calls.setdefault(data["call_id"], Call(data)).outcome = f"{result} ({data['duration_ms']:.0f} ms)"
         case "call.failed":
             step.calls.setdefault(data["call_id"], Call(data)).outcome = f"failed: {one_line(data['error'])}"

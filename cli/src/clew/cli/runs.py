@@ -16,7 +16,7 @@ from clew.cli.wire import Event, Run
 STATUSES = ("queued", "running", "suspended", "completed", "failed", "cancelled")
 ANSWER = 60  # characters of an answer in a list
 
-RUNS_HELP = """List runs, the newest first: id, status, begin, seconds, thread, answer.
+RUNS_HELP = """List runs, the newest first: id, status, begin, duration, (piped) thread, answer.
 
 \b
 Examples:
@@ -53,12 +53,14 @@ def runs(cli: Cli, status: str | None, thread_id: UUID | None, limit: int, as_js
     if as_json:
         for run in found:
             cli.out.json(run.json)
+    elif cli.out.fancy:  # a screen is too narrow for a second id
+        cli.out.table(("RUN", "STATUS", "BEGAN", "TOOK", "ANSWER"), [row(run)[:4] + row(run)[5:] for run in found])
     else:
-        cli.out.table(("RUN", "STATUS", "BEGAN", "TOOK", "THREAD", "ANSWER"), [row(run) for run in found])
+        cli.out.table((), [row(run) for run in found])
 
 
 def row(run: Run) -> tuple[str, ...]:
-    """A run in a list."""
+    """A run in a list: id, status, begin, duration, thread, answer."""
     took = f"{(run.ended_at - run.created_at).total_seconds():.1f} s" if run.ended_at else ""
     began = f"{run.created_at.astimezone():%Y-%m-%d %H:%M:%S}"
     return run.id, run.status, began, took, run.thread_id, fold(run.output or run.error or "", ANSWER)

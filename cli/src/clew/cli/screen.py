@@ -5,8 +5,10 @@ Piped, a line is a line however long it is, tables are tab-separated without a h
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,47 +23,46 @@ ASIDE: Final = 4  # columns before what a step says on the way to the answer
 
 
 class Paragraph:
-    """Words that come in pieces of any size, broken between words at `width` columns (None: not at all)."""
+    """Words that come in pieces of any size, broken between words at `width` columns (None: not at all).
+
+    White space is kept back until a word follows it, so that a text never ends in empty lines.
+    """
 
     def __init__(self, width: int | None, indent: int = 0) -> None:
         self._width = width
         self._indent = " " * indent
         self._column = 0
+        self._space = ""
         self._word = ""
 
     def feed(self, text: str) -> str:
         """What can be printed now; the last word is kept until its end is known."""
-        if self._width is None:
-            return text
         done = ""
         for character in text:
             if character in " \n\t":
-                done += self.flush() + self._space(character)
+                done += self.flush()
+                self._space += character
             else:
                 self._word += character
-        return done
+        return done + (self.flush() if self._width is None else "")
 
     def flush(self) -> str:
-        """The word that was kept, on a new line when it does not fit."""
-        word, self._word = self._word, ""
-        if not word:
+        """The word that was kept and the space before it; on a new line when it does not fit."""
+        if not self._word:
             return ""
-        length = Text(word).cell_len
-        start = "\n" + self._indent if self._width and self._column and self._column + length > self._width else ""
-        if not self._column:
-            start = self._indent
-        self._column = length + (len(self._indent) if start else self._column)
-        return start + word
-
-    def _space(self, character: str) -> str:
-        if character == "\n":
-            self._column = 0
-            return "\n"
-        if not self._column:
-            self._column = len(self._indent) + 1
-            return self._indent + " "
-        self._column += 1
-        return " "
+        word, space = self._word, self._space
+        self._word = self._space = ""
+        length = cell_len(word)
+        if self._width and "\n" not in space and self._column and self._column + len(space) + length > self._width:
+            space = "\n"
+        if "\n" in space or not self._column:
+            before, end, tail = space.rpartition("\n")
+            space = before + end + self._indent + tail
+            self._column = len(self._indent) + len(tail)
+        else:
+            self._column += len(space)
+        self._column += length
+        return space + word
 
 
 class Screen:
@@ -72,17 +73,17 @@ class Screen:
         self.fancy = stream.isatty()
         self.console = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=not self.fancy)
         self._paragraph: Paragraph | None = None
-        self._saying_answer = False
+        self._speech = Words("", answer=False, call_id="")
 
     def show(self, piece: Piece) -> None:
         """A piece of a transcript."""
         match piece:
             case Line():
                 self.line(piece)
-            case Words(text, answer):
-                self._say(clean(text), answer)
+            case Words():
+                self._say(piece)
             case Answer(text):
-                self._say(clean(text), answer=True)
+                self._say(Words(text, answer=True, call_id=""))
 
     def line(self, line: Line) -> None:
         self.end_words()
@@ -111,14 +112,19 @@ class Screen:
         self._plain(json_line(value) + "\n")
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Rows of short texts; piped: tab-separated, without the head."""
+        """Rows of short texts, the last cut where the screen ends; piped: tab-separated, without the head."""
         if not self.fancy:
             for row in rows:
                 self._plain("\t".join(map(one_line, row)) + "\n")
             return
-        table = Table(*head, box=None, header_style="bold", pad_edge=False)
-        for row in rows:
-            table.add_row(*(Text(one_line(cell), overflow="fold") for cell in row))
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        cells = [[Text(one_line(cell)) for cell in row] for row in rows]
+        for number, title in enumerate(head):
+            widest = max((row[number].cell_len for row in cells), default=0)
+            last = number == len(head) - 1
+            table.add_column(title, no_wrap=True, overflow="ellipsis", min_width=None if last else widest)
+        for row in cells:
+            table.add_row(*row)
         self.console.print(table)
 
     def end_words(self) -> None:
@@ -127,20 +133,20 @@ class Screen:
             self._write(self._paragraph.flush() + "\n")
             self._paragraph = None
 
-    def _say(self, text: str, answer: bool) -> None:
-        if self._paragraph is not None and answer != self._saying_answer:
+    def _say(self, words: Words) -> None:
+        if self._paragraph is not None and words.call_id != self._speech.call_id:
             self.end_words()
         if self._paragraph is None:
-            text = text.lstrip("\n")
             width = self.console.width - 1 if self.fancy else None
-            self._paragraph = Paragraph(width, 0 if answer else ASIDE)
-            self._saying_answer = answer
-            self._write("\n" if answer and self.fancy else "")
-        self._write(self._paragraph.feed(text))
+            self._paragraph = Paragraph(width, 0 if words.answer else ASIDE)
+            self._speech = words
+            self._write("\n" if words.answer and self.fancy else "")
+            words = replace(words, text=words.text.lstrip("\n"))
+        self._write(self._paragraph.feed(clean(words.text)))
 
     def _write(self, text: str) -> None:
         if self.fancy:
-            self.console.print(Text(text, "" if self._saying_answer else STYLES["quiet"]), end="", soft_wrap=True)
+            self.console.print(Text(text, "" if self._speech.answer else STYLES["quiet"]), end="", soft_wrap=True)
         else:
             self._plain(text)
 

@@ -15,10 +15,11 @@ from clew.cli.wire import Event, Json
 
 @dataclass(frozen=True)
 class Words:
-    """More of a text as it comes. `answer`: it is the answer, and not what a step on the way says."""
+    """More of what a call says, as it comes. `answer`: it is the answer, and not what a step on the way says."""
 
     text: str
     answer: bool
+    call_id: str
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,15 @@ class Transcript:
 
     def _on_call_started(self, event: Event) -> Iterator[Piece]:
         self._started.add(event.data["call_id"])
-        if event.data["kind"] == "tool":
+        if shows(event):
             yield lines.call_started(event)
+        yield from self._speak()
 
     def _on_call_ended(self, event: Event) -> Iterator[Piece]:
         call_id = event.data["call_id"]
-        if event.data["kind"] == "tool" or event.type != "call.completed":
+        if shows(event):
             yield lines.call_ended(event, announced=call_id in self._started)
+        self._started.add(call_id)
         if (speech := self._speeches.get(call_id)) is not None:
             speech.over = True
             yield from self._speak()
@@ -132,29 +135,44 @@ class Transcript:
         output, said = event.data["output"].strip(), self._said().strip()
         if said and output.startswith(said):
             if rest := output[len(said) :]:
-                yield Words(rest, answer=True)
+                yield Words(rest, answer=True, call_id=self._answering or "")
         else:
             yield Answer(output)
         yield lines.completed(event)
 
     def _said(self) -> str:
         """What was shown of the answer as one text: the last words of the step that gives it."""
-        speeches = [speech for speech in self._speeches.values() if speech.step_id == self.answer_step]
-        return speeches[-1].text[: speeches[-1].shown] if speeches else ""
+        speech = self._speeches.get(self._answering or "")
+        return speech.text[: speech.shown] if speech else ""
+
+    @property
+    def _answering(self) -> str | None:
+        """The call that spoke last in the step that gives the answer."""
+        calls = [name for name, speech in self._speeches.items() if speech.step_id == self.answer_step]
+        return calls[-1] if calls else None
 
     def _speak(self) -> Iterator[Piece]:
-        """The words that may be shown now: those of who holds the pen, and of whoever gets it next."""
+        """The words that may be shown now: those of who holds the pen, and of whoever gets it next.
+
+        Words are written apart from events and may be faster: those of a call wait until it is said to have begun.
+        """
         while True:
-            speech = self._speeches.get(self._pen) if self._pen else None
+            speech = self._speeches.get(self._pen or "")
             if speech is None or (speech.over and not speech.waiting) or speech.torn:
-                self._pen = next((name for name, other in self._speeches.items() if other.waiting), None)
-                if self._pen is None:
-                    return
-                speech = self._speeches[self._pen]
-            if not (text := speech.waiting):
+                ready = (name for name, other in self._speeches.items() if other.waiting and name in self._started)
+                self._pen = next(ready, None)
+                speech = self._speeches.get(self._pen or "")
+            if self._pen is None or speech is None or not (text := speech.waiting):
                 return
             speech.shown = len(speech.text)
-            yield Words(text, answer=speech.step_id == self.answer_step)
+            yield Words(text, speech.step_id == self.answer_step, self._pen)
+
+
+def shows(event: Event) -> bool:
+    """Whether a call is worth a line: tools are, and whatever fails; but not the tool whose effect is a line itself."""
+    if event.type == "call.failed":
+        return True
+    return event.data["kind"] == "tool" and event.data["name"] != "mark_progress"
 
 
 def answer_step(steps: list[Json]) -> str | None:
