@@ -13,6 +13,7 @@ ENVIRON = {
     "HOME": "/home/someone",
     "AWS_SECRET_ACCESS_KEY": "not for us",
     "OPENAI_API_KEY": "key",
+    "BRAVE_API_KEY": "key",
     "CLEW_MODEL": "test",
     "CLEW_HOME": "/data",
     "CLEW_HEALTH_PORT": "1",
@@ -22,7 +23,7 @@ ENVIRON = {
 
 
 def test_a_service_sees_basics_settings_and_parts_and_nothing_else() -> None:
-    assert environment(ENVIRON, PARTS, models=False) == {
+    assert environment(ENVIRON, PARTS) == {
         "PATH": "/bin",
         "HOME": "/home/someone",
         "CLEW_MODEL": "test",
@@ -31,10 +32,14 @@ def test_a_service_sees_basics_settings_and_parts_and_nothing_else() -> None:
     }
 
 
-def test_model_keys_go_to_the_services_that_call_models_only() -> None:
+def test_keys_go_only_to_the_services_that_use_them() -> None:
     settings = Settings.from_env({**ENVIRON, "DATABASE_URL": ""})
-    holders = {s.name for s in SERVICES if "OPENAI_API_KEY" in service_program(s, settings, PARTS).env}
-    assert holders == {"planner", "executor", "ingestion"}
+
+    def holders(key: str) -> set[str]:
+        return {service.name for service in SERVICES if key in service_program(service, settings, PARTS).env}
+
+    assert holders("OPENAI_API_KEY") == {"planner", "executor"}
+    assert holders("BRAVE_API_KEY") == {"executor"}
     assert not [job for job in JOBS if "OPENAI_API_KEY" in job_program(job, settings, PARTS).env]
 
 
@@ -44,7 +49,8 @@ def test_every_key_of_a_model_or_search_provider_reaches_the_executor() -> None:
     )
     names = set(re.findall(r'"([A-Z]+_(?:API_KEY|BASE_URL|URL))"', source))
     assert {"OPENAI_API_KEY", "GROQ_API_KEY", "OLLAMA_BASE_URL", "BRAVE_API_KEY", "SEARXNG_URL"} <= names
-    assert names <= environment(dict.fromkeys(names, "x"), {}, models=True).keys()
+    [executor] = [service for service in SERVICES if service.name == "executor"]
+    assert names <= environment(dict.fromkeys(names, "x"), {}, executor.sees).keys()
 
 
 def test_services_get_a_health_port_each_and_the_gateway_its_own() -> None:
