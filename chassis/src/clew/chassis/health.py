@@ -77,6 +77,9 @@ class HttpServer(uvicorn.Server):
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, ws_max_size=WS_FRAME)
+        config.ws_per_message_deflate = (
+            False  # frames are small; compressing them costs time and memory for each viewer
+        )
         config.timeout_graceful_shutdown = GRACE
         super().__init__(config)
         self._address = (host, port)

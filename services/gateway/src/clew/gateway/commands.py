@@ -118,7 +118,7 @@ async def post_message(
         if await _known_run(deps, ask, event.run_id) is None:
             await _check_thread(deps, ask.caller, thread_id, body)
     position = await _append(deps, ask, [event], event.run_id, _ids(event))
-    deps.news.tell(thread_id, position)
+    deps.news.tell(ask.caller, thread_id, event.run_id)
     return _accepted(event), position
 
 

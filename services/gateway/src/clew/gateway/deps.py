@@ -32,8 +32,8 @@ class Deps:
     news: News = field(default_factory=News)
 
 
-def caller(request: Request) -> Principal:
-    """Who is asking. `edge.Edge` has found it out before any route was reached."""
+async def caller(request: Request) -> Principal:
+    """Who is asking: `edge.Edge` has found it out before any route was reached. A plain function would cost a thread."""
     principal: Principal = request.state.principal
     return principal
 

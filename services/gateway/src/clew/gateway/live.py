@@ -14,13 +14,12 @@ from uuid import UUID
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from clew.contracts.envelope import Position
 from clew.gateway import commands, frames
 from clew.gateway.auth import Principal
 from clew.gateway.deps import Deps
 from clew.gateway.errors import OUTAGES, Conflict, Invalid, Problem, TooMany, translate
 from clew.gateway.frames import Cancel, Ping, Send, Subscribe, Unsubscribe
-from clew.gateway.reading import PATIENCE, find_run, find_thread, parse_cursor
+from clew.gateway.reading import find_run, find_thread, parse_cursor
 from clew.gateway.schemas import CancelCreate, MessageCreate
 from clew.views.client import ClientEvent
 from clew.views.cursor import Cursor
@@ -169,7 +168,7 @@ class Session:
     async def _relay_thread(self, subscription: str, thread_id: UUID, places: dict[UUID, Cursor]) -> None:
         """All runs of the thread: open ones side by side, those that have ended one after the other."""
         followed: set[UUID] = set()
-        with self._deps.news.of(thread_id) as mailbox:
+        with self._deps.news.of(self._caller, thread_id) as mailbox:
             async with asyncio.TaskGroup() as group:
                 while True:
                     new = [run for run in await self._views.thread_runs(thread_id) if run.id not in followed]
@@ -177,12 +176,9 @@ class Session:
                     for run in sorted(new, key=lambda run: run.ended):
                         relay = self._relay(subscription, run.id, places.get(run.id))
                         await relay if run.ended else group.create_task(relay)
-                    await self._new_run(mailbox)
-
-    async def _new_run(self, mailbox: "asyncio.Queue[Position]") -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(NEW_RUNS_EVERY):
-                await self._deps.views.passed(await mailbox.get(), PATIENCE)
+                    if (told := await _next(mailbox)) is not None and told not in followed:
+                        followed.add(told)
+                        group.create_task(self._relay(subscription, told, places.get(told)))
 
     async def _say(self, text: str, event: ClientEvent | None = None) -> None:
         try:
@@ -206,6 +202,15 @@ class Session:
                 if code == TRY_LATER:
                     await self._socket.send_text(frames.slow_consumer(self._sent))
                 await self._socket.close(code)
+
+
+async def _next(mailbox: "asyncio.Queue[UUID]") -> UUID | None:
+    """A run that has just begun in this process; None when it is time to look for others."""
+    try:
+        async with asyncio.timeout(NEW_RUNS_EVERY):
+            return await mailbox.get()
+    except TimeoutError:
+        return None
 
 
 def _places(after: Mapping[UUID, int | str]) -> dict[UUID, Cursor]:

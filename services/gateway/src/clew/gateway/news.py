@@ -1,4 +1,4 @@
-"""Who in this process waits for new runs of a thread, and what was just begun there.
+"""Who in this process waits for new runs of a thread, and which were just begun there.
 
 Only a short cut: runs that came in through another replica are found by asking the views again and again.
 """
@@ -7,30 +7,36 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import TypeAlias
 from uuid import UUID
 
-from clew.contracts.envelope import Position
+from clew.gateway.auth import Principal
+
+Key: TypeAlias = tuple[
+    str, UUID
+]  # tenant and thread: who may write to a thread is not always checked before it is said
+MAILBOX = 16  # runs that are told and not yet taken; what does not fit is found by asking
 
 
 class News:
     def __init__(self) -> None:
-        self._mailboxes: defaultdict[UUID, set[asyncio.Queue[Position]]] = defaultdict(set)
+        self._mailboxes: defaultdict[Key, set[asyncio.Queue[UUID]]] = defaultdict(set)
 
-    def tell(self, thread_id: UUID, position: Position) -> None:
-        """A run of the thread begins at `position`. Whoever has not yet read the last news reads this instead."""
-        for mailbox in self._mailboxes.get(thread_id, ()):
-            if mailbox.full():
-                mailbox.get_nowait()
-            mailbox.put_nowait(position)
+    def tell(self, teller: Principal, thread_id: UUID, run_id: UUID) -> None:
+        """The message that begins a run of the thread is in the log."""
+        for mailbox in self._mailboxes.get((teller.tenant_id, thread_id), ()):
+            if not mailbox.full():
+                mailbox.put_nowait(run_id)
 
     @contextmanager
-    def of(self, thread_id: UUID) -> Generator[asyncio.Queue[Position]]:
-        """A mailbox that holds the latest news of the thread."""
-        mailbox: asyncio.Queue[Position] = asyncio.Queue(maxsize=1)
-        self._mailboxes[thread_id].add(mailbox)
+    def of(self, listener: Principal, thread_id: UUID) -> Generator[asyncio.Queue[UUID]]:
+        """A mailbox for the runs of the thread that begin from now on."""
+        key = (listener.tenant_id, thread_id)
+        mailbox: asyncio.Queue[UUID] = asyncio.Queue(maxsize=MAILBOX)
+        self._mailboxes[key].add(mailbox)
         try:
             yield mailbox
         finally:
-            self._mailboxes[thread_id].discard(mailbox)
-            if not self._mailboxes[thread_id]:
-                del self._mailboxes[thread_id]
+            self._mailboxes[key].discard(mailbox)
+            if not self._mailboxes[key]:
+                del self._mailboxes[key]
