@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from clew.contracts.envelope import derive
-from clew.contracts.execution import RunCancelled, RunCompleted, RunStarted, StepStarted
+from clew.contracts.envelope import Event, Position, derive
+from clew.contracts.execution import CallKind, EffectPolicy, RunCancelled, RunCompleted, RunStarted, StepStarted
+from clew.executor.calls import Call
 from clew.executor.journal import RunJournal
 from tests.support.run_log import NOON, RUN, MemoryLog, journal_of, planned
 
@@ -82,3 +83,34 @@ async def test_an_acknowledgement_that_fails_ends_the_journal() -> None:
         await start(journal)
     with pytest.raises(ConnectionError, match="leader"):
         await journal.last(lambda s: RunCompleted(**s, output="", usage=journal.state.usage))
+
+
+@pytest.mark.parametrize(
+    ("kind", "policy", "start_waits", "end_waits"),
+    [
+        ("model", None, False, True),
+        ("tool", "pure", False, False),
+        ("tool", "idempotent", True, True),
+        ("tool", "ask", True, True),
+    ],
+)
+async def test_only_what_may_not_be_made_again_waits_for_the_log(
+    kind: CallKind, policy: EffectPolicy | None, start_waits: bool, end_waits: bool
+) -> None:
+    acks: list[asyncio.Future[Position]] = []
+
+    async def send(_event: Event) -> asyncio.Future[Position]:
+        acks.append(asyncio.get_running_loop().create_future())
+        return acks[-1]
+
+    journal = RunJournal(planned(), send, lambda: NOON)
+    call = Call(RUN, "answer.1/x", "answer", kind, "x", 1, policy)
+    for write, waits in (
+        (journal.started(call, {}), start_waits),
+        (journal.completed(call, "done", None, 1.0, untrusted=False), end_waits),
+    ):
+        task = asyncio.create_task(write)
+        await asyncio.wait({task}, timeout=0.05)
+        assert task.done() is not waits
+        acks[-1].set_result(Position(topic="task-updates", partition=0, offset=0))
+        await task
