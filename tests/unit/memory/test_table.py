@@ -73,3 +73,7 @@ def test_the_sum_of_costs_does_not_depend_on_their_order(costs: list[float]) -> 
     exact = [usage_row(Usage(cost_usd=cost))["cost_usd"] for cost in costs]
     assert all(isinstance(cost, Decimal) for cost in exact)
     assert sum(exact, Decimal()) == sum(reversed(exact), Decimal())  # pyright: ignore[reportArgumentType, reportCallIssue]  # decimals, as was just asserted
+
+
+def test_the_greatest_price_that_a_model_can_name_has_a_row() -> None:
+    assert usage_row(Usage(cost_usd=1e308))["cost_usd"] == Decimal("1e308")

@@ -6,7 +6,7 @@ row of each key (no column names a rule), or merges column by column with rules 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, Numeric, Table, Text, Uuid
@@ -27,6 +27,7 @@ metadata: Final = MetaData(
     }
 )
 _SMALLEST_COST: Final = Decimal("1e-12")  # US dollars
+_ANY_COST: Final = Context(prec=330)  # digits: enough for the greatest float with its cents
 _SQL: Final[dict[Rule, str]] = {
     "first": "coalesce(t.{0}, excluded.{0})",
     "last": "coalesce(excluded.{0}, t.{0})",
@@ -79,7 +80,7 @@ def usage_columns(rule: Rule | None = None) -> tuple[Column[Any], ...]:
 
 
 def usage_row(usage: Usage) -> Row:
-    cost = None if usage.cost_usd is None else Decimal(str(usage.cost_usd)).quantize(_SMALLEST_COST)
+    cost = None if usage.cost_usd is None else Decimal(str(usage.cost_usd)).quantize(_SMALLEST_COST, context=_ANY_COST)
     return {**usage.model_dump(), "cost_usd": cost}
 
 
