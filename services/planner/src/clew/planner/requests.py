@@ -4,13 +4,14 @@ What is asked, and what the answer means, is `agents`.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, UnexpectedModelBehavior
+from pydantic_ai.exceptions import AgentRunError, ModelAPIError, ModelHTTPError, UnexpectedModelBehavior
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.wrapper import WrapperModel
@@ -57,7 +58,7 @@ class RecordedModel(WrapperModel):
             began = monotonic()
             try:
                 async with asyncio.timeout(self._limits.request.total_seconds()):
-                    response = await super().request(messages, model_settings, model_request_parameters)
+                    response = await self._answer(messages, model_settings, model_request_parameters)
             except (ModelAPIError, UnexpectedModelBehavior, TimeoutError) as error:
                 pause = self._pause(attempt, error)
                 last = attempt == self._limits.attempts or monotonic() + pause > self._deadline
@@ -69,6 +70,20 @@ class RecordedModel(WrapperModel):
                 self._record(messages, response, timedelta(seconds=monotonic() - began))
                 return response
         raise AssertionError("the last attempt returns or raises")
+
+    async def _answer(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """One try. What the client of a model raises over a strange answer is named as pydantic-ai names such."""
+        try:
+            return _sendable(await super().request(messages, model_settings, model_request_parameters))
+        except (AgentRunError, TimeoutError):
+            raise
+        except Exception as error:
+            raise UnexpectedModelBehavior(f"{type(error).__name__}: {error}") from error
 
     def _pause(self, attempt: int, error: Exception) -> float:
         """Seconds: what the server asked for, else twice as long as before."""
@@ -95,6 +110,17 @@ def _may_pass(error: Exception) -> bool:
     if isinstance(error, ModelHTTPError):
         return error.status_code in PASSING or error.status_code >= 500
     return True
+
+
+def _sendable(response: ModelResponse) -> ModelResponse:
+    """The answer without halves of surrogate pairs, which JSON can bring and neither an event nor a request carries."""
+    text = json.dumps(ModelMessagesTypeAdapter.dump_python([response], mode="json"), ensure_ascii=False)
+    mended = text.encode(errors="replace")
+    if mended.decode() == text:
+        return response
+    [answer] = ModelMessagesTypeAdapter.validate_json(mended)
+    assert isinstance(answer, ModelResponse)
+    return answer
 
 
 def _usage(response: ModelResponse) -> Usage:
