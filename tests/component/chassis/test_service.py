@@ -105,7 +105,7 @@ async def test_records_that_cannot_be_read_are_kept_and_the_next_one_is_served(l
     await until_committed(log, len(poison) + 2)
 
 
-@pytest.mark.parametrize("key", ["never/stored", "", "k" * 3000, "a/../../b"])
+@pytest.mark.parametrize("key", ["never/stored", "", "a/../../b"])
 async def test_a_record_whose_body_is_gone_is_kept_and_the_next_one_is_served(
     log: Log, toy: ServiceProcess, key: str
 ) -> None:

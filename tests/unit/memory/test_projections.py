@@ -15,6 +15,7 @@ from clew.memory.app import PROJECTED
 from clew.memory.intake import misplaced
 from clew.memory.projections import ALL, EVENTS
 from clew.memory.projections.table import Projection, Row
+from clew.views.cursor import LAST_SEQ
 from tests.support.events import events
 from tests.support.story import Story
 
@@ -80,6 +81,12 @@ def test_each_topic_has_its_own_numbers_of_a_run(seq: int) -> None:
     for event in (e.model_copy(update={"seq": seq}) for e in numbered):
         topic = topic_of(type(event)).name
         assert (misplaced(event, topic) is None) == (topic == expected[seq])
+
+
+def test_an_event_whose_number_no_cursor_can_say_is_misplaced() -> None:
+    started = STORY.started("a")
+    assert misplaced(started.model_copy(update={"seq": LAST_SEQ}), "task-updates") is None
+    assert misplaced(started.model_copy(update={"seq": LAST_SEQ + 1}), "task-updates") is not None
 
 
 def test_an_event_in_the_topic_of_another_is_misplaced() -> None:

@@ -11,7 +11,7 @@ from clew.chassis.settings import ServiceSettings
 if TYPE_CHECKING:
     from minio import Minio
 
-NO_SUCH_KEY = ("NoSuchKey", "KeyTooLongError", "InvalidArgument")  # S3's words for a key that has no object
+NO_SUCH_KEY = ("NoSuchKey", "KeyTooLongError")  # S3's words for a key that has no object
 
 
 class BlobMissing(Exception):
