@@ -21,6 +21,7 @@ from clew.chassis.clock import monotonic
 from clew.contracts.planning import ModelExchange, Usage
 
 PASSING = frozenset({408, 409, 425, 429})  # besides 5xx: the same request may succeed a little later
+MOST_TOKENS = 2**53 - 1  # of one request; every reader of JSON has room for it, and the sum of many is a bigint
 log = logging.getLogger(__name__)
 
 
@@ -126,8 +127,16 @@ def _sendable(response: ModelResponse) -> ModelResponse:
 def _usage(response: ModelResponse) -> Usage:
     usage = response.usage
     return Usage(
-        requests=1, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, cost_usd=_cost(response)
+        requests=1,
+        input_tokens=_tokens(usage.input_tokens),
+        output_tokens=_tokens(usage.output_tokens),
+        cost_usd=_cost(response),
     )
+
+
+def _tokens(said: int) -> int:
+    """What a server says that it counted, as far as that is a number of tokens."""
+    return min(max(said, 0), MOST_TOKENS)
 
 
 def _cost(response: ModelResponse) -> float | None:
