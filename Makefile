@@ -18,19 +18,21 @@ reset: $(READY)  ## Remove all data of the local stack (it must not be running)
 	@$(BIN)/python -m clew.local reset
 
 ##@ Testing
-.PHONY: test test-fast bench
+.PHONY: test test-fast images bench
 test: $(READY)  ## All tests, on real parts that they start themselves
 	$(BIN)/pytest
 test-fast: $(READY)  ## The tests that need no servers
-	$(BIN)/pytest -m "not stack"
+	$(BIN)/pytest -m "not stack and not images"
+images: $(READY)  ## Install each service as its image does, in a folder of its own
+	$(BIN)/pytest -m images
 bench: $(READY)  ## Measure the latency of the whole path
 	$(BIN)/python -m benchmarks.latency
 
 ##@ Checking
-.PHONY: check lint types layers spelling generated imports
-check: lint types layers spelling generated imports  ## Everything that can be wrong without running it
+.PHONY: check lint types layers spelling generated imports k8s
+check: lint types layers spelling generated imports k8s  ## Everything that can be wrong without running it
 lint: $(READY)  ## Style and format
-	$(BIN)/ruff check && $(BIN)/ruff format --check
+	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/hadolint Dockerfile
 types: $(READY)  ## Types, strictly
 	$(BIN)/pyright
 layers: $(READY)  ## Who may import whom
@@ -38,9 +40,11 @@ layers: $(READY)  ## Who may import whom
 spelling: $(READY)  ## Spelling
 	$(BIN)/codespell
 generated: $(READY)  ## Generated files are up to date
-	$(BIN)/python -m clew.contracts.generate --check && $(BIN)/python -m clew.contracts.compatibility
+	$(BIN)/python -m clew.contracts.generate --check && $(BIN)/python -m clew.contracts.compatibility && $(BIN)/python -m deploy.manifests.generate --check
 imports: $(READY)  ## Each package declares what it imports
 	@set -e; for name in $(PACKAGES); do $(ALONE) --package clew-$$name python tests/support/import_all.py clew.$$name; done
+k8s: $(READY)  ## Kubernetes manifests: rendered, against their schemas and our own rules
+	$(BIN)/python -m deploy.manifests
 
 ##@ Writing
 .PHONY: help fmt lock

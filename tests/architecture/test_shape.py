@@ -17,13 +17,23 @@ def sources(root: Path) -> Iterator[Path]:
         yield from (path for path in sorted((member / "src").rglob("*.py")) if "migrations" not in path.parts)
 
 
+def functions_in(node: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    inside = [n for n in ast.walk(node) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [n for n in inside if n is not node]
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Its own lines: the endpoints that a `make_router` holds are each measured by themselves."""
+    inside = {line for f in functions_in(function) for line in range(f.lineno, (f.end_lineno or f.lineno) + 1)}
+    return len(set(range(function.lineno, (function.end_lineno or function.lineno) + 1)) - inside)
+
+
 def too_long(path: Path) -> list[str]:
     text = path.read_text()
-    functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     found = [
-        f"{path}:{f.lineno}: {f.name} has {length} lines"
-        for f in functions
-        if (length := (f.end_lineno or f.lineno) - f.lineno + 1) > LONGEST_FUNCTION
+        f"{path}:{f.lineno}: {f.name} has {length(f)} lines"
+        for f in functions_in(ast.parse(text))
+        if length(f) > LONGEST_FUNCTION
     ]
     lines = len(text.splitlines())
     return found + ([f"{path} has {lines} lines"] if lines > LONGEST_MODULE else [])

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 from uuid import UUID
 
@@ -28,6 +28,7 @@ from clew.memory.store import Store
 from clew.views.names import Schemas
 
 PARTITIONS = 4
+BUSY = timedelta(seconds=5)  # for Redis on a machine that runs other tests too
 PATIENCE = 20.0  # seconds after which something that has not come is a failure
 
 
@@ -75,9 +76,9 @@ class MemoryUnderTest:
         self.letters: list[RecordDeadLettered] = []
         self.metrics = Metrics(CollectorRegistry())
         self.store = Store(env["DATABASE_URL"], namespace)
-        self.live = LiveStreams(env.get("REDIS_URL"), namespace, clock.now, self.metrics)
+        self.live = LiveStreams(env.get("REDIS_URL"), namespace, clock.now, self.metrics, BUSY)
         intake = Intake(decode, self._keep_letter, clock.now, self.metrics)
-        self.projector = Projector(self.store, log, intake, self.live.on_projected, PROJECTED, self.metrics)
+        self.projector = Projector(self.store, log, intake, self.live.on_projected, PROJECTED, clock.now, self.metrics)
         self.on_tokens = tokens_handler(intake.entry, self.live)
 
     async def project(self, *events: Event) -> None:

@@ -1,5 +1,6 @@
 """A server shaped like SearXNG's JSON API (`/search?format=json`) with the results that a test gives it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ class SearXNG:
     status: int = 200
     body: str | None = None
     """Sent instead of the results when set: for garbage."""
+    delay: float = 0.0
+    """Seconds before each answer: time to break something in."""
     queries: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     url: str = ""
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -54,6 +57,7 @@ class SearXNG:
             await exchange.send(403, "only /search?format=json")
             return
         self.queries.append(request.query)
+        await asyncio.sleep(self.delay)
         if self.body is not None:
             await exchange.send(self.status, self.body, {"content-type": "application/json"})
             return

@@ -1,4 +1,4 @@
-"""The gateway as a process on real Kafka, Postgres and Redis, with memory behind it; the test is planner and executor."""
+"""The gateway as a process on real parts, with memory behind it; the test itself is planner and executor."""
 
 import asyncio
 import json
@@ -6,10 +6,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from uuid import UUID, uuid4
+from typing import Any, TypeAlias
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -22,28 +23,31 @@ from clew.chassis import clock
 from clew.chassis.publish import Publisher
 from clew.cli.keys import create_key
 from clew.contracts.conversation import UserMessageReceived
-from clew.contracts.envelope import derive, stamp
-from clew.contracts.execution import RunCompleted, RunStarted, StepProgressed, TaskUpdate
-from clew.contracts.planning import Usage
+from clew.contracts.envelope import Event, derive, stamp
+from clew.contracts.execution import RunCompleted, RunStarted, StepProgressed
+from clew.contracts.planning import PlanCreated, Usage
+from clew.gateway.live import SLOW_AFTER
 from clew.local.stack import Stack
 from tests.support.log import Log, make_topics, settings_from
 from tests.support.services import ServiceProcess, running
+from tests.support.story import PLAN
 
 pytestmark = pytest.mark.stack
+Others: TypeAlias = Mapping[str, Publisher]
 PROTOCOL = Subprotocol("clew.v1")
 
 
 class Stage:
-    """A running gateway and memory, a client, and the executor that the test is."""
+    """A running gateway and memory, a client, and the other services that the test is."""
 
     def __init__(
-        self, log: Log, gateway: ServiceProcess, memory: ServiceProcess, http: httpx2.AsyncClient, executor: Publisher
+        self, log: Log, gateway: ServiceProcess, memory: ServiceProcess, http: httpx2.AsyncClient, others: Others
     ) -> None:
         self.log = log
         self.gateway = gateway
         self.memory = memory
         self.http = http
-        self.executor = executor
+        self._others = others
 
     @property
     def socket_url(self) -> str:
@@ -59,17 +63,33 @@ class Stage:
     async def work(self, run_id: str, *, steps: int = 1, end: bool = True, first: int = 2) -> None:
         """What an executor would say of the run."""
         message = next(message for message in await self.messages() if str(message.run_id) == run_id)
-        for event in updates(message, steps, end, first):
-            await self.executor.publish(event)
+        await self.write(*updates(message, steps, end, first))
+
+    async def write(self, *events: Event) -> None:
+        """Into the log, as the service whose word it is."""
+        for event in events:
+            await self._others["planner" if isinstance(event, PlanCreated) else "executor"].publish(event)
 
 
-def updates(message: UserMessageReceived, steps: int, end: bool, first: int) -> Sequence[TaskUpdate]:
+def updates(message: UserMessageReceived, steps: int, end: bool, first: int) -> Sequence[Event]:
     def of(seq: int) -> dict[str, object]:
         about = stamp(message, seq, clock.now()) | {"event_id": derive(message.run_id, seq)}
         return {**about, "thread_id": message.thread_id, "run_id": message.run_id, "seq": seq}
 
-    events: list[TaskUpdate] = []
+    events: list[Event] = []
     if first == 2:
+        events.append(
+            PlanCreated.model_validate(
+                of(1)
+                | {
+                    "message_event_id": message.event_id,
+                    "content": message.content,
+                    "parent_run_id": None,
+                    "actionable": False,
+                    "plan": PLAN,
+                }
+            )
+        )
         events.append(RunStarted.model_validate(of(2) | {"model": "none", "code_version": "test"}))
         first = 3
     for seq in range(first, first + steps):
@@ -90,15 +110,37 @@ async def stage(env: dict[str, str], tmp_path: Path) -> AsyncGenerator[Stage]:
     await make_topics(env)
     log = Log(settings_from(env))
     async with (
+        log.as_service("planner") as planner,
         log.as_service("executor") as executor,
         running("memory", env, tmp_path) as memory,
         running("gateway", env, tmp_path) as gateway,
         httpx2.AsyncClient(base_url=gateway.url, timeout=30) as http,
     ):
-        yield Stage(log, gateway, memory, http, executor)
+        yield Stage(log, gateway, memory, http, {"planner": planner, "executor": executor})
 
 
-async def hear(connection: ClientConnection) -> dict[str, object]:
+async def until(seconds: float, ask: Callable[[], Awaitable[httpx2.Response]], status: int) -> httpx2.Response:
+    """The first answer with that status."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if (answer := await ask()).status_code == status:
+                return answer
+            await asyncio.sleep(0.2)
+
+
+async def close_code(connection: ClientConnection) -> int | None:
+    """The code of the server's close, after whatever frames are still to come."""
+    with pytest.raises(ConnectionClosed) as closed:
+        await asyncio.wait_for(_drain(connection), 15)
+    return closed.value.rcvd.code if closed.value.rcvd else None
+
+
+async def _drain(connection: ClientConnection) -> None:
+    while True:
+        await connection.recv()
+
+
+async def hear(connection: ClientConnection) -> dict[str, Any]:
     return json.loads(await asyncio.wait_for(connection.recv(), 10))
 
 
@@ -123,11 +165,17 @@ async def test_one_message_from_the_post_to_the_end_of_its_run(stage: Stage) -> 
             assert await hear(connection) == {"type": "accepted", "id": name}
             while len(heard[name]) < len(ids):
                 frame = await hear(connection)
-                heard[name].append(frame["event"]["cursor"])  # type: ignore[index]  # an event is an object
+                heard[name].append(frame["event"]["cursor"])
 
     page = (await stage.http.get(f"/v1/runs/{run_id}/events")).json()["items"]
     assert heard["r"] == heard["t"] == ids == [event["cursor"] for event in page]
-    assert [event["type"] for event in page] == ["message.received", "run.started", "step.progressed", "run.completed"]
+    assert [event["type"] for event in page] == [
+        "message.received",
+        "plan.created",
+        "run.started",
+        "step.progressed",
+        "run.completed",
+    ]
 
     again = await stage.say("what is 6 × 7?", **{"Idempotency-Key": "k1", "Prefer": "wait=5"})
     assert (again.status_code, again.json()["status"], again.json()["output"]) == (200, "completed", "42")
@@ -166,44 +214,41 @@ async def test_a_large_message_takes_the_way_of_the_claim_check(stage: Stage) ->
     assert posted.status_code == 202
     [message] = await stage.messages()
     assert "".join(part.text for part in message.content if part.type == "text") == text
-    said = await stage.http.get(f"/v1/threads/{posted.json()['thread_id']}/messages")
+    position = {"Clew-Position": posted.headers["Clew-Position"]}
+    said = await stage.http.get(f"/v1/threads/{posted.json()['thread_id']}/messages", headers=position)
     assert said.json()["items"][0]["text"] == text
 
 
 async def test_a_frame_over_a_mebibyte_closes_with_1009(stage: Stage) -> None:
     async with connect(stage.socket_url) as connection:
         await connection.send("x" * (1024 * 1024 + 1))
-        with pytest.raises(ConnectionClosed) as closed:
-            await hear(connection)
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1009
+        assert await close_code(connection) == 1009
 
 
 async def test_a_reader_that_stops_reading_is_cut_and_can_go_on(stage: Stage) -> None:
-    run_id = (await stage.say()).json()["run_id"]
+    run_id = (await stage.say(**{"Idempotency-Key": "k"})).json()["run_id"]
     [message] = await stage.messages()
+    events = updates(message, 100, True, 2)
     long = "x" * 200_000
-    async with connect(stage.socket_url, max_queue=1) as connection:
+    await stage.write(*(e.model_copy(update={"message": long}) if isinstance(e, StepProgressed) else e for e in events))
+    again = {"Idempotency-Key": "k", "Prefer": "wait=5"}
+    await until(30, lambda: stage.say(**again), 200)  # the run has ended: all of it is there to be sent at once
+    narrow = socket.create_connection(("127.0.0.1", stage.gateway.port))
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # so that little is on its way unread
+    async with connect(stage.socket_url, max_queue=1, sock=narrow, compression=None) as connection:
         await connection.send(json.dumps({"type": "subscribe", "id": "r", "run_id": run_id}))
-        for event in updates(message, 100, True, 2):
-            await stage.executor.publish(
-                event.model_copy(update={"message": long}) if isinstance(event, StepProgressed) else event
-            )
-        await asyncio.sleep(8)
+        await asyncio.sleep(SLOW_AFTER + 2)
         heard: list[str] = []
-        with pytest.raises(ConnectionClosed) as closed:
-            while (frame := await hear(connection)).get("problem") != "slow-consumer":
-                heard += [frame["event"]["cursor"]] if frame["type"] == "event" else []  # type: ignore[index]
-            resume_after = frame["resume_after"]
-            await hear(connection)
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1013
-    assert resume_after == {run_id: heard[-1]}
+        while (frame := await hear(connection))["type"] != "error":
+            assert frame["type"] != "ended", f"the whole run came, {len(heard)} events: nobody was slow"
+            heard += [frame["event"]["cursor"]] if frame["type"] == "event" else []
+        assert frame == {"type": "error", "problem": "slow-consumer", "resume_after": {run_id: heard[-1]}}
+        assert await close_code(connection) == 1013
     async with connect(stage.socket_url) as connection:
         await connection.send(json.dumps({"type": "subscribe", "id": "r", "run_id": run_id, "after": heard[-1]}))
         while (frame := await hear(connection))["type"] != "ended":
-            heard += [frame["event"]["cursor"]] if frame["type"] == "event" else []  # type: ignore[index]
-    assert heard == [f"{run_id}:{seq}" for seq in (0, *range(2, 104))]
+            heard += [frame["event"]["cursor"]] if frame["type"] == "event" else []
+    assert heard == [f"{run_id}:{seq}" for seq in range(104)]
 
 
 async def test_a_stop_closes_sockets_with_1012_and_streams_at_once(stage: Stage) -> None:
@@ -219,11 +264,7 @@ async def test_a_stop_closes_sockets_with_1012_and_streams_at_once(stage: Stage)
             began = time.monotonic()
             stop = asyncio.create_task(stage.gateway.stop())
             assert [line async for line in lines if line.startswith("retry")] == []
-        with pytest.raises(ConnectionClosed) as closed:
-            while True:
-                await hear(connection)
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1012
+        assert await close_code(connection) == 1012
         assert await stop == 0
         assert time.monotonic() - began < 4
 
@@ -285,9 +326,7 @@ async def test_messages_are_accepted_while_postgres_is_down(stage: Stage, stack:
         assert (await stage.http.get("/readyz")).status_code == 503
     finally:
         await stack.start_part("postgres")
-    async with asyncio.timeout(20):
-        while (await stage.http.get(f"/v1/runs/{posted.json()['run_id']}")).status_code != 200:
-            await asyncio.sleep(0.2)
+    await until(20, lambda: stage.http.get(f"/v1/runs/{posted.json()['run_id']}"), 200)
 
 
 async def test_while_kafka_is_down_nothing_is_accepted_and_nothing_half_done(stage: Stage, stack: Stack) -> None:
@@ -304,15 +343,9 @@ async def test_while_kafka_is_down_nothing_is_accepted_and_nothing_half_done(sta
         assert (await stage.http.get(f"/v1/runs/{uuid4()}")).status_code == 503
     finally:
         await stack.start_part("kafka")
-    async with asyncio.timeout(40):
-        while (posted := await stage.say("during", **{"Idempotency-Key": "k"})).status_code != 202:
-            await asyncio.sleep(0.5)
-        run = f"/v1/runs/{posted.json()['run_id']}"
-        while (await stage.http.get(run)).status_code != 200:
-            await asyncio.sleep(0.5)
-    runs = (await stage.http.get("/v1/runs")).json()["items"]
-    assert sorted(UUID(run["id"]) for run in runs) == sorted({UUID(run["id"]) for run in runs})
-    assert len(runs) == 2
+    posted = await until(40, lambda: stage.say("during", **{"Idempotency-Key": "k"}), 202)
+    await until(40, lambda: stage.http.get(f"/v1/runs/{posted.json()['run_id']}"), 200)
+    assert len((await stage.http.get("/v1/runs")).json()["items"]) == 2
 
 
 async def test_a_request_that_is_no_http_is_refused(stage: Stage) -> None:

@@ -9,6 +9,7 @@ ENVIRON = {
     "HOME": "/home/someone",
     "AWS_SECRET_ACCESS_KEY": "not for us",
     "OPENAI_API_KEY": "key",
+    "BRAVE_API_KEY": "key",
     "CLEW_MODEL": "test",
     "CLEW_HOME": "/data",
     "CLEW_HEALTH_PORT": "1",
@@ -18,7 +19,7 @@ ENVIRON = {
 
 
 def test_a_service_sees_basics_settings_and_parts_and_nothing_else() -> None:
-    assert environment(ENVIRON, PARTS, models=False) == {
+    assert environment(ENVIRON, PARTS) == {
         "PATH": "/bin",
         "HOME": "/home/someone",
         "CLEW_MODEL": "test",
@@ -27,10 +28,14 @@ def test_a_service_sees_basics_settings_and_parts_and_nothing_else() -> None:
     }
 
 
-def test_model_keys_go_to_the_services_that_call_models_only() -> None:
+def test_keys_go_only_to_the_services_that_use_them() -> None:
     settings = Settings.from_env({**ENVIRON, "DATABASE_URL": ""})
-    holders = {s.name for s in SERVICES if "OPENAI_API_KEY" in service_program(s, settings, PARTS).env}
-    assert holders == {"planner", "executor", "ingestion"}
+
+    def holders(key: str) -> set[str]:
+        return {service.name for service in SERVICES if key in service_program(service, settings, PARTS).env}
+
+    assert holders("OPENAI_API_KEY") == {"planner", "executor"}
+    assert holders("BRAVE_API_KEY") == {"executor"}
     assert not [job for job in JOBS if "OPENAI_API_KEY" in job_program(job, settings, PARTS).env]
 
 

@@ -98,9 +98,9 @@ class KeyedConsumer:
             batch = await consumer.getmany(timeout_ms=POLL_MS, max_records=FETCH)
             self.polled_at = monotonic()
             for tp, raws in batch.items():
-                if (owned := self._owned.get(tp)) is not None:
-                    for raw in raws:
-                        self._admit(tp, owned, from_kafka(raw, self._settings.namespace))
+                owned = self._own(tp)  # records may come before the callback that announces their partition
+                for raw in raws:
+                    self._admit(tp, owned, from_kafka(raw, self._settings.namespace))
             self._balance_pressure(consumer)
 
     def _admit(self, tp: TopicPartition, owned: Owned, record: Record) -> None:
@@ -189,10 +189,14 @@ class KeyedConsumer:
             for hooks in self._hooks:
                 hooks.forget(number)
         for tp in assigned:
-            if tp not in self._owned:
-                self._owned[tp] = Owned(asyncio.create_task(self._prepare(tp), name=f"prepare {tp}"))
+            self._own(tp)
         self._paused = False  # aiokafka forgets pauses at every rebalance
         self._metrics.partitions.set(len(assigned))
+
+    def _own(self, tp: TopicPartition) -> Owned:
+        if tp not in self._owned:
+            self._owned[tp] = Owned(asyncio.create_task(self._prepare(tp), name=f"prepare {tp}"))
+        return self._owned[tp]
 
     def _drop(self, owned: Owned) -> None:
         owned.prepared.cancel()

@@ -12,7 +12,7 @@ from clew.chassis.metrics import Metrics
 from clew.chassis.publish import Publisher
 from clew.chassis.records import Decoder, Record
 from clew.chassis.telemetry import handling
-from clew.contracts.codec import DecodeError, UnknownType, attributes
+from clew.contracts.codec import DecodeError, UnknownType, attributes, event_class
 from clew.contracts.envelope import Event
 
 AnyHandler: TypeAlias = Callable[[Any, Context], AsyncIterator[Event]]  # Any: each takes the event type it is on
@@ -34,9 +34,11 @@ class Dispatcher:
         """Returns when the record is finished: everything it led to is acknowledged. Raises what its handler raises,
         but for RejectEvent; then the record is not finished."""
         try:
-            event = await self._decoder.event(record)
-            if (handler := self.handlers.get(type(event))) is not None:
-                with handling(event, attributes(record.headers).traceparent):
+            headers = attributes(record.headers)
+            # Only the headers of what nobody here handles are looked at: most records of a control topic are that.
+            if (handler := self.handlers.get(event_class(headers.type))) is not None:
+                event = await self._decoder.event(record)
+                with handling(event, headers.traceparent):
                     await self._run(handler, event, Context(record.position, event, backlog, self._clock))
                 self._metrics.handled.labels(record.topic, event.type_name()).inc()
         except UnknownType:

@@ -21,7 +21,7 @@ from clew.chassis.settings import ServiceSettings
 from clew.chassis.telemetry import current_traceparent
 from clew.contracts import codec
 from clew.contracts.envelope import Event, Position
-from clew.contracts.topics import topic_of
+from clew.contracts.topics import load_topics, topic_of
 
 MAX_BATCH = 262_144  # bytes; with the default of 16 KiB throughput under load was 2.5 times lower
 PROBE_INTERVAL = 1.0  # seconds between questions whether the broker answers
@@ -61,6 +61,9 @@ class Publisher:
             max_batch_size=MAX_BATCH,
         )
         await self._producer.start()
+        for topic in load_topics().written_by(self._service):
+            # The first send need not ask, and the probe below asks for these and not for every topic there is.
+            await self._producer.partitions_for(self._settings.in_namespace(topic.name))
         self._reachable = True
         self._probe = asyncio.create_task(self._keep_probing(), name="broker-probe")
         return self

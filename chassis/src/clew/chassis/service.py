@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import uvloop
+from pydantic import ValidationError
 
 from clew.chassis import clock
 from clew.chassis.batches import BatchConsumer
@@ -36,6 +37,7 @@ from clew.contracts.topics import load_topics, topic_of
 STUCK_AFTER = 60.0  # seconds without a poll after which a consumer counts as stuck
 GC_THRESHOLDS = (50_000, 20, 100)  # many live objects make the default collect far too often
 log = logging.getLogger(__name__)
+S = TypeVar("S", bound=ServiceSettings)
 R = TypeVar("R", bound=AbstractAsyncContextManager[Any])  # Any: what entering returns is the resource itself
 
 
@@ -182,6 +184,18 @@ class Service:
 
     async def _log_away(self) -> str | None:
         return None if self.publisher.reachable else f"no broker at {self.settings.kafka_bootstrap_servers} answers"
+
+
+def start(name: str, settings: type[S], build: Callable[[S], Service]) -> None:
+    """Reads the environment, builds the service and runs it. Exits with one line when it cannot start like this."""
+    try:
+        service = build(settings.model_validate({}))
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        sys.exit(f"clew {name} cannot start: {'; '.join(faults)}")
+    except StartError as error:
+        sys.exit(f"clew {name} cannot start: {error}")
+    service.run()
 
 
 async def _reason(text: str) -> str:

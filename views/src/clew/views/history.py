@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class CachedHistory(BaseModel):
-    """The messages from the root to `run_id` as of `version`; `runs` is the path, runs without a message included."""
+    """The messages from the root to `run_id` as of `version`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -13,7 +13,8 @@ from clew.local.settings import Settings
 SYSTEM = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "VIRTUAL_ENV")
 PROXY = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 SHARED_PREFIXES = ("CLEW_", "OTEL_")
-MODEL_PREFIXES = ("OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "OLLAMA_")
+MODELS = ("OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "OLLAMA_")
+SEARCH = ("BRAVE_API_KEY", "TAVILY_API_KEY", "SEARXNG_URL")
 # These say how the stack itself is laid out, which is none of a service's business.
 OURS = (
     "CLEW_HOME",
@@ -36,11 +37,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Service:
-    """A service that runs for ever. `models` hands it the keys of model providers."""
+    """A service that runs for ever. `sees`: beginnings of the variables that it gets besides what all have."""
 
     name: str
     arguments: tuple[str, ...]  # to Python
-    models: bool = False
+    sees: tuple[str, ...] = ()
     public: bool = False  # listens on the gateway's port instead of a health port
 
 
@@ -50,16 +51,16 @@ JOBS = (
 )
 SERVICES = (
     Service("memory", ("-m", "clew.memory")),
-    Service("planner", ("-m", "clew.planner"), models=True),
-    Service("executor", ("-m", "clew.executor"), models=True),
-    Service("ingestion", ("-m", "clew.ingestion"), models=True),
-    Service("gateway", ("-m", "clew.gateway"), public=True),
+    Service("planner", ("-m", "clew.planner"), sees=MODELS),
+    Service("executor", ("-m", "clew.executor"), sees=(*MODELS, *SEARCH)),
+    Service("ingestion", ("-m", "clew.ingestion")),
+    Service("gateway", ("-m", "clew.gateway"), sees=("S3_PUBLIC_ENDPOINT",), public=True),
 )
 
 
-def environment(environ: Mapping[str, str], parts: Mapping[str, str], *, models: bool) -> dict[str, str]:
-    """What a service may see: the machine's basics, Clew's settings, the parts, and model keys if it asks."""
-    prefixes = (*SHARED_PREFIXES, *MODEL_PREFIXES) if models else SHARED_PREFIXES
+def environment(environ: Mapping[str, str], parts: Mapping[str, str], sees: tuple[str, ...] = ()) -> dict[str, str]:
+    """What a program may see: the machine's basics, Clew's settings, the parts, and what it is given besides."""
+    prefixes = (*SHARED_PREFIXES, *sees)
     chosen = {
         name: value
         for name, value in environ.items()
@@ -72,13 +73,13 @@ def job_program(job: Job, settings: Settings, parts: Mapping[str, str]) -> Progr
     return Program(
         name=job.name,
         argv=(sys.executable, *job.arguments),
-        env=environment(settings.environ, parts, models=False),
+        env=environment(settings.environ, parts),
     )
 
 
 def service_program(service: Service, settings: Settings, parts: Mapping[str, str]) -> Program:
     """How to run a service, on the gateway's port or with a free port for its health server."""
-    env = environment(settings.environ, parts, models=service.models)
+    env = environment(settings.environ, parts, service.sees)
     if service.public:
         host, port = reachable(settings.gateway_host), settings.gateway_port
     else:

@@ -16,6 +16,7 @@ from clew.local.settings import Settings
 from clew.local.stack import Stack
 
 MANAGER = "clew"
+CLI_DEFAULT = "http://127.0.0.1:8000"  # where the command looks unless it is told otherwise
 JOB_DEADLINE = timedelta(minutes=2)
 SAME_SIGNAL = timedelta(seconds=1)  # some wrappers send a signal to the process and to its group
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -90,9 +91,11 @@ class Supervisor:
 
     def _welcome(self, seconds: float) -> None:
         host, port = reachable(self._settings.gateway_host), self._settings.gateway_port
-        self._say(f"ready after {seconds:.1f} s; the gateway is at http://{host}:{port} (its API at /docs)")
-        self._say('try in another terminal:  .venv/bin/clew send --wait "what is 17% of 2,340?"')
-        self._say("or a conversation:        .venv/bin/clew chat")
+        url = f"http://{host}:{port}"
+        clew = ".venv/bin/clew" if url == CLI_DEFAULT else f".venv/bin/clew --url {url}"
+        self._say(f"ready after {seconds:.1f} s; the gateway is at {url} (its API at /docs)")
+        self._say(f'try in another terminal:  {clew} send --wait "what is 17% of 2,340?"')
+        self._say(f"or a conversation:        {clew} chat")
         self._say("Ctrl-C here, or `make stop` elsewhere, stops everything")
 
     def _say(self, line: str) -> None:

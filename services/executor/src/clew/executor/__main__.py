@@ -1,6 +1,8 @@
-"""`python -m clew.executor` runs the executor."""
+"""`python -m clew.executor` runs the service until it is told to stop."""
 
+from clew.chassis.service import start
 from clew.executor.app import build
 from clew.executor.settings import Settings
 
-build(Settings()).run()  # pyright: ignore[reportCallIssue]  # the environment fills the required fields in
+if __name__ == "__main__":
+    start("executor", Settings, build)

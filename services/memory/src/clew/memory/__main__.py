@@ -2,6 +2,7 @@
 
 import sys
 
+from clew.chassis.service import start
 from clew.memory.app import build
 from clew.memory.migrate import migrate
 from clew.memory.settings import MigrationSettings, Settings
@@ -11,4 +12,4 @@ if __name__ == "__main__":
         target = MigrationSettings.model_validate({})
         migrate(target.database_url.get_secret_value(), target.namespace, *sys.argv[2:3])
     else:
-        build(Settings.model_validate({})).run()
+        start("memory", Settings, build)

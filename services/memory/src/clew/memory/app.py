@@ -23,7 +23,7 @@ def build(settings: Settings) -> Service:
     live = service.use(LiveStreams(redis_url, settings.namespace, clock.now, metrics))
     store = service.use(Store(settings.database_url.get_secret_value(), settings.namespace))
     intake = Intake(service.decoder.event, service.publisher.publish, clock.now, metrics)
-    projector = Projector(store, service.log, intake, live.on_projected, PROJECTED, metrics)
+    projector = Projector(store, service.log, intake, live.on_projected, PROJECTED, clock.now, metrics)
 
     service.on_batch(PROJECTED, projector.on_records)
     service.on_batch([TOKENS], tokens_handler(intake.entry, live), group="memory-tokens")

@@ -52,8 +52,11 @@ logger = logging.getLogger(__name__)
 class LiveStreams:
     """Writes live streams; without a Redis URL it writes nothing. An async context manager."""
 
-    def __init__(self, redis_url: str | None, namespace: str, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, redis_url: str | None, namespace: str, clock: Clock, metrics: Metrics, timeout: timedelta = TIMEOUT
+    ) -> None:
         self._url = redis_url
+        self._timeout = timeout
         self._keys = Keys(namespace)
         self._clock = clock
         self._metrics = metrics
@@ -62,7 +65,7 @@ class LiveStreams:
 
     async def __aenter__(self) -> Self:
         if self._url is not None:
-            seconds = TIMEOUT.total_seconds()
+            seconds = self._timeout.total_seconds()
             self._redis = Redis.from_url(
                 self._url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=Retry(NoBackoff(), 0)
             )

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from psycopg import Error as PostgresError
 
+from clew.chassis.clock import Clock
 from clew.chassis.records import Record
 from clew.contracts.envelope import Event
 from clew.memory.intake import Entry, Intake
@@ -44,8 +45,10 @@ class Projector:
         intake: Intake,
         projected: Callable[[Sequence[Event]], Awaitable[None]],
         topics: Sequence[str],
+        clock: Clock,
         metrics: Metrics,
     ) -> None:
+        self._clock = clock
         self._store = store
         self._log = log
         self._intake = intake
@@ -140,9 +143,11 @@ class Projector:
             if not _is_poison(error):
                 raise
             return await self._split(entries, error)
+        now = self._clock()
         for entry in entries:
             self._next[entry.partition] = entry.record.offset + 1
             self._metrics.projected.labels(entry.record.topic).inc()
+            self._metrics.delay.labels(entry.record.topic).observe((now - entry.record.timestamp).total_seconds())
         await self._projected(events)
 
     async def _catch_up_with_other(self, entries: Sequence[Entry]) -> None:

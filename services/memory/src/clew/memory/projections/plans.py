@@ -5,7 +5,7 @@ from typing import Final
 from sqlalchemy import JSON, Boolean, Column, Index, Table, Text, Uuid
 
 from clew.contracts.envelope import Event, Position
-from clew.contracts.planning import PlanCreated, PlanFailed, Usage
+from clew.contracts.planning import PlanCreated, PlanFailed
 from clew.memory.projections.table import (
     Projected,
     Projection,
@@ -41,7 +41,7 @@ Index(None, TABLE.c.parent_run_id)
 def project(event: Event, position: Position) -> Projected:
     if not isinstance(event, PlanCreated | PlanFailed):
         return
-    usage = sum((x.usage for x in event.exchanges), Usage()) if isinstance(event, PlanCreated) else Usage()
+    exchanges = event.exchanges if isinstance(event, PlanCreated) else ()
     decided = _made(event) if isinstance(event, PlanCreated) else _failed(event)
     yield {
         "run_id": event.run_id,
@@ -49,7 +49,7 @@ def project(event: Event, position: Position) -> Projected:
         "thread_id": event.thread_id,
         **decided,
         "planned_at": event.occurred_at,
-        **usage_row(usage),
+        **usage_row(*(exchange.usage for exchange in exchanges)),
         "partition": position.partition,
         "record_offset": position.offset,
     }

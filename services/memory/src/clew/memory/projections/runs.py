@@ -17,7 +17,6 @@ from clew.contracts.execution import (
     RunStarted,
     RunSuspended,
 )
-from clew.contracts.planning import Usage
 from clew.memory.projections.table import (
     Projected,
     Projection,
@@ -68,7 +67,7 @@ def project(event: Event, position: Position) -> Projected:
             "partition": position.partition,
             "created_at": event.occurred_at,
             "last_seq": event.seq,
-            **usage_row(Usage()),
+            **usage_row(),
             **_said(event),
         }
 

@@ -27,7 +27,7 @@ metadata: Final = MetaData(
     }
 )
 _SMALLEST_COST: Final = Decimal("1e-12")  # US dollars
-_ANY_COST: Final = Context(prec=330)  # digits: enough for the greatest float with its cents
+_EXACT: Final = Context(prec=400)  # digits: any float and the smallest cost fit into one number
 _SQL: Final[dict[Rule, str]] = {
     "first": "coalesce(t.{0}, excluded.{0})",
     "last": "coalesce(excluded.{0}, t.{0})",
@@ -40,7 +40,7 @@ _PYTHON: Final[dict[Rule, Callable[[Any, Any], Any]]] = {
     "last": lambda _old, new: new,
     "least": min,
     "greatest": max,
-    "sum": lambda old, new: old + new,
+    "sum": lambda old, new: _EXACT.add(old, new) if isinstance(old, Decimal) else old + new,
 }
 
 
@@ -79,9 +79,17 @@ def usage_columns(rule: Rule | None = None) -> tuple[Column[Any], ...]:
     return (*counts, Column("cost_usd", Numeric, info=by(rule)))
 
 
-def usage_row(usage: Usage) -> Row:
-    cost = None if usage.cost_usd is None else Decimal(str(usage.cost_usd)).quantize(_SMALLEST_COST, context=_ANY_COST)
-    return {**usage.model_dump(), "cost_usd": cost}
+def usage_row(*usages: Usage) -> Row:
+    """What these took together, exactly: no cost is so large that a sum would not hold it."""
+    cost: Decimal | None = None
+    for known in (usage.cost_usd for usage in usages if usage.cost_usd is not None):
+        cost = _EXACT.add(cost or Decimal(), _EXACT.quantize(Decimal(str(known)), _SMALLEST_COST))
+    return {
+        "requests": sum(usage.requests for usage in usages),
+        "input_tokens": sum(usage.input_tokens for usage in usages),
+        "output_tokens": sum(usage.output_tokens for usage in usages),
+        "cost_usd": cost,
+    }
 
 
 class Projection:

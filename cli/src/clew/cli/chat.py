@@ -1,0 +1,182 @@
+"""`clew chat`: a conversation in the terminal. Each line is a message; its run is shown as it happens."""
+
+import os
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import click
+
+from clew.cli.context import PATIENT, Cli, pass_cli, text_of
+from clew.cli.errors import Refused
+from clew.cli.follow import follow
+from clew.cli.gateway import new_key
+from clew.cli.safe import clean
+from clew.cli.transcript import Answer, Transcript
+
+PROMPT = "you> "
+HISTORY_LENGTH = 1000  # lines kept
+SHOWN_MESSAGES = 4  # of the conversation that is taken up again
+
+HELP = """Talk in the terminal: plan, tool calls, progress and words as they come.
+
+\b
+Keys:
+  Ctrl-C  while a run goes on: cancel it; once more: leave it alone and go back to the prompt
+  Ctrl-C  at the prompt: drop the line; on an empty line once more: leave
+  Ctrl-D  leave
+
+\b
+Examples:
+  clew chat
+  clew chat --thread 0198c0de-9a3c-7c1e-8f7e-1c8f5d1d2a10
+
+If the gateway goes away, the conversation waits for it and goes on where it was. When stdin is no terminal, each of its
+lines is a message.
+"""
+
+
+@click.command(help=HELP)
+@click.option("--thread", "thread_id", type=click.UUID, metavar="ID", help="Take up this conversation again.")
+@click.option("--model", help="A model other than the platform's default.")
+@pass_cli
+def chat(cli: Cli, thread_id: UUID | None, model: str | None) -> None:
+    cli.patience = PATIENT
+    conversation = Conversation(cli, text_of(thread_id), model)
+    try:
+        if conversation.thread_id is not None:
+            conversation.take_up(conversation.thread_id)
+        with History(cli):
+            converse(conversation)
+    finally:
+        if conversation.thread_id is not None:
+            cli.err.note(f"resume with: clew chat --thread {conversation.thread_id}")
+
+
+class Conversation:
+    """One thread, seen from the terminal."""
+
+    def __init__(self, cli: Cli, thread_id: str | None, model: str | None) -> None:
+        self._cli = cli
+        self._model = model
+        self.thread_id = thread_id
+
+    def take_up(self, thread_id: str) -> None:
+        """Shows the last messages, and the run that is still under way."""
+        thread = self._cli.client.thread(thread_id)
+        self._cli.err.note(f"thread {thread.id}" + (f": {thread.title}" if thread.title else ""))
+        for message in self._cli.client.messages(thread_id)[-SHOWN_MESSAGES:]:
+            if message.role == "user":
+                self._cli.out.text(PROMPT + message.text)
+            else:
+                self._cli.out.show(Answer(message.text))
+                self._cli.out.end_words()
+        if thread.current_run_id is not None and not self._cli.client.run(thread.current_run_id).ended:
+            self._watch(thread.current_run_id, None)
+
+    def say(self, text: str) -> None:
+        """Sends a message and shows its run to the end. A refusal is shown, and the conversation goes on."""
+        try:
+            accepted = self._cli.client.send(text, self.thread_id, new_key(), self._model)
+        except Refused as refused:
+            self._cli.show_failure(refused)
+            return
+        self.thread_id = accepted.thread_id
+        self._watch(accepted.run_id, accepted.cursor)
+
+    def _watch(self, run_id: str, cursor: str | None) -> None:
+        transcript, cancelling, over = Transcript(), False, False
+        while not over:
+            try:
+                for event in follow(self._cli.gateway, run_id, cursor, self._cli.err.note):
+                    cursor = event.cursor
+                    for piece in transcript.feed(event):
+                        self._cli.out.show(piece)
+                    if event.needs_person:
+                        break
+                over = True
+            except KeyboardInterrupt:
+                self._cli.out.end_words()
+                over = cancelling or not self._cancel(run_id)
+                cancelling = True
+        self._cli.out.end_words()
+
+    def _cancel(self, run_id: str) -> bool:
+        """Asks the run to stop; False when it cannot be asked."""
+        self._cli.err.note("cancelling; Ctrl-C once more leaves the run to itself")
+        try:
+            self._cli.client.cancel(run_id)
+        except Refused as refused:
+            if refused.problem.status != 409:  # 409: it has ended meanwhile, which its events will tell
+                self._cli.show_failure(refused)
+                return False
+        except KeyboardInterrupt:
+            return False
+        return True
+
+
+def converse(conversation: Conversation) -> None:
+    """Reads lines and says them until there are no more."""
+    interactive, interrupted = sys.stdin.isatty(), False
+    while True:
+        try:
+            line = input(PROMPT) if interactive else read_line()
+        except EOFError:
+            if interactive:
+                print(file=sys.stderr)
+            return
+        except KeyboardInterrupt:
+            print(file=sys.stderr)
+            if interrupted:
+                raise
+            interrupted = True
+            continue
+        interrupted = False
+        if line.strip():
+            conversation.say(clean(line))
+
+
+def read_line() -> str:
+    """A line of a stdin that is no terminal. EOFError at its end."""
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line.rstrip("\r\n")
+
+
+class History:
+    """The lines said before, for the arrow keys; kept in a file that only its owner may read."""
+
+    def __init__(self, cli: Cli) -> None:
+        self._cli = cli
+        self._path = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "clew" / "history"
+
+    def __enter__(self) -> None:
+        if not sys.stdin.isatty():
+            return
+        import readline  # only where somebody types: importing it changes how a terminal is read
+
+        if self._path.exists():
+            with self._told("read"):
+                readline.read_history_file(self._path)
+
+    def __exit__(self, *_: object) -> None:
+        if not sys.stdin.isatty():
+            return
+        import readline
+
+        readline.set_history_length(HISTORY_LENGTH)
+        with self._told("written"):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.touch(mode=0o600)
+            readline.write_history_file(self._path)
+
+    @contextmanager
+    def _told(self, done: str) -> Generator[None]:
+        """A history that cannot be kept is no reason not to talk."""
+        try:
+            yield
+        except OSError as error:
+            self._cli.err.note(f"the history cannot be {done}: {error}")

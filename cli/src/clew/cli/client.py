@@ -1,0 +1,104 @@
+"""The API as functions: each asks the gateway one thing and returns it typed. No terminal, no printing."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from clew.cli.errors import Unreachable
+from clew.cli.gateway import Gateway
+from clew.cli.wire import Accepted, Document, Event, Json, Message, Page, Passage, Run, Thread, Upload
+
+T = TypeVar("T")
+PAGE = 200  # the most that the API gives at once
+
+
+class Client:
+    """What can be asked of the gateway. All calls raise Unreachable or Refused."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+
+    def send(self, content: str, thread_id: str | None, key: str, model: str | None = None) -> Accepted:
+        """Says something, in a new thread unless one is given. Repeating it under the same key changes nothing."""
+        path = f"/v1/threads/{thread_id}/messages" if thread_id else "/v1/messages"
+        body = {"content": content} | ({"model": model} if model else {})
+        return _typed(Accepted.parse, self.gateway.post(path, body, key))
+
+    def run(self, run_id: str) -> Run:
+        return _typed(Run.parse, self.gateway.get(f"/v1/runs/{run_id}"))
+
+    def runs(self, status: str | None, thread_id: str | None, limit: int) -> list[Run]:
+        """The newest `limit` runs."""
+        return self._list("/v1/runs", Run.parse, limit, status=status, thread_id=thread_id)
+
+    def events(self, run_id: str, after: str | None = None) -> Iterator[Event]:
+        """The events that there are now, page by page."""
+        more = True
+        while more:
+            page = self._page(f"/v1/runs/{run_id}/events", Event.parse, after=after, limit=PAGE)
+            yield from page.items
+            after, more = page.next, page.next is not None
+
+    def cancel(self, run_id: str) -> None:
+        self.gateway.post(f"/v1/runs/{run_id}/cancel", {})
+
+    def thread(self, thread_id: str) -> Thread:
+        return _typed(Thread.parse, self.gateway.get(f"/v1/threads/{thread_id}"))
+
+    def messages(self, thread_id: str) -> list[Message]:
+        """The current branch from its root."""
+        return list(self._page(f"/v1/threads/{thread_id}/messages", Message.parse).items)
+
+    def delete_thread(self, thread_id: str) -> None:
+        self.gateway.delete(f"/v1/threads/{thread_id}")
+
+    def names(self, kind: str) -> list[str]:
+        """The names of all `agents` or `tools` that executors announce."""
+        return list(self._page(f"/v1/{kind}", lambda body: str(body["name"])).items)
+
+    def begin_upload(self, filename: str, size: int, sha256: str) -> Upload:
+        body = {"filename": filename, "size": size, "sha256": sha256}
+        return _typed(Upload.parse, self.gateway.post("/v1/documents", body))
+
+    def upload(self, document_id: str) -> Upload:
+        """What has arrived of an upload, with fresh URLs."""
+        return _typed(Upload.parse, self.gateway.get(f"/v1/documents/{document_id}/parts"))
+
+    def complete_upload(self, document_id: str, etags: dict[int, str]) -> None:
+        parts = [{"number": number, "etag": etag} for number, etag in sorted(etags.items())]
+        self.gateway.post(f"/v1/documents/{document_id}/complete", {"parts": parts})
+
+    def document(self, document_id: str) -> Document:
+        return _typed(Document.parse, self.gateway.get(f"/v1/documents/{document_id}"))
+
+    def documents(self, limit: int) -> list[Document]:
+        """The newest `limit` documents."""
+        return self._list("/v1/documents", Document.parse, limit)
+
+    def delete_document(self, document_id: str) -> None:
+        self.gateway.delete(f"/v1/documents/{document_id}")
+
+    def search(self, query: str, limit: int) -> list[Passage]:
+        answer = self.gateway.post("/v1/documents/search", {"query": query, "limit": limit})
+        return list(_typed(lambda body: [Passage.parse(item) for item in body["items"]], answer))
+
+    def _page(self, path: str, parse: Callable[[Json], T], **query: Any) -> Page[T]:
+        answer = self.gateway.get(path, **query)
+        return _typed(lambda body: Page([parse(item) for item in body["items"]], body.get("next")), answer)
+
+    def _list(self, path: str, parse: Callable[[Json], T], limit: int, **query: Any) -> list[T]:
+        found: list[T] = []
+        after: str | None = None
+        while len(found) < limit:
+            page = self._page(path, parse, after=after, limit=min(limit - len(found), PAGE), **query)
+            found += page.items
+            after = page.next
+            if after is None:
+                break
+        return found
+
+
+def _typed(parse: Callable[[Json], T], answer: Json) -> T:
+    try:
+        return parse(answer)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Unreachable(f"the gateway's answer is not what the API promises: {error!r}", passing=False) from error

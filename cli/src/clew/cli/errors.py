@@ -1,0 +1,60 @@
+"""The ways in which a command ends, each with its exit code. `clew --help` shows them.
+
+Failure -- NotCompleted 1 (a run or a check did not end well)
+        |- Unreachable  3 (no answer from the gateway, or none that a gateway would give)
+        `- Refused      4 (the API answered with a problem)
+"""
+
+from typing import ClassVar, Final
+
+from clew.cli.wire import Problem
+
+OK: Final = 0
+USAGE: Final = 2  # click's own
+INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+
+EXIT_CODES: Final = """\b
+Exit codes:
+  0    it worked; a run that was waited for was completed
+  1    the run failed, was cancelled or waits for a person; a check failed
+  2    the command was used wrongly
+  3    the gateway cannot be reached
+  4    the API refused the request: the problem is on stderr
+  130  Ctrl-C"""
+
+
+class Failure(Exception):
+    """Base of all; its text is for the person at the terminal."""
+
+    code: ClassVar[int] = 1
+
+
+class NotCompleted(Failure):
+    """What was asked for was done, and it did not end well."""
+
+
+class Unreachable(Failure):
+    """No usable answer. `sent`: the request may have arrived; `passing`: asking again may help."""
+
+    code = 3
+    retry_after = 0.0
+
+    def __init__(self, text: str, *, sent: bool = True, passing: bool = True) -> None:
+        super().__init__(text)
+        self.sent = sent
+        self.passing = passing
+
+
+class Refused(Failure):
+    """The API answered with a problem. `retry_after`: seconds that it asks to wait; `passing` as above.
+
+    An outcome that is unknown may be asked for again too: requests carry a key.
+    """
+
+    code = 4
+
+    def __init__(self, problem: Problem, retry_after: float = 0.0) -> None:
+        super().__init__(problem.summary)
+        self.problem = problem
+        self.retry_after = retry_after
+        self.passing = problem.status in (429, 502, 503, 504)
