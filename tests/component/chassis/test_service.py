@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from clew.chassis import clock
-from clew.contracts.codec import encode
+from clew.contracts.codec import check_in, encode
 from clew.contracts.deadletters import RecordDeadLettered, from_base64
 from clew.contracts.envelope import derive
 from clew.contracts.planning import PlanCreated
@@ -103,6 +103,21 @@ async def test_records_that_cannot_be_read_are_kept_and_the_next_one_is_served(l
     assert kept == [its_headers for _, its_headers in poison]
     assert all(letter.service == "planner" and letter.detail for letter in letters)
     await until_committed(log, len(poison) + 2)
+
+
+@pytest.mark.parametrize("key", ["never/stored", "", "a/../../b"])
+async def test_a_record_whose_body_is_gone_is_kept_and_the_next_one_is_served(
+    log: Log, toy: ServiceProcess, key: str
+) -> None:
+    wire, _ = check_in(encode(message("lost"), source="gateway"), key)
+    await log.write_raw("user-messages", wire.value, key=wire.key, headers=wire.headers)
+    await log.write_raw(
+        "user-messages", (again := encode(message("hi"), source="gateway")).value, headers=again.headers
+    )
+    assert len(await plans(log, 1)) == 1
+    [letter] = await log.wait_for("dead-letters", 1)
+    assert isinstance(letter, RecordDeadLettered)
+    assert from_base64(letter.record_value) == wire.value
 
 
 async def test_a_record_in_hand_at_a_kill_is_handled_again_with_the_same_ids(log: Log, toy: ServiceProcess) -> None:

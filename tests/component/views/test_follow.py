@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from clew.chassis import clock
 from clew.contracts.conversation import ThreadDeleted
 from clew.contracts.envelope import Event
-from clew.views.client import ClientEvent
+from clew.views.client import ClientEvent, client_event
 from clew.views.cursor import Cursor
 from clew.views.door import Views
 from clew.views.tenant import TenantViews
@@ -116,6 +116,19 @@ async def test_events_of_topics_that_overtook_each_other_come_in_order(
     assert await t1.events(story.run_id("a"), None, 50) == await t1.events(story.run_id("a"), None, 1)
     await live(projecting, plan, *work[3:])
     assert seqs(await following) == NUMBERED
+
+
+@pytest.mark.parametrize("cursor", ["garbage", f"{clock.new_id()}:5"], ids=["no cursor", "another run's"])
+async def test_an_entry_of_no_place_in_the_run_is_read_from_postgres(
+    projecting: MemoryUnderTest, t1: TenantViews, story: Story, stack_env: dict[str, str], fresh: str, cursor: str
+) -> None:
+    whole = story.whole("a")
+    await projecting.project(*whole[:5])
+    foreign = client_event(story.started("a")).model_copy(update={"cursor": cursor, "seq": 5})
+    async with Redis.from_url(stack_env["REDIS_URL"]) as redis:
+        await redis.xadd(f"{fresh}:t1:run:{story.run_id('a')}:live", {"e": foreign.model_dump_json()}, id="6-0")
+    await projecting.project(*whole[5:])
+    assert seqs(await collect(t1.follow(story.run_id("a"), None))) == NUMBERED
 
 
 async def test_an_entry_that_cannot_be_read_is_read_from_postgres(

@@ -1,5 +1,8 @@
 """The agents themselves, with the offline model: what they are told, what they announce, what they leave behind."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,6 +16,7 @@ from clew.executor.egress import EgressClient
 from clew.executor.egress_policy import EgressPolicy
 from clew.executor.execution import Completes, Fails, fold
 from clew.executor.model_policy import ModelPolicy
+from clew.executor.model_requests import MOST_TOKENS, usage_of
 from clew.executor.prompting import step_prompt
 from clew.executor.supervisor import RunError, carry_out
 from clew.executor.tools import builtin_tools
@@ -20,14 +24,17 @@ from clew.models import choose_model
 from clew.views.door import Views
 from clew.views.models import Message
 from tests.support.run_log import NOON, RUN, MemoryLog, journal_of, planned, step
+from tests.support.scripted_openai import Garbage, ScriptedOpenAI
 from tests.unit.executor.test_execution import done, failed, history
 
+OFFLINE = MappingProxyType({"CLEW_MODEL": "offline"})
 
-def agents() -> Agents:
-    """Agents on the offline model, with no way out."""
+
+def agents(environ: Mapping[str, str] = OFFLINE) -> Agents:
+    """Agents with no way out but to the model that the environment names."""
     return Agents(
         builtin_tools(),
-        choose_model({"CLEW_MODEL": "offline"}),
+        choose_model(environ),
         {},
         Conversations(Views("postgresql://nowhere", None, "")),
         Ports(EgressClient(EgressPolicy()), None, None),
@@ -36,10 +43,10 @@ def agents() -> Agents:
     )
 
 
-async def carried_out(plan: PlanCreated) -> tuple[Completes | Fails, MemoryLog]:
+async def carried_out(plan: PlanCreated, environ: Mapping[str, str] = OFFLINE) -> tuple[Completes | Fails, MemoryLog]:
     log = MemoryLog()
     journal = journal_of(log, plan)
-    return await carry_out(plan.plan, journal, await agents().performer(plan, journal), lambda: NOON), log
+    return await carry_out(plan.plan, journal, await agents(environ).performer(plan, journal), lambda: NOON), log
 
 
 async def test_an_agent_calculates_and_its_words_are_streamed() -> None:
@@ -128,3 +135,17 @@ def test_a_history_alternates_and_ends_with_an_answer_also_where_one_is_missing(
 def test_a_message_names_what_is_attached_to_it() -> None:
     parts = (TextPart(text="Look:"), DocumentPart(document_id=UUID(int=5)))
     assert written(parts) == f"Look:\n[attached document {UUID(int=5)}]"
+
+
+@pytest.mark.parametrize(
+    ("counted", "tokens"), [(7, 7), (10**30, MOST_TOKENS), (1.5, 1), (-5, 0), ("many", 0), (None, 0), (1e400, 0)]
+)
+def test_what_a_server_says_that_it_counted_fits_the_event(counted: Any, tokens: int) -> None:
+    assert usage_of({"usage": {"input_tokens": counted, "output_tokens": counted}}).input_tokens == tokens
+
+
+async def test_an_error_that_is_no_text_fails_the_step(scripted_openai: ScriptedOpenAI) -> None:
+    scripted_openai.script(Garbage('{"error": {"message": "half a pair: \\ud800"}}'))
+    outcome, _ = await carried_out(planned(step("answer")), scripted_openai.environment())
+    assert isinstance(outcome, Fails)
+    assert "half a pair: ?" in outcome.error

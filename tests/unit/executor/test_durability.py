@@ -284,6 +284,7 @@ def test_waiting_follows_what_the_provider_asked_and_ends() -> None:
     policy = ModelPolicy(attempts=3, backoff=timedelta(seconds=2), longest_wait=timedelta(seconds=30))
     assert policy.wait(ModelRateLimitError("m", "", retry_after=7), 1) == timedelta(seconds=7)
     assert policy.wait(ModelRateLimitError("m", "", retry_after=3600), 1) is None
+    assert policy.wait(ModelRateLimitError("m", "", retry_after=1e20), 1) is None
     assert policy.wait(ModelRateLimitError("m", ""), 1) == timedelta(seconds=2)
     assert policy.wait(ModelRateLimitError("m", ""), 2) == timedelta(seconds=4)
     assert policy.wait(ModelRateLimitError("m", ""), 3) is None

@@ -91,6 +91,16 @@ async def test_a_markdown_file_becomes_its_passages() -> None:
     assert ingested.chunks == 3
 
 
+@pytest.mark.parametrize(
+    "key", ["", "secrets", KEY.replace("acme", "rival"), document_folder("acme", UUID(int=8)) + "file"]
+)
+async def test_a_file_outside_of_the_documents_own_folder_is_not_read(key: str) -> None:
+    folder = Folder()
+    folder.files[key] = b"what a rival keeps"
+    said = await handled(Ingestion(folder), uploaded(b"").model_copy(update={"object_key": key}))
+    assert [type(event) for event in said] == [DocumentFailed]
+
+
 async def test_many_passages_come_in_batches() -> None:
     body = b"x" * CHUNK_LENGTH * (2 * BATCH + 1)
     _, *batches, ingested = await handled(Ingestion(Folder(body)), uploaded(body, "text/plain"))

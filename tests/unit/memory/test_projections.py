@@ -3,7 +3,7 @@
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Text
 
@@ -15,6 +15,7 @@ from clew.memory.app import PROJECTED
 from clew.memory.intake import misplaced
 from clew.memory.projections import ALL, EVENTS
 from clew.memory.projections.table import Projection, Row
+from clew.views.cursor import LAST_SEQ
 from tests.support.events import events
 from tests.support.story import Story
 
@@ -28,7 +29,7 @@ def rows(event: Event) -> list[tuple[Projection, Row]]:
 
 
 @pytest.mark.parametrize("model", [m for m in TYPES if m.__name__ != "ChunksEmbedded"], ids=lambda m: m.__name__)
-@settings(max_examples=25)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 @given(data=st.data())
 def test_every_event_gives_rows_that_the_tables_can_take(model: type[Event], data: st.DataObject) -> None:
     given_rows = rows(data.draw(events(model)))
@@ -80,6 +81,12 @@ def test_each_topic_has_its_own_numbers_of_a_run(seq: int) -> None:
     for event in (e.model_copy(update={"seq": seq}) for e in numbered):
         topic = topic_of(type(event)).name
         assert (misplaced(event, topic) is None) == (topic == expected[seq])
+
+
+def test_an_event_whose_number_no_cursor_can_say_is_misplaced() -> None:
+    started = STORY.started("a")
+    assert misplaced(started.model_copy(update={"seq": LAST_SEQ}), "task-updates") is None
+    assert misplaced(started.model_copy(update={"seq": LAST_SEQ + 1}), "task-updates") is not None
 
 
 def test_an_event_in_the_topic_of_another_is_misplaced() -> None:

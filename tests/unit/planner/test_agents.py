@@ -1,5 +1,6 @@
 """Plans from a model: the real OpenAI client against a scripted server, and the built-in offline model."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -233,3 +234,41 @@ def said(role: Any, text: str) -> Message:
         revision=1,
         created_at=MOMENT,
     )
+
+
+def completion(message: dict[str, Any], **changes: Any) -> Garbage:
+    """A body that is a chat completion in shape, whatever it says."""
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", **message}}
+    body = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
+    return Garbage(json.dumps(body | changes))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        completion({"content": "hi"}, choices=[]),
+        completion({"content": "hi"}, created=10**30),
+        completion({"content": "half a pair: \ud800"}),
+        completion({"content": "hi"}, model="\ud800"),
+        Garbage("[" * 100_000 + "]" * 100_000),
+    ],
+    ids=["no choices", "made in no year", "half a surrogate pair", "a name that is no text", "too deep"],
+)
+async def test_a_strange_answer_fails_the_plan_and_nothing_else(
+    scripted_openai: ScriptedOpenAI, maker: Any, answer: Reply
+) -> None:
+    scripted_openai.answer_with(lambda _: answer)
+    plans = await maker(scripted_openai.environment())
+    with pytest.raises(PlanningFailed) as failure:
+        await plans.make_plan(Question("hello"), KNOWN)
+    assert str(failure.value).encode()
+
+
+async def test_half_a_surrogate_pair_in_a_verdict_is_mended_in_the_record(
+    scripted_openai: ScriptedOpenAI, maker: Any
+) -> None:
+    scripted_openai.script(completion({"content": "\ud800"}), detected(False))
+    plans = await maker(scripted_openai.environment())
+    answer = await plans.make_plan(Question("hello"), KNOWN)
+    assert [exchange.model for exchange in answer.exchanges] == ["m", "scripted-model"]
+    assert "?" in str(answer.exchanges[0].response)

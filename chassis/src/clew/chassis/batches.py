@@ -42,7 +42,7 @@ class BatchConsumer:
     @property
     def joined(self) -> bool:
         """Whether the group has given this process its partitions."""
-        return self.polled_at is not None and bool(self._membership.consumer.assignment())
+        return self.polled_at is not None and self._membership.assigned
 
     async def run(self) -> None:
         """Fetches, hands over, commits. A batch that is cut off is read again: its handler must bear that."""

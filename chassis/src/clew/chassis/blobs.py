@@ -11,6 +11,12 @@ from clew.chassis.settings import ServiceSettings
 if TYPE_CHECKING:
     from minio import Minio
 
+NO_SUCH_KEY = ("NoSuchKey", "KeyTooLongError")  # S3's words for a key that has no object
+
+
+class BlobMissing(Exception):
+    """Nothing lies, or can lie, under the key. No failure of the store: asking again is of no use."""
+
 
 class BlobStore(Protocol):
     """Where large bodies are kept: S3, or a dictionary in unit tests."""
@@ -31,7 +37,7 @@ class S3BlobStore:
         await asyncio.to_thread(self._put, key, body)
 
     async def get(self, key: str) -> bytes:
-        """The bytes under `key`. Raises minio's errors when there are none or the store is away."""
+        """The bytes under `key`. BlobMissing when there are none; minio's errors when the store is away."""
         return await asyncio.to_thread(self._get, key)
 
     def _put(self, key: str, body: bytes) -> None:
@@ -44,7 +50,16 @@ class S3BlobStore:
             raise LogUnreachable(f"a record over 256 KiB needs the object store, which failed: {error}") from error
 
     def _get(self, key: str) -> bytes:
-        response = self._minio().get_object(self._settings.s3_bucket, key)
+        from minio.error import S3Error  # here, as below
+
+        try:
+            response = self._minio().get_object(self._settings.s3_bucket, key)
+        except S3Error as error:
+            if error.code not in NO_SUCH_KEY:
+                raise
+            raise BlobMissing(f"the object store has nothing under {key!r}") from error
+        except ValueError as error:  # minio asks the store for no such name
+            raise BlobMissing(f"{key!r} is no key: {error}") from error
         try:
             return response.read()
         finally:

@@ -48,7 +48,8 @@ class Health:
                 await _respond(send, 404, "text/plain", b"only /livez, /readyz and /metrics are served here\n")
 
     async def _answer_probes(self, probes: dict[str, Probe], send: Send) -> None:
-        reasons = {name: reason for name, probe in probes.items() if (reason := await probe()) is not None}
+        asked = list(probes.items())  # a start or a stop may change them while one of them is awaited
+        reasons = {name: reason for name, probe in asked if (reason := await probe()) is not None}
         body = json.dumps({"status": "unavailable" if reasons else "ok", "reasons": reasons}).encode()
         await _respond(send, 503 if reasons else 200, "application/json", body)
 

@@ -64,6 +64,12 @@ class Membership:
         return self.consumer
 
     @property
+    def assigned(self) -> bool:
+        """Whether this process has partitions; False before `join` and after `leave`."""
+        consumer = self._subscriber.consumer
+        return consumer is not None and bool(consumer.assignment())
+
+    @property
     def consumer(self) -> AIOKafkaConsumer:
         """The consumer; RuntimeError while it has not joined."""
         if self._subscriber.consumer is None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from aiokafka import ConsumerRecord
 
-from clew.chassis.blobs import BlobStore
+from clew.chassis.blobs import BlobMissing, BlobStore
 from clew.contracts import codec
 from clew.contracts.envelope import Event, Position
 
@@ -55,5 +55,12 @@ class Decoder:
         if attrs.dataref is not None:
             codec.event_class(attrs.type)
             ref = codec.blob_ref(body)
-            body = codec.redeem(ref, await self._blobs.get(ref.key))
+            body = codec.redeem(ref, await self._body(ref.key))
         return codec.decode(attrs, body)
+
+    async def _body(self, key: str) -> bytes:
+        """A body that was stored before its record was sent: one that is not there now never will be."""
+        try:
+            return await self._blobs.get(key)
+        except BlobMissing as error:
+            raise codec.Malformed(f"the body is missing: {error}") from error

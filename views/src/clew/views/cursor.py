@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+LAST_SEQ = 999_999_999  # the greatest number of an event that a cursor has room for
 _CURSOR = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(\d{1,9})(?:\.([1-9]\d{0,8}))?", re.ASCII)
 
 

@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from clew.views.client import ClientEvent
-from clew.views.cursor import Cursor
+from clew.views.cursor import Cursor, InvalidCursor
 from clew.views.names import stream_id
 
 MOMENT: Final = timedelta(milliseconds=100)  # for an answer that needs no waiting; then Postgres is asked
@@ -76,7 +76,8 @@ class LiveReader:
         except (RedisError, OSError) as error:
             raise LiveUnavailable(str(error)) from error
         streams = cast(list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]], answer)
-        return [event for _, entries in streams for _, fields in entries if (event := _event(fields)) is not None]
+        found = [_event(fields) for _, entries in streams for _, fields in entries]
+        return [event for event in found if event is not None and event.place.run_id == place.run_id]
 
 
 def _used(redis: Redis | None) -> Redis:
@@ -98,7 +99,9 @@ def _client(url: str, answer_within: timedelta) -> Redis:
 def _event(fields: dict[bytes, bytes]) -> ClientEvent | None:
     """An entry's event. One that cannot be read is left out: the gap that it leaves is filled from Postgres."""
     try:
-        return ClientEvent.model_validate_json(fields.get(b"e", b""))
-    except ValidationError as error:
+        event = ClientEvent.model_validate_json(fields.get(b"e", b""))
+        Cursor.parse(event.cursor)
+    except (ValidationError, InvalidCursor) as error:
         logger.warning("an entry of a live stream cannot be read: %s", error)
         return None
+    return event

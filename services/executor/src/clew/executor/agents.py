@@ -116,7 +116,8 @@ class Agents:
                     usage_limits=UsageLimits(request_limit=self._limits.requests),
                 )
         except (AgentRunError, ModelBroke, UserError) as error:
-            raise StepError(f"{type(error).__name__}: {error}") from error
+            said = f"{type(error).__name__}: {error}"
+            raise StepError(said.encode(errors="replace").decode()) from error  # a server's words may be no text
         return result.output
 
     def _deps(self, plan: PlanCreated, step: Step, journal: RunJournal) -> StepDeps:

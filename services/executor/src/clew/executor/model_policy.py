@@ -32,6 +32,6 @@ class ModelPolicy:
         if attempt >= self.attempts or not isinstance(error, PASSING):
             return None
         if error.retry_after is not None:
-            asked = timedelta(seconds=error.retry_after)
-            return asked if asked <= self.longest_wait else None
+            too_long = error.retry_after > self.longest_wait.total_seconds()  # perhaps more than a timedelta can hold
+            return None if too_long else timedelta(seconds=error.retry_after)
         return min(self.backoff * 2 ** (attempt - 1), self.longest_wait)

@@ -8,6 +8,7 @@ It sends nothing and knows no journal.
 import json
 from collections.abc import Sequence
 from hashlib import sha256
+from math import isfinite
 from typing import Any, cast
 
 from pydantic import JsonValue
@@ -20,6 +21,7 @@ from pydantic_core import to_jsonable_python
 
 from clew.contracts.planning import Usage
 
+MOST_TOKENS = 2**53 - 1  # of one request; every reader of JSON has room for it, and the sum of many is a bigint
 _NOT_COPIED = {"content", "metadata"}  # of a tool result: its own call's completion holds them
 
 
@@ -73,13 +75,18 @@ def texts_in(request: JsonValue) -> set[str]:
 def usage_of(response: JsonValue) -> Usage:
     """What a model request took, from the JSON of its response. The price is None where it is not known."""
     took = cast(dict[str, Any], response)
-    usage = cast(dict[str, int], took.get("usage") or {})
+    usage = cast(dict[str, object], took.get("usage") or {})
     return Usage(
         requests=1,
-        input_tokens=usage.get("input_tokens", 0),
-        output_tokens=usage.get("output_tokens", 0),
+        input_tokens=_tokens(usage.get("input_tokens")),
+        output_tokens=_tokens(usage.get("output_tokens")),
         cost_usd=_price(took),
     )
+
+
+def _tokens(said: object) -> int:
+    """What a server says that it counted, as far as that is a number of tokens."""
+    return min(max(int(said), 0), MOST_TOKENS) if isinstance(said, int | float) and isfinite(said) else 0
 
 
 def _price(took: dict[str, Any]) -> float | None:

@@ -33,7 +33,7 @@ class Deps:
 
 
 async def caller(request: Request) -> Principal:
-    """Who is asking: `edge.Edge` has found it out before any route was reached. A plain function would cost a thread."""
+    """Who is asking, as `edge.Edge` has found out before any route. Not a plain function: that would cost a thread."""
     principal: Principal = request.state.principal
     return principal
 

@@ -15,6 +15,7 @@ from clew.contracts.documents import (
     DocumentIngested,
     DocumentParsed,
     DocumentUploaded,
+    document_folder,
 )
 from clew.contracts.envelope import Event
 from clew.ingestion import pipeline
@@ -58,7 +59,7 @@ class Ingestion:
             if await self._files.deleted(event.tenant_id, event.document_id):
                 return
             try:
-                raw = await self._files.read(event.object_key)
+                raw = await self._files.read(own_key(event))
                 reading = await asyncio.to_thread(read, event, raw)
             except Unreadable as fault:
                 yield DocumentFailed(
@@ -76,6 +77,13 @@ class Ingestion:
         await self._files.mark_deleted(event.tenant_id, event.document_id)
         return
         yield  # nothing: what makes this an async generator
+
+
+def own_key(event: DocumentUploaded) -> str:
+    """Where the file is. Unreadable when that is not in the document's own folder, but perhaps in another tenant's."""
+    if not event.object_key.startswith(document_folder(event.tenant_id, event.document_id)):
+        raise Unreadable("fetch", "the object key is not one of this document")
+    return event.object_key
 
 
 def read(event: DocumentUploaded, raw: bytes) -> Reading:

@@ -72,6 +72,8 @@ class DocumentFiles:
             if error.code != "NoSuchKey":
                 raise
             raise Unreadable("fetch", "the file is not in the object store") from None
+        except ValueError as error:  # minio asks the store for no such name
+            raise Unreadable("fetch", f"the object key is not valid: {error}") from None
         with response:
             size = int(response.headers["content-length"])
             if size > MAX_DOCUMENT_BYTES:

@@ -13,8 +13,9 @@ from clew.contracts.deadletters import RecordDeadLettered
 from clew.contracts.envelope import Event, Position, RunEvent
 from clew.contracts.topics import topic_of
 from clew.memory.metrics import Metrics
+from clew.views.cursor import LAST_SEQ
 
-SEQS: Final = {"user-messages": range(1), "plans": range(1, 2), "task-updates": range(2, 2**31)}
+SEQS: Final = {"user-messages": range(1), "plans": range(1, 2), "task-updates": range(2, LAST_SEQ + 1)}
 logger = logging.getLogger(__name__)
 
 

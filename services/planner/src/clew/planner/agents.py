@@ -206,5 +206,5 @@ def _as_message(message: Message) -> ModelMessage:
 
 def _readable(error: Exception) -> str:
     """One line of at most a few hundred characters, without the framework's words around it."""
-    line = " ".join(str(error).split()) or type(error).__name__
+    line = " ".join(str(error).encode(errors="replace").decode().split()) or type(error).__name__
     return line if len(line) <= 500 else f"{line[:499]}…"

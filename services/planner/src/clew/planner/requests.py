@@ -4,13 +4,14 @@ What is asked, and what the answer means, is `agents`.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, UnexpectedModelBehavior
+from pydantic_ai.exceptions import AgentRunError, ModelAPIError, ModelHTTPError, UnexpectedModelBehavior
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.wrapper import WrapperModel
@@ -20,6 +21,7 @@ from clew.chassis.clock import monotonic
 from clew.contracts.planning import ModelExchange, Usage
 
 PASSING = frozenset({408, 409, 425, 429})  # besides 5xx: the same request may succeed a little later
+MOST_TOKENS = 2**53 - 1  # of one request; every reader of JSON has room for it, and the sum of many is a bigint
 log = logging.getLogger(__name__)
 
 
@@ -57,7 +59,7 @@ class RecordedModel(WrapperModel):
             began = monotonic()
             try:
                 async with asyncio.timeout(self._limits.request.total_seconds()):
-                    response = await super().request(messages, model_settings, model_request_parameters)
+                    response = await self._answer(messages, model_settings, model_request_parameters)
             except (ModelAPIError, UnexpectedModelBehavior, TimeoutError) as error:
                 pause = self._pause(attempt, error)
                 last = attempt == self._limits.attempts or monotonic() + pause > self._deadline
@@ -69,6 +71,20 @@ class RecordedModel(WrapperModel):
                 self._record(messages, response, timedelta(seconds=monotonic() - began))
                 return response
         raise AssertionError("the last attempt returns or raises")
+
+    async def _answer(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """One try. What the client of a model raises over a strange answer is named as pydantic-ai names such."""
+        try:
+            return _sendable(await super().request(messages, model_settings, model_request_parameters))
+        except (AgentRunError, TimeoutError):
+            raise
+        except Exception as error:
+            raise UnexpectedModelBehavior(f"{type(error).__name__}: {error}") from error
 
     def _pause(self, attempt: int, error: Exception) -> float:
         """Seconds: what the server asked for, else twice as long as before."""
@@ -97,11 +113,30 @@ def _may_pass(error: Exception) -> bool:
     return True
 
 
+def _sendable(response: ModelResponse) -> ModelResponse:
+    """The answer without halves of surrogate pairs, which JSON can bring and neither an event nor a request carries."""
+    text = json.dumps(ModelMessagesTypeAdapter.dump_python([response], mode="json"), ensure_ascii=False)
+    mended = text.encode(errors="replace")
+    if mended.decode() == text:
+        return response
+    [answer] = ModelMessagesTypeAdapter.validate_json(mended)
+    assert isinstance(answer, ModelResponse)
+    return answer
+
+
 def _usage(response: ModelResponse) -> Usage:
     usage = response.usage
     return Usage(
-        requests=1, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, cost_usd=_cost(response)
+        requests=1,
+        input_tokens=_tokens(usage.input_tokens),
+        output_tokens=_tokens(usage.output_tokens),
+        cost_usd=_cost(response),
     )
+
+
+def _tokens(said: int) -> int:
+    """What a server says that it counted, as far as that is a number of tokens."""
+    return min(max(said, 0), MOST_TOKENS)
 
 
 def _cost(response: ModelResponse) -> float | None:

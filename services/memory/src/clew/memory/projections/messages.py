@@ -45,7 +45,7 @@ def project(event: Event, position: Position) -> Projected:
             "sent_by": text(event.sent_by),
             "on_busy": event.on_busy,
             "model": None if event.model is None else text(event.model),
-            "request_hash": event.request_hash,
+            "request_hash": None if event.request_hash is None else text(event.request_hash),
             "created_at": event.occurred_at,
             "partition": position.partition,
             "record_offset": position.offset,

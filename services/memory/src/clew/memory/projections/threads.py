@@ -87,7 +87,7 @@ def created(event: Event, position: Position) -> Projected:
             "created_by": text(event.created_by),
             "title": None if event.title is None else text(event.title),
             "metadata": json.dumps(event.metadata),
-            "request_hash": event.request_hash,
+            "request_hash": None if event.request_hash is None else text(event.request_hash),
         }
 
 
