@@ -61,6 +61,19 @@ async def test_every_event_of_a_run_follows_from_its_message(system: System) -> 
     assert set(started) <= set(completed)
 
 
+async def test_one_trace_goes_through_all_services(system: System) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    answered = await system.http.post("/v1/messages", json={"content": "what is 2 + 2?"}, headers=headers)
+    run_id = answered.json()["run_id"]
+    await system.until_ended(run_id)
+    for topic in ("user-messages", "plans", "task-updates"):
+        carried = [dict(r.headers) for r in await system.log.records(topic)]
+        mine = [h["traceparent"].decode() for h in carried if h.get("ce_subject", b"").decode() == run_id]
+        assert mine
+        assert {parent.split("-")[1] for parent in mine} == {trace}
+
+
 async def test_a_second_message_of_a_thread_knows_the_first(system: System) -> None:
     first = await system.say("what is 6 * 7?")
     await system.until_ended(first["run_id"])
