@@ -10,6 +10,8 @@ from clew.chassis.blobs import BlobMissing, BlobStore
 from clew.contracts import codec
 from clew.contracts.envelope import Event, Position
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -34,11 +36,19 @@ def from_kafka(raw: "ConsumerRecord[bytes | None, bytes | None]", namespace: str
         topic=raw.topic.removeprefix(f"{namespace}.") if namespace else raw.topic,
         partition=raw.partition,
         offset=raw.offset,
-        timestamp=datetime.fromtimestamp(raw.timestamp / 1000, UTC),
+        timestamp=_moment(raw.timestamp),
         key=raw.key,
         value=raw.value,
         headers=raw.headers,
     )
+
+
+def _moment(milliseconds: int) -> datetime:
+    """When Kafka says that it was. It keeps any number; one that is in no year of ours counts as the epoch."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError):
+        return EPOCH
 
 
 class Decoder:
