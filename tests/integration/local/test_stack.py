@@ -159,7 +159,7 @@ async def test_a_part_that_dies_is_started_again(stack_env: dict[str, str], tmp_
         async with Stack(home, ports, lambda _, line: said.append(line), given=given, restart=True) as other:
             os.kill(other.pid("redis"), signal.SIGKILL)
             async with asyncio.timeout(20):
-                while "is up again" not in said:  # noqa: ASYNC110 — what is said comes from no loop
+                while "is up again" not in said:
                     await asyncio.sleep(0.05)
             assert await ping(ports.redis)
     assert "ended with SIGKILL; starting it again in 0.5 s" in said

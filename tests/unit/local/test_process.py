@@ -77,7 +77,7 @@ async def test_killing_takes_the_grandchildren_along() -> None:
     process.kill()
     await process.wait()
     async with asyncio.timeout(10):
-        while _alive(pid):  # noqa: ASYNC110 — the kernel sends no event for another's child
+        while _alive(pid):
             await asyncio.sleep(0.01)
 
 
