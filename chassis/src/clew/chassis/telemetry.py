@@ -111,7 +111,7 @@ def span(name: str, traceparent: str | None = None) -> Generator[None]:
 @contextmanager
 def handling(event: Event, traceparent: str | None) -> Generator[None]:
     """Binds the event's ids to every log line, and its trace to every span, while it is handled."""
-    ids = {"event_id": str(event.event_id), "event": event.type_name(), "tenant_id": event.tenant_id}
+    ids = {"event_id": str(event.event_id), "event_type": event.type_name(), "tenant_id": event.tenant_id}
     if isinstance(event, ThreadEvent):
         ids["thread_id"] = str(event.thread_id)
     if isinstance(event, RunScoped):
