@@ -96,6 +96,8 @@ async def measure_message(system: System, socket: ClientConnection) -> tuple[flo
     """One message in a thread of its own: milliseconds to its first event and to `run.completed`."""
     thread = (await system.http.post("/v1/threads", json={})).json()["id"]
     await socket.send(json.dumps({"type": "subscribe", "id": thread, "thread_id": thread}))
+    while json.loads(await socket.recv())["type"] != "accepted":
+        continue
     first: float | None = None
     start = perf_counter()
     posting = asyncio.create_task(system.http.post(f"/v1/threads/{thread}/messages", json={"content": "Hello there"}))

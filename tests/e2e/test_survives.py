@@ -68,13 +68,13 @@ async def test_nothing_is_lost_when_redis_is_flushed_in_a_run(system: System, st
 
 async def test_messages_are_accepted_while_postgres_is_away(system: System, stack: Stack) -> None:
     thread_id = (await system.say("hello"))["thread_id"]
-    await asyncio.to_thread(_run, stack.kill_part("postgres"))
+    await stack.kill_part("postgres")
     runs = [(await system.say("are you there?"))["run_id"]]
     runs.append((await system.say("and here?", thread_id=thread_id))["run_id"])
     unread = await system.http.get(f"/v1/runs/{runs[0]}")
     assert unread.status_code == 503
     assert unread.headers["retry-after"]
-    await asyncio.to_thread(_run, stack.start_part("postgres"))
+    await stack.start_part("postgres")
     for run_id in runs:
         assert (await system.until_ended(run_id, seconds=60))[-1]["type"] == "run.completed"
 
@@ -82,13 +82,13 @@ async def test_messages_are_accepted_while_postgres_is_away(system: System, stac
 async def test_a_message_is_refused_while_kafka_is_away_and_nothing_is_half_done(system: System, stack: Stack) -> None:
     thread_id = (await system.say("hello"))["thread_id"]
     before = {event.event_id for event in await system.log.events("user-messages")}
-    await asyncio.to_thread(_run, stack.kill_part("kafka"))
+    await stack.kill_part("kafka")
     await asyncio.sleep(3)
     refused = await system.http.post("/v1/messages", json={"content": "are you there?"})
     assert refused.status_code == 503
     assert refused.headers["retry-after"]
     assert refused.headers["content-type"] == "application/problem+json"
-    await asyncio.to_thread(_run, stack.start_part("kafka"))
+    await stack.start_part("kafka")
     await until_accepted(system)
     run_id = (await system.say("and now?", thread_id=thread_id))["run_id"]
     assert (await system.until_ended(run_id, seconds=90))[-1]["type"] == "run.completed"
@@ -105,7 +105,3 @@ async def until_accepted(system: System) -> None:
             return
         await asyncio.sleep(0.5)
     raise AssertionError("the gateway accepts nothing although Kafka is back")
-
-
-def _run(coroutine: object) -> None:
-    asyncio.run(coroutine)  # type: ignore[arg-type]  # coroutines of the stack, which belong to no loop

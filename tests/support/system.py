@@ -43,17 +43,21 @@ class System:
         return response.json()
 
     async def follow(self, run_id: str, *, after: str | None = None) -> AsyncIterator[Json]:
-        """The run's events over the WebSocket, from `after` on, until the run has ended."""
+        """The run's events over the WebSocket, from `after` on, until the run has ended. Comes again after a 503."""
         async with connect(f"{self.url.replace('http', 'ws')}/v1/ws", subprotocols=["clew.v1"]) as socket:  # type: ignore[list-item]  # a plain str is a Subprotocol
-            await socket.send(json.dumps({"type": "subscribe", "id": "1", "run_id": run_id, "after": after}))
-            async for frame in socket:
-                message = json.loads(frame)
-                if message["type"] == "event":
-                    yield message["event"]
-                elif message["type"] == "ended":
-                    return
-                else:
-                    assert message["type"] == "accepted", message
+            while True:
+                await socket.send(json.dumps({"type": "subscribe", "id": "1", "run_id": run_id, "after": after}))
+                async for frame in socket:
+                    message = json.loads(frame)
+                    if message["type"] == "event":
+                        after = message["event"]["cursor"]
+                        yield message["event"]
+                    elif message["type"] == "ended":
+                        return
+                    elif message["type"] == "error":
+                        assert message["problem"]["status"] == 503, message
+                        break
+                await asyncio.sleep(0.5)
 
     async def until_ended(self, run_id: str, *, seconds: float = 40) -> list[Json]:
         """All events of a run, once it has ended."""

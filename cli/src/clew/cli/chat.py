@@ -1,16 +1,19 @@
 """`clew chat`: a conversation in the terminal. Each line is a message; its run is shown as it happens."""
 
 import os
+import signal
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread, current_thread, main_thread
+from types import FrameType
 from uuid import UUID
 
 import click
 
 from clew.cli.context import PATIENT, Cli, pass_cli, text_of
-from clew.cli.errors import Refused
+from clew.cli.errors import Failure, Refused
 from clew.cli.follow import follow
 from clew.cli.gateway import new_key
 from clew.cli.safe import clean
@@ -87,34 +90,45 @@ class Conversation:
         self._watch(accepted.run_id, accepted.cursor)
 
     def _watch(self, run_id: str, cursor: str | None) -> None:
-        transcript, cancelling, over = Transcript(), False, False
-        while not over:
-            try:
-                for event in follow(self._cli.gateway, run_id, cursor, self._cli.err.note):
-                    cursor = event.cursor
-                    for piece in transcript.feed(event):
-                        self._cli.out.show(piece)
-                    if event.needs_person:
-                        break
-                over = True
-            except KeyboardInterrupt:
-                self._cli.out.end_words()
-                over = cancelling or not self._cancel(run_id)
-                cancelling = True
+        transcript = Transcript()
+        with self._interruptible(run_id), suppress(KeyboardInterrupt):
+            for event in follow(self._cli.gateway, run_id, cursor, self._cli.err.note):
+                for piece in transcript.feed(event):
+                    self._cli.out.show(piece)
+                if event.needs_person:
+                    break
         self._cli.out.end_words()
 
-    def _cancel(self, run_id: str) -> bool:
-        """Asks the run to stop; False when it cannot be asked."""
+    @contextmanager
+    def _interruptible(self, run_id: str) -> Generator[None]:
+        """The first Ctrl-C asks the run to stop, beside what is being shown; the next one is a KeyboardInterrupt.
+
+        Not an exception at once: that could strike inside code that swallows it, and the wish would be lost. Only the
+        main thread is ever interrupted.
+        """
+        if current_thread() is not main_thread():
+            yield
+            return
+        before = signal.getsignal(signal.SIGINT)
+
+        def ask_to_stop(number: int, frame: FrameType | None) -> None:
+            signal.signal(signal.SIGINT, before)
+            Thread(target=self._cancel, args=[run_id], daemon=True).start()
+
+        signal.signal(signal.SIGINT, ask_to_stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _cancel(self, run_id: str) -> None:
         self._cli.err.note("cancelling; Ctrl-C once more leaves the run to itself")
         try:
             self._cli.client.cancel(run_id)
-        except Refused as refused:
-            if refused.problem.status != 409:  # 409: it has ended meanwhile, which its events will tell
-                self._cli.show_failure(refused)
-                return False
-        except KeyboardInterrupt:
-            return False
-        return True
+        except Failure as failure:
+            ended = isinstance(failure, Refused) and failure.problem.status == 409  # which its events will tell
+            if not ended:
+                self._cli.show_failure(failure)
 
 
 def converse(conversation: Conversation) -> None:

@@ -29,7 +29,8 @@ PROTOCOL = "clew.v1"
 MAX_SUBSCRIPTIONS = 64  # of one connection
 SLOW_AFTER = 5.0  # seconds in which not one frame could be handed over
 LAST_WORDS = 10.0  # seconds that a slow reader has to hear why it is cut
-NEW_RUNS_EVERY = 1.0  # seconds between looks for runs that came in through another replica
+NEW_RUNS_FIRST = 0.05  # seconds to the second look for a thread's runs: one may have begun just before the first
+NEW_RUNS_EVERY = 1.0  # seconds between later looks, for runs that came in through another replica
 E = TypeVar("E", bound=Exception)
 GOING_AWAY, NOT_TEXT, TRY_LATER = 1012, 1003, 1013  # close codes
 
@@ -168,6 +169,7 @@ class Session:
     async def _relay_thread(self, subscription: str, thread_id: UUID, places: dict[UUID, Cursor]) -> None:
         """All runs of the thread: open ones side by side, those that have ended one after the other."""
         followed: set[UUID] = set()
+        pause = NEW_RUNS_FIRST
         with self._deps.news.of(self._caller, thread_id) as mailbox:
             async with asyncio.TaskGroup() as group:
                 while True:
@@ -176,9 +178,11 @@ class Session:
                     for run in sorted(new, key=lambda run: run.ended):
                         relay = self._relay(subscription, run.id, places.get(run.id))
                         await relay if run.ended else group.create_task(relay)
-                    if (told := await _next(mailbox)) is not None and told not in followed:
+                    told = await _next(mailbox, pause)
+                    if told is not None and told not in followed:
                         followed.add(told)
                         group.create_task(self._relay(subscription, told, places.get(told)))
+                    pause = min(2 * pause, NEW_RUNS_EVERY)
 
     async def _say(self, text: str, event: ClientEvent | None = None) -> None:
         try:
@@ -204,10 +208,10 @@ class Session:
                 await self._socket.close(code)
 
 
-async def _next(mailbox: "asyncio.Queue[UUID]") -> UUID | None:
+async def _next(mailbox: "asyncio.Queue[UUID]", pause: float) -> UUID | None:
     """A run that has just begun in this process; None when it is time to look for others."""
     try:
-        async with asyncio.timeout(NEW_RUNS_EVERY):
+        async with asyncio.timeout(pause):
             return await mailbox.get()
     except TimeoutError:
         return None

@@ -10,7 +10,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self, TypeAlias, cast
 
-from psycopg import AsyncConnection, InterfaceError, OperationalError
+from psycopg import AsyncConnection, AsyncCursor, InterfaceError, OperationalError
 from psycopg.abc import QueryNoTemplate
 from psycopg.errors import ReadOnlySqlTransaction
 
@@ -22,6 +22,7 @@ from clew.memory.projections.table import Projection, Row
 from clew.views.names import Schemas
 
 Partition: TypeAlias = tuple[str, int]  # topic and number
+Cursor: TypeAlias = AsyncCursor[tuple[object, ...]]
 UNAVAILABLE: Final = (OperationalError, InterfaceError, ReadOnlySqlTransaction, OSError, TimeoutError)
 TIMEOUT: Final = timedelta(seconds=30)  # for a batch; a Postgres that hangs is left, and asked again
 CONNECT_SECONDS: Final = 3
@@ -85,31 +86,28 @@ class Store:
         `expected` is how far this process believes each partition to have been read: StaleOffsets when it is wrong.
         """
         async with asyncio.timeout(TIMEOUT.total_seconds()), self._live.pipeline(), self._live.transaction():
-            await self._advance(entries, expected)
-            counting = await self._first_of_each(entries)
+            moved = await self._advance(entries, expected)
+            written = await self._insert_events(entries)
+            # Both are under way before either is waited for: one round trip, and a stale one is rolled back whole.
+            await _check(moved, {entry.partition for entry in entries})
+            counting = await _first_of_each(entries, written)
             for projection in ALL:
                 await self._upsert(projection, _rows(projection, counting))
         return [entry.event for entry in counting if entry.event is not None]
 
-    async def _advance(self, entries: Sequence[Entry], expected: Mapping[Partition, int]) -> None:
+    async def _advance(self, entries: Sequence[Entry], expected: Mapping[Partition, int]) -> Cursor:
         ends: dict[Partition, int] = {}
         for entry in entries:
             ends[entry.partition] = entry.record.offset + 1
         steps = [(*partition, expected[partition], end) for partition, end in sorted(ends.items())]
-        columns = [list(column) for column in zip(*steps, strict=True)]
-        moved = await (await self._live.execute(offsets.ADVANCE, columns)).fetchall()
-        if len(moved) != len(steps):
-            raise StaleOffsets
+        return await self._live.execute(offsets.ADVANCE, [list(column) for column in zip(*steps, strict=True)])
 
-    async def _first_of_each(self, entries: Sequence[Entry]) -> list[Entry]:
-        """The entries without repeats: of a run's seq and of an event id, the first in the log counts."""
+    async def _insert_events(self, entries: Sequence[Entry]) -> Cursor | None:
         rows = _rows(EVENTS, entries)
         if not rows:
-            return [entry for entry in entries if entry.event is not None]
+            return None
         statement = f"{EVENTS.statement} RETURNING t.topic, t.partition, t.record_offset"
-        cursor = await self._live.execute(cast(QueryNoTemplate, statement), EVENTS.parameters(rows))
-        written = {cast(tuple[str, int, int], row) for row in await cursor.fetchall()}
-        return [entry for entry in entries if _counts(entry, written)]
+        return await self._live.execute(cast(QueryNoTemplate, statement), EVENTS.parameters(rows))
 
     async def _upsert(self, projection: Projection, rows: Sequence[Row]) -> None:
         if rows:
@@ -120,6 +118,18 @@ class Store:
         if self._connection is None:
             raise InterfaceError("not connected")
         return self._connection
+
+
+async def _check(moved: Cursor, partitions: set[Partition]) -> None:
+    if len(await moved.fetchall()) != len(partitions):
+        raise StaleOffsets
+
+
+async def _first_of_each(entries: Sequence[Entry], written: Cursor | None) -> list[Entry]:
+    """The entries without repeats: of a run's seq and of an event id, the first in the log counts."""
+    rows = [] if written is None else await written.fetchall()
+    places = {cast(tuple[str, int, int], row) for row in rows}
+    return [entry for entry in entries if _counts(entry, places)]
 
 
 def _counts(entry: Entry, written: set[tuple[str, int, int]]) -> bool:
