@@ -43,6 +43,15 @@ async def test_postgres_that_is_away_is_told_soon() -> None:
         assert "Postgres does not answer" in (await views.check() or "")
 
 
+async def test_connections_that_were_cut_are_no_outage(views: Views, stack_env: dict[str, str]) -> None:
+    run_id = Story().run_id("a")
+    await asyncio.gather(*(views.tenant("t1").run(run_id) for _ in range(30)))
+    with psycopg.connect(stack_env["DATABASE_URL"], autocommit=True) as connection:
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = %s"
+        connection.execute(cut, [connection.info.dbname])
+    assert await asyncio.gather(*(views.tenant("t1").run(run_id) for _ in range(30))) == [None] * 30
+
+
 async def test_who_waits_for_a_position_goes_on_when_it_is_projected(projecting: MemoryUnderTest, views: Views) -> None:
     [record] = projecting.log.write(Story().created())
     assert not await views.passed(record.position, timedelta(milliseconds=50))

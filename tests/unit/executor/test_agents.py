@@ -6,6 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic_ai.durable_exec import JSON_CODEC
+from pydantic_ai.messages import ModelResponse
+from pydantic_ai.messages import TextPart as TextAnswer
+from pydantic_ai.usage import RequestUsage
 
 from clew.contracts.conversation import DocumentPart, TextPart
 from clew.contracts.execution import CallCompleted, StepProgressed, TokenDelta
@@ -16,7 +20,7 @@ from clew.executor.egress import EgressClient
 from clew.executor.egress_policy import EgressPolicy
 from clew.executor.execution import Completes, Fails, fold
 from clew.executor.model_policy import ModelPolicy
-from clew.executor.model_requests import MOST_TOKENS, usage_of
+from clew.executor.model_requests import MOST_TOKENS, in_whole_tokens, usage_of
 from clew.executor.prompting import step_prompt
 from clew.executor.supervisor import RunError, carry_out
 from clew.executor.tools import builtin_tools
@@ -142,6 +146,13 @@ def test_a_message_names_what_is_attached_to_it() -> None:
 )
 def test_what_a_server_says_that_it_counted_fits_the_event(counted: Any, tokens: int) -> None:
     assert usage_of({"usage": {"input_tokens": counted, "output_tokens": counted}}).input_tokens == tokens
+
+
+def test_a_response_with_fractions_of_tokens_can_be_read_back_from_the_journal() -> None:
+    response = ModelResponse(parts=[TextAnswer("hi")], usage=RequestUsage(input_tokens=3, details={"audio_tokens": 1}))
+    written = JSON_CODEC.dump(ModelResponse, response)
+    written["usage"] |= {"input_tokens": 3.5, "details": {"audio_tokens": 1.5}}
+    assert JSON_CODEC.load(ModelResponse, in_whole_tokens(written)) == response
 
 
 async def test_an_error_that_is_no_text_fails_the_step(scripted_openai: ScriptedOpenAI) -> None:

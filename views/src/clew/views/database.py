@@ -23,6 +23,10 @@ class ViewsUnavailable(Exception):
     """Postgres cannot be reached, or does not answer in time."""
 
 
+class _ConnectionCut(ViewsUnavailable):
+    """The connection was there and is gone; another one may be had."""
+
+
 class Query(NamedTuple):
     """SQL with its parameters."""
 
@@ -73,6 +77,14 @@ class Database:
         return await self._ask(begin, queries)
 
     async def _ask(self, begin: Sequence[Query], queries: Sequence[Query]) -> list[list[Row]]:
+        """Asks again, once, when the connection was cut: Postgres was restarted, and the whole pool is out of date."""
+        try:
+            return await self._ask_once(begin, queries)
+        except _ConnectionCut:
+            await self._pool.check()
+            return await self._ask_once(begin, queries)
+
+    async def _ask_once(self, begin: Sequence[Query], queries: Sequence[Query]) -> list[list[Row]]:
         async with self._connection() as connection:
             async with connection.pipeline():
                 cursors = [await connection.execute(query.text, query.parameters) for query in (*begin, *queries)]
@@ -81,8 +93,10 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[AsyncConnection[Row]]:
+        connection = None
         try:
             async with self._pool.connection() as connection:
                 yield connection
         except (OperationalError, InterfaceError) as error:
-            raise ViewsUnavailable(f"Postgres does not answer: {error}") from error
+            kind = _ConnectionCut if connection is not None and connection.closed else ViewsUnavailable
+            raise kind(f"Postgres does not answer: {error}") from error

@@ -40,7 +40,7 @@ from clew.contracts.envelope import derive
 from clew.contracts.execution import CallKind
 from clew.executor.calls import Call, Journal, ToolTraits, shown, storable, tool_error
 from clew.executor.model_policy import ModelBroke, ModelPolicy
-from clew.executor.model_requests import RequestLog, usage_of
+from clew.executor.model_requests import RequestLog, in_whole_tokens, usage_of
 
 
 class JournalCorrupt(Exception):
@@ -156,7 +156,7 @@ class _Backend(JournalCallableOperationBackend[None]):
             await journal.started(call, request)
             began = perf_counter()
             try:
-                result = await self._in_time(call, body)
+                result = in_whole_tokens(await self._in_time(call, body))
             except Exception as error:
                 wait = self._policy.wait(error, tried)
                 await journal.failed(call, error, wait is not None, _since(began))

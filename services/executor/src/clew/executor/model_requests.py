@@ -84,6 +84,19 @@ def usage_of(response: JsonValue) -> Usage:
     )
 
 
+def in_whole_tokens(response: JsonValue) -> JsonValue:
+    """The response of a model with its counts as whole numbers: with fractions it could not be read back."""
+    if not isinstance(response, dict) or "usage" not in response:
+        return response
+    return {**response, "usage": _whole(response["usage"])}
+
+
+def _whole(count: JsonValue) -> JsonValue:
+    if isinstance(count, dict):
+        return {name: _whole(part) for name, part in count.items()}
+    return int(count) if isinstance(count, float) else count
+
+
 def _tokens(said: object) -> int:
     """What a server says that it counted, as far as that is a number of tokens."""
     return min(max(int(said), 0), MOST_TOKENS) if isinstance(said, int | float) and isfinite(said) else 0
