@@ -253,7 +253,7 @@ async def test_a_tool_that_refuses_is_not_called_again_and_its_reason_is_told() 
 
     answer = (await agent.run("what time is it in London and in Tokyo")).output
 
-    assert sorted(zone for _, zone in log) == ["Asia/Tokyo", "Europe/London"]  # side by side: in any order
+    assert sorted(str(zone) for _, zone in log) == ["Asia/Tokyo", "Europe/London"]  # side by side: in any order
     assert "no clock there" in answer
     assert "It is 09:00 in Asia/Tokyo." in answer
 
