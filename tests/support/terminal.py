@@ -11,8 +11,14 @@ import termios
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-# Makes the terminal on stdin the controlling one, so that a typed Ctrl-C is a SIGINT, and becomes the command.
-BECOME = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+# Makes the terminal on stdin the controlling one, so that a typed Ctrl-C is a SIGINT, and becomes the command. A shell
+# that runs something in the background has it ignore SIGINT, and that is inherited: a terminal's commands never do.
+BECOME = """
+import fcntl, os, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r")
 ROWS, COLUMNS = 40, 120
 CTRL_C, CTRL_D = "\x03", "\x04"
