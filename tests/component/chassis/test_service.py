@@ -1,6 +1,8 @@
 """A service on real Kafka: what it yields, what it cannot read, and how it lives and dies."""
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -118,6 +120,22 @@ async def test_a_record_whose_body_is_gone_is_kept_and_the_next_one_is_served(
     [letter] = await log.wait_for("dead-letters", 1)
     assert isinstance(letter, RecordDeadLettered)
     assert from_base64(letter.record_value) == wire.value
+
+
+async def test_a_header_name_that_is_no_text_stops_nobody(log: Log, toy: ServiceProcess) -> None:
+    wire = encode(message("hello"), source="gateway")
+    topic, key = log.settings.in_namespace("user-messages"), (wire.key or b"").decode()
+    writer = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.support.bad_name", log.settings.kafka_bootstrap_servers, topic, key),
+        env={**os.environ, "AIOKAFKA_NO_EXTENSIONS": "1"},
+    )
+    assert await writer.wait() == 0
+    await log.write_raw("user-messages", wire.value, key=wire.key, headers=wire.headers)
+    assert len(await plans(log, 1)) == 1
+    [letter] = [e for e in await log.wait_for("dead-letters", 1) if isinstance(e, RecordDeadLettered)]
+    assert from_base64(letter.record_value) == b"whatever"
+    assert [header.name for header in letter.record_headers] == ["\ufffd\ufffd"]
+    await until_committed(log, 2)
 
 
 async def test_a_record_in_hand_at_a_kill_is_handled_again_with_the_same_ids(log: Log, toy: ServiceProcess) -> None:

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from clew.chassis.errors import LogUnreachable
+from clew.chassis.lenient import forgive_header_names
 from clew.chassis.records import Record, from_kafka
 from clew.chassis.settings import ServiceSettings
 
@@ -20,6 +21,7 @@ class LogReader:
     """Reads ranges of partitions. Each call has a connection of its own and leaves nothing behind."""
 
     def __init__(self, settings: ServiceSettings) -> None:
+        forgive_header_names()
         self._settings = settings
 
     async def ends(self, topic: str) -> dict[int, int]:

@@ -7,6 +7,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
+from clew.chassis.lenient import forgive_header_names
 from clew.chassis.settings import ServiceSettings
 
 HEARTBEATS_PER_SESSION = 10
@@ -39,6 +40,7 @@ class Membership:
     def __init__(
         self, service: str, settings: ServiceSettings, topics: Sequence[str], group: str, rebalances: Rebalances | None
     ) -> None:
+        forgive_header_names()
         session_ms = int(settings.session_seconds * 1000)
         self._broker = KafkaBroker(
             settings.kafka_bootstrap_servers,
