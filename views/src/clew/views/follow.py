@@ -6,6 +6,7 @@ that the run is theirs; the stream's key holds the tenant, so that nobody else's
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final, NamedTuple
 
@@ -52,12 +53,10 @@ class Follower:
             step = await self._next(place)
 
     async def _now(self, place: Cursor) -> Past:
-        try:
+        with suppress(LiveUnavailable):  # Postgres has all of it but the tokens
             if events := joined(place, await self._live.behind(self._key, place)):
                 self._answered = True
                 return Past(events, over=False)
-        except LiveUnavailable:
-            pass  # Postgres has all of it but the tokens
         return await self._ask(place)
 
     async def _next(self, place: Cursor) -> Past:
