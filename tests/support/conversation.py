@@ -16,7 +16,8 @@ from clew.contracts.execution import (
     RunSuspended,
     SuspendReason,
 )
-from clew.contracts.planning import Plan, PlanCreated, PlanFailed, PlanFailure, Step, Usage
+from clew.contracts.planning import Plan, PlanCreated, PlanFailed, PlanFailure, Step
+from clew.contracts.usage import Usage
 
 MOMENT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 A_PLAN = Plan(

@@ -18,8 +18,8 @@ from clew.contracts.conversation import (
 )
 from clew.contracts.envelope import Event, Position, RunEvent, stamp
 from clew.contracts.execution import AgentSpec, RunCompleted, RunStarted, ToolSpec
-from clew.contracts.planning import Usage
 from clew.contracts.topics import topic_of
+from clew.contracts.usage import Usage
 from clew.views.client import ClientEvent, client_event
 from clew.views.cursor import Cursor, ListPlace
 from clew.views.database import ViewsUnavailable

@@ -17,7 +17,8 @@ from clew.contracts.execution import (
     StepStarted,
     TokenDelta,
 )
-from clew.contracts.planning import Plan, PlanCreated, Step, Usage
+from clew.contracts.planning import Plan, PlanCreated, Step
+from clew.contracts.usage import Usage
 
 NAMES = UUID("00000000-0000-4000-8000-00000000c1e3")
 BEGIN = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

@@ -25,7 +25,8 @@ from clew.cli.keys import create_key
 from clew.contracts.conversation import UserMessageReceived
 from clew.contracts.envelope import Event, derive, stamp
 from clew.contracts.execution import RunCompleted, RunStarted, StepProgressed
-from clew.contracts.planning import PlanCreated, Usage
+from clew.contracts.planning import PlanCreated
+from clew.contracts.usage import Usage
 from clew.gateway.live import SLOW_AFTER
 from clew.local.stack import Stack
 from tests.support.log import Log, make_topics, settings_from

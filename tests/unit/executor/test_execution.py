@@ -22,7 +22,8 @@ from clew.contracts.execution import (
     StepRetried,
     StepStarted,
 )
-from clew.contracts.planning import FailurePolicy, Plan, Usage
+from clew.contracts.planning import FailurePolicy, Plan
+from clew.contracts.usage import Usage
 from clew.executor.execution import (
     Completes,
     Fails,

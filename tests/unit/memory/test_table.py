@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Column, Integer, MetaData, Table, Text
 
-from clew.contracts.planning import Usage
+from clew.contracts.usage import Usage
 from clew.memory.projections.table import Projection, Row, by, usage_row
 
 TABLE = Table(

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from clew.contracts.envelope import Position
-from clew.contracts.planning import Usage
+from clew.contracts.usage import Usage
 from clew.planner import past
 from clew.planner.past import Past
 from clew.planner.thread import RunKnown

@@ -6,8 +6,8 @@ from uuid import UUID
 from clew.contracts.conversation import TextPart, UserMessageReceived
 from clew.contracts.envelope import Event, RunEvent, derive, root_stamp
 from clew.contracts.execution import RunCompleted, TokenDelta
-from clew.contracts.planning import Usage
 from clew.contracts.registry import EVENTS
+from clew.contracts.usage import Usage
 from clew.views.client import CLIENT_TYPES, ClientEvent, client_event, client_token
 from clew.views.cursor import Cursor
 

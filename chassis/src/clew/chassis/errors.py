@@ -24,3 +24,7 @@ class AckTimeout(Exception):
 
 class StartError(Exception):
     """The environment is wrong; the message says what and what to do."""
+
+
+class Fenced(Exception):
+    """The partition is no longer this process's to write: what was begun is void, and its input is not finished."""

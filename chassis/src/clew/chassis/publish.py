@@ -21,6 +21,7 @@ from clew.chassis.settings import ServiceSettings
 from clew.chassis.telemetry import current_traceparent
 from clew.contracts import codec
 from clew.contracts.envelope import Event, Position
+from clew.contracts.execution import PartitionClaimed
 from clew.contracts.topics import load_topics, topic_of
 
 MAX_BATCH = 262_144  # bytes; with the default of 16 KiB throughput under load was 2.5 times lower
@@ -81,19 +82,24 @@ class Publisher:
         """Whether the broker answered when it was last asked, at most a second or so ago."""
         return self._reachable
 
-    async def send(self, event: Event) -> "Ack":
+    async def send(self, event: Event, *, claim: str | None = None) -> "Ack":
         """Hands an event to the producer, after all those before it. Await the result for the acknowledgement.
 
+        `claim` is the one under which it is written; an event that claims a partition goes to just that one.
         ValueError when `topics.yaml` does not name this service as a producer of the event's topic.
         """
         topic = topic_of(type(event))
         if self._service not in topic.producers:
             raise ValueError(f"{self._service} is no producer of {topic.name}: see contracts/topics.yaml")
-        wire = codec.encode(event, source=self._service, traceparent=current_traceparent())
+        wire = codec.encode(event, source=self._service, traceparent=current_traceparent(), claim=claim)
         if len(wire.value) > codec.MAX_BODY:
             wire = await self._check_in(wire, event)
         ack = await self._producer.send(
-            self._settings.in_namespace(topic.name), wire.value, key=wire.key, headers=wire.headers
+            self._settings.in_namespace(topic.name),
+            wire.value,
+            key=wire.key,
+            partition=event.partition if isinstance(event, PartitionClaimed) else None,
+            headers=wire.headers,
         )
         return Ack(topic.name, ack)
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from clew.contracts.envelope import Event, Value
+from clew.contracts.execution import PartitionClaimed
 from clew.contracts.registry import BY_NAME
 
 MAX_BODY = 256 * 1024  # bytes; a larger body is a claim check, so that one record never fills a fetch
@@ -60,11 +61,18 @@ class Attributes:
     subject: str | None = None
     traceparent: str | None = None
     claim: str | None = None
+    supersedes: str | None = None
     dataref: str | None = None
 
 
 def encode(event: Event, *, source: str, traceparent: str | None = None, claim: str | None = None) -> Wire:
-    """The record of an event that `source` (a service) writes. A body over `MAX_BODY` is still whole here."""
+    """The record of an event that `source` (a service) writes. A body over `MAX_BODY` is still whole here.
+
+    A claim carries itself, and the one that it supersedes, in the headers: who follows claims reads no bodies.
+    """
+    supersedes = None
+    if isinstance(event, PartitionClaimed):
+        claim, supersedes = event.claim, event.supersedes
     headers = {
         "ce_specversion": "1.0",
         "ce_id": str(event.event_id),
@@ -75,6 +83,7 @@ def encode(event: Event, *, source: str, traceparent: str | None = None, claim: 
         "content-type": "application/json",
         "traceparent": traceparent,
         "claim": claim,
+        "supersedes": supersedes,
     }
     return Wire(
         key=None if event.key is None else event.key.encode(),
@@ -115,6 +124,7 @@ def attributes(headers: Iterable[tuple[str, bytes | None]]) -> Attributes:
         subject=text.get("ce_subject"),
         traceparent=text.get("traceparent"),
         claim=text.get("claim"),
+        supersedes=text.get("supersedes"),
         dataref=text.get("ce_dataref"),
     )
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import Field, JsonValue
 
 from clew.contracts.envelope import Json, JsonObject, RunEvent, RunScoped, Slug, Text, ThreadEvent, Value
+from clew.contracts.usage import Budget, Usage
 
 OnBusy: TypeAlias = Literal["enqueue", "reject", "interrupt", "rollback", "steer"]
 Decision: TypeAlias = Literal["approve", "deny", "edit", "done"]
@@ -35,6 +36,14 @@ def text_of(content: tuple[ContentPart, ...]) -> str:
     return "\n".join(part.text for part in content if isinstance(part, TextPart))
 
 
+class ParentCall(Value):
+    """The call of another run that began this one and waits for its end."""
+
+    thread_id: UUID
+    run_id: UUID
+    call_id: UUID
+
+
 class ThreadCreated(ThreadEvent):
     """A conversation began. `request_hash` is of the request that asked, to tell a repeat from a conflict."""
 
@@ -62,6 +71,7 @@ class UserMessageReceived(RunEvent):
     """Somebody said something: the beginning of a run (seq 0).
 
     `parent_run_id` is as the client gave it; None means the newest leaf, which the planner resolves by log order.
+    A child run has a `parent_call`, and the `budget` that its parent granted it.
     """
 
     message_id: UUID
@@ -71,6 +81,8 @@ class UserMessageReceived(RunEvent):
     parent_run_id: UUID | None = None
     model: Text | None = None
     request_hash: Text | None = None
+    parent_call: ParentCall | None = None
+    budget: Budget | None = None
 
 
 class RunCancelRequested(RunScoped):
@@ -92,10 +104,30 @@ class ApprovalDecided(RunScoped):
 
 
 class RunSteered(RunScoped):
-    """A message for a run that is under way."""
+    """A message for a run that is under way. `message_run_id`: the run that the message would otherwise begin."""
 
     content: tuple[ContentPart, ...] = Field(min_length=1)
     sent_by: Text
+    message_run_id: UUID | None = None
+
+
+class RunResumeRequested(RunScoped):
+    """An operator wants a suspended run to go on, after its code or journal was put right."""
+
+    requested_by: Text
+
+
+class ForkChanges(Value):
+    """What a fork does differently from the run that it goes on from; `tool_results` are by call id.
+
+    `tools`: those with effects are made anew, answered from the record, or stubbed; `allow_effects` names exceptions.
+    """
+
+    model: Text | None = None
+    instructions: Text | None = None
+    tool_results: JsonObject = Field(default_factory=dict[str, JsonValue])
+    tools: ToolMode = "recorded"
+    allow_effects: tuple[Slug, ...] = ()
 
 
 class RunForkRequested(RunScoped):
@@ -112,10 +144,15 @@ class RunForkRequested(RunScoped):
 
 
 class ChildRunEnded(RunScoped):
-    """A run that this one started has ended; keyed by the parent's thread, sent before the child's final event."""
+    """A run that this one started has ended; keyed by the parent's thread, sent before the child's final event.
+
+    `call_id` is the call that waits for it, `usage` what the child and its own children took.
+    """
 
     child_thread_id: UUID
     child_run_id: UUID
     status: FinalStatus
     output: Text | None = None
     error: Text | None = None
+    call_id: UUID | None = None
+    usage: Usage | None = None

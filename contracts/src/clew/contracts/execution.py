@@ -9,8 +9,9 @@ from uuid import UUID
 
 from pydantic import Field
 
+from clew.contracts.conversation import ForkChanges
 from clew.contracts.envelope import Event, Json, JsonObject, RunEvent, RunScoped, Slug, Text, Timestamp, Value
-from clew.contracts.planning import Usage
+from clew.contracts.usage import Usage
 
 CallKind: TypeAlias = Literal["model", "tool"]
 EffectPolicy: TypeAlias = Literal["pure", "idempotent", "reconcile", "ask"]
@@ -31,12 +32,14 @@ class PartitionClaimed(Event):
 
 
 class RunStarted(RunEvent):
-    """The executor has taken the run up. A fork reads plan and journal through `forked_from` up to `after_seq`."""
+    """The executor has taken the run up. A fork reads plan and journal through `forked_from` up to `after_seq`, and
+    does what `fork` says differently."""
 
     model: Text
     code_version: Text
     forked_from: UUID | None = None
     after_seq: int | None = None
+    fork: ForkChanges | None = None
 
 
 class RunResumed(RunEvent):
@@ -46,10 +49,23 @@ class RunResumed(RunEvent):
     attempt: int = Field(ge=1)
 
 
+class HeardSignal(Value):
+    """A signal as the run heard it: its CloudEvents type and its body."""
+
+    type: Text
+    body: JsonObject
+
+
 class InboxRead(RunEvent):
-    """The run heard these signals here; a replay hears them at the same place."""
+    """The run heard these signals here; a replay hears them at the same place.
+
+    `signals` are the same signals whole, so that a journal can be read without other topics. `call_key` is the call
+    before which they were heard; None when they were heard beside the calls.
+    """
 
     signal_ids: tuple[UUID, ...]
+    signals: tuple[HeardSignal, ...] = ()
+    call_key: Text | None = None
 
 
 class StepStarted(RunEvent):
@@ -135,7 +151,10 @@ class CallInDoubt(CallEvent):
 
 
 class ApprovalRequested(RunEvent):
-    """A tool may only be called when a person agrees; the run waits, until `expires_at` at most."""
+    """A person has to decide about a call; the run waits, until `expires_at` at most.
+
+    `approval`: whether it may be made. `in_doubt`: it may have been made, and nobody else can tell.
+    """
 
     call_id: UUID
     step_id: Slug
@@ -143,12 +162,17 @@ class ApprovalRequested(RunEvent):
     arguments: JsonObject
     reason: Text
     expires_at: Timestamp | None = None
+    about: Literal["approval", "in_doubt"] = "approval"
 
 
-class SteerMissed(RunEvent):
-    """A steering message came when the run had just ended; it is planned as a run of its own."""
+class SteerMissed(RunScoped):
+    """A steering message came when the run had ended; its message is planned as a run of its own.
+
+    It is not numbered in the run, to which nothing is added after its end.
+    """
 
     signal_id: UUID
+    message_run_id: UUID | None = None
 
 
 class ThreadTitled(RunEvent):
@@ -190,10 +214,11 @@ class RunFailed(RunEvent):
 
 
 class RunCancelled(RunEvent):
-    """The run was stopped on request. Final."""
+    """The run was stopped on request. Final. `steered_into`: its message was handed to that run, then under way."""
 
     reason: Text | None = None
     usage: Usage = Usage()
+    steered_into: UUID | None = None
 
 
 FinalEvent: TypeAlias = RunCompleted | RunFailed | RunCancelled
@@ -242,13 +267,17 @@ class TokenReset(RunScoped):
 
 
 class ToolSpec(Value):
-    """A tool that executors offer: `parameters` is the JSON Schema of its arguments."""
+    """A tool that executors offer: `parameters` is the JSON Schema of its arguments.
+
+    `needs_approval`: a person is asked before each call.
+    """
 
     name: Slug
     description: Text
     parameters: JsonObject
     policy: EffectPolicy
     untrusted_output: bool = False
+    needs_approval: bool = False
 
 
 class AgentSpec(Value):

@@ -6,29 +6,12 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from clew.contracts.conversation import ContentPart
+from clew.contracts.conversation import ContentPart, ParentCall
 from clew.contracts.envelope import Json, Position, RunEvent, Slug, Text, Value
+from clew.contracts.usage import Budget, Usage
 
 StepKind: TypeAlias = Literal["retrieve", "reason", "act", "critique", "verify", "delegate", "synthesize", "respond"]
 PlanFailure: TypeAlias = Literal["busy", "invalid", "model", "deleted"]
-
-
-class Usage(Value):
-    """What model requests took: their number, tokens in and out, and the price in US dollars where it is known."""
-
-    requests: int = Field(default=0, ge=0)
-    input_tokens: int = Field(default=0, ge=0)
-    output_tokens: int = Field(default=0, ge=0)
-    cost_usd: float | None = Field(default=None, ge=0)
-
-    def __add__(self, other: "Usage") -> "Usage":
-        costs = [u.cost_usd for u in (self, other) if u.cost_usd is not None]
-        return Usage(
-            requests=self.requests + other.requests,
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            cost_usd=sum(costs) if costs else None,
-        )
 
 
 class FailurePolicy(Value):
@@ -88,7 +71,8 @@ class PlanCreated(RunEvent):
 
     `content` is the message itself, so that the run needs no view of it.
     `parent_run_id` is resolved: None means that the run begins the thread. `history_complete_at` is the position
-    behind which the history of the run is complete; None where there is no history.
+    behind which the history of the run is complete; None where there is no history. `parent_call` and `budget` are
+    the message's own.
     """
 
     message_event_id: UUID
@@ -99,6 +83,8 @@ class PlanCreated(RunEvent):
     model: Text | None = None
     exchanges: tuple[ModelExchange, ...] = ()
     history_complete_at: Position | None = None
+    parent_call: ParentCall | None = None
+    budget: Budget | None = None
 
 
 class PlanFailed(RunEvent):
@@ -107,3 +93,4 @@ class PlanFailed(RunEvent):
     message_event_id: UUID
     reason: PlanFailure
     detail: Text
+    parent_call: ParentCall | None = None

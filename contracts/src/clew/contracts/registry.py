@@ -13,6 +13,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     conversation.RunCancelRequested,
     conversation.ApprovalDecided,
     conversation.RunSteered,
+    conversation.RunResumeRequested,
     conversation.RunForkRequested,
     conversation.ChildRunEnded,
     planning.PlanCreated,

@@ -31,7 +31,6 @@ CLIENT_TYPES: Final[dict[type[RunScoped], str]] = {
     execution.CallFailed: "call.failed",
     execution.CallInDoubt: "call.in_doubt",
     execution.ApprovalRequested: "approval.requested",
-    execution.SteerMissed: "steer.missed",
     execution.ThreadTitled: "thread.titled",
     execution.HistorySummarised: "history.summarised",
     execution.RunSuspended: "run.suspended",

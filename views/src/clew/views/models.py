@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from clew.contracts.conversation import ContentPart, OnBusy, UserMessageReceived
 from clew.contracts.execution import AgentSpec, FailReason, SuspendReason, ToolSpec
-from clew.contracts.planning import Plan, Usage
+from clew.contracts.planning import Plan
+from clew.contracts.usage import Usage
 
 RunStatus: TypeAlias = Literal["queued", "running", "suspended", "completed", "failed", "cancelled"]
 DocumentStatus: TypeAlias = Literal["uploaded", "parsed", "ready", "failed"]

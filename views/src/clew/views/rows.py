@@ -4,8 +4,9 @@ from decimal import Decimal
 
 from clew.contracts.conversation import UserMessageReceived
 from clew.contracts.envelope import Event, derive
-from clew.contracts.planning import Plan, Usage
+from clew.contracts.planning import Plan
 from clew.contracts.registry import BY_NAME
+from clew.contracts.usage import Usage
 from clew.views.database import Row
 from clew.views.models import Document, Message, OpenRun, Passage, Run, RunFailure, Suspension, Thread
 

@@ -24,7 +24,8 @@ from clew.contracts.execution import (
     StepRetried,
     StepStarted,
 )
-from clew.contracts.planning import Plan, Step, Usage
+from clew.contracts.planning import Plan, Step
+from clew.contracts.usage import Usage
 
 FIRST_SEQ = 2  # 0 is the message and 1 the plan: the executor's own events come after them
 MAX_BACKOFF = timedelta(minutes=5)  # a person is waiting: longer than this is as good as never

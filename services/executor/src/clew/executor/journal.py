@@ -22,7 +22,7 @@ from clew.contracts.execution import (
     TokenDelta,
     TokenReset,
 )
-from clew.contracts.planning import Usage
+from clew.contracts.usage import Usage
 from clew.executor.calls import Call, Done, tool_error
 from clew.executor.execution import FIRST_SEQ, RunState, evolve, in_order
 from clew.executor.model_requests import texts_in

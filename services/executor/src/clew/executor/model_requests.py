@@ -19,7 +19,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 from pydantic_core import to_jsonable_python
 
-from clew.contracts.planning import Usage
+from clew.contracts.usage import Usage
 
 MOST_TOKENS = 2**53 - 1  # of one request; every reader of JSON has room for it, and the sum of many is a bigint
 _NOT_COPIED = {"content", "metadata"}  # of a tool result: its own call's completion holds them

@@ -8,7 +8,8 @@ from fastapi import Header, Response
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from clew.contracts.envelope import Position
-from clew.contracts.planning import Plan, Usage
+from clew.contracts.planning import Plan
+from clew.contracts.usage import Usage
 from clew.gateway.reading import show_position
 from clew.gateway.schemas import RUN_ID, THREAD_ID, ProblemDetails
 from clew.views.models import Run, RunFailure, RunStatus, Suspension, Thread

@@ -18,7 +18,8 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
 from clew.chassis.clock import monotonic
-from clew.contracts.planning import ModelExchange, Usage
+from clew.contracts.planning import ModelExchange
+from clew.contracts.usage import Usage
 
 PASSING = frozenset({408, 409, 425, 429})  # besides 5xx: the same request may succeed a little later
 MOST_TOKENS = 2**53 - 1  # of one request; every reader of JSON has room for it, and the sum of many is a bigint

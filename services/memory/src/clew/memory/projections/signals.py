@@ -9,12 +9,15 @@ from clew.contracts.conversation import (
     ChildRunEnded,
     RunCancelRequested,
     RunForkRequested,
+    RunResumeRequested,
     RunSteered,
 )
 from clew.contracts.envelope import Event, Position
 from clew.memory.projections.table import Projected, Projection, metadata, moment, place, tenant, uuid
 
-Signal: TypeAlias = RunCancelRequested | ApprovalDecided | RunSteered | RunForkRequested | ChildRunEnded
+Signal: TypeAlias = (
+    RunCancelRequested | ApprovalDecided | RunSteered | RunResumeRequested | RunForkRequested | ChildRunEnded
+)
 TABLE: Final = Table(
     "signals",
     metadata,

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, Numeric,
 from sqlalchemy.dialects import postgresql
 
 from clew.contracts.envelope import Event, Position
-from clew.contracts.planning import Usage
+from clew.contracts.usage import Usage
 
 Row: TypeAlias = Mapping[str, object]
 Rule: TypeAlias = Literal["first", "last", "least", "greatest", "sum"]

@@ -1,0 +1,38 @@
+"""Which records of a partition count: claims by compare-and-set on the log. Pure.
+
+`PartitionClaimed(claim, supersedes)` takes effect only if `supersedes` is the claim in force at its position; every
+other record counts only under the claim in force. So what a frozen owner sends late changes nothing, for any reader.
+A reader keeps the claim in force beside its offset, and needs the headers only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from clew.contracts.execution import PartitionClaimed
+
+CLAIMED_TOPIC: Final = "task-updates"  # the topic whose partitions are claimed
+_CLAIMED: Final = PartitionClaimed.ce_type().encode()
+
+
+@dataclass(slots=True)
+class Claims:
+    """The claim in force in one partition, from a known place of it on; None before the first claim."""
+
+    in_force: str | None = None
+
+    def counts(self, headers: Sequence[tuple[str, bytes]]) -> bool:
+        """Takes in the next record's headers. False when the record is void: whoever wrote it was no longer the owner,
+        or, of a claim, somebody else's had come first."""
+        said = dict(headers)
+        claim = _text(said.get("claim"))
+        if said.get("ce_type") != _CLAIMED:
+            return claim == self.in_force
+        if _text(said.get("supersedes")) != self.in_force:
+            return False
+        self.in_force = claim
+        return True
+
+
+def _text(raw: bytes | None) -> str | None:
+    return None if raw is None else raw.decode(errors="replace")
