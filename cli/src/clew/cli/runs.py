@@ -126,5 +126,5 @@ def event_line(event: Event) -> Text:
     return Text.assemble((f"{number:>6}  {at}  ", "dim"), (f"{clean(event.type):<18} ", "bold"), lines.summary(event))
 
 
-run = with_default(show_run, name="run", help="One run; `clew run RUN` shows it.")
-events = with_default(events_of, name="events", help="Events; `clew events RUN` prints those of a run.")
+run = with_default(show_run, name="run", help=RUN_HELP)
+events = with_default(events_of, name="events", help=EVENTS_HELP)

@@ -22,6 +22,7 @@ from clew.ops.letters import Letter, matching
 from clew.ops.redrive import Redriver, all_letters, redriver
 from clew.ops.settings import asynchronous, settings
 
+TOPIC = click.Choice([topic.name for topic in load_topics().topics])
 DETAIL = 80  # characters of a reason in a list
 LIST = """List dead letters that nobody has dealt with yet, the oldest first.
 
@@ -61,8 +62,10 @@ def filters(command: Callable[..., T]) -> Callable[..., T]:
     for option in (
         click.option("--run", type=click.UUID, metavar="ID", help="Only records that name this run."),
         click.option("--reason", metavar="NAME", help="Only those refused for this reason, such as Malformed."),
-        click.option("--topic", type=click.Choice([t.name for t in load_topics().topics]), help="Only of this topic."),
-        click.option("--service", type=click.Choice(SERVICES), help="Only those that this service refused."),
+        click.option("--topic", type=TOPIC, metavar="NAME", help="Only of this topic."),
+        click.option(
+            "--service", type=click.Choice(SERVICES), metavar="NAME", help="Only those that this service refused."
+        ),
     ):
         with_filter = option(with_filter)
     return with_filter

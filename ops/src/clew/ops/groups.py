@@ -17,9 +17,8 @@ from clew.chassis.settings import ServiceSettings
 from clew.cli.context import Cli, as_json, pass_cli
 from clew.cli.errors import NotCompleted
 from clew.contracts.topics import SERVICES, load_topics
-from clew.ops.log import partitions, reader
+from clew.ops.log import admin, partitions, reader
 from clew.ops.settings import asynchronous, settings
-from clew.ops.topics import admin
 
 STUCK: Final = 60.0  # seconds that the oldest unfinished record has waited
 HELP = f"""Show how far each service is behind: records that are not finished, and seconds since the oldest of them was
@@ -78,7 +77,7 @@ async def lags(where: ServiceSettings) -> list[Lag]:
             read = [
                 t.name for t in load_topics().topics if where.in_namespace(t.name) in {tp.topic for tp in committed}
             ]
-            tps = await partitions(consumer, where, read)
+            tps = await partitions(where, read)
             found += await _of_service(consumer, where, service, committed, tps)
     return found
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from clew.chassis.blobs import S3BlobStore
 from clew.chassis.lenient import forgive_header_names
@@ -36,16 +37,21 @@ async def reader(settings: ServiceSettings) -> AsyncGenerator[AIOKafkaConsumer]:
         await consumer.stop()
 
 
-async def partitions(
-    consumer: AIOKafkaConsumer, settings: ServiceSettings, topics: Sequence[str]
-) -> list[TopicPartition]:
+@asynccontextmanager
+async def admin(settings: ServiceSettings) -> AsyncGenerator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    try:
+        await client.start()
+        yield client
+    finally:
+        await client.close()
+
+
+async def partitions(settings: ServiceSettings, topics: Sequence[str]) -> list[TopicPartition]:
     """All partitions of the topics (bare names) that exist."""
-    known = await consumer.topics()
-    found: list[TopicPartition] = []
-    for name in (settings.in_namespace(topic) for topic in topics):
-        numbers = consumer.partitions_for_topic(name) if name in known else None
-        found += [TopicPartition(name, number) for number in sorted(numbers or ())]
-    return found
+    async with admin(settings) as client:
+        found = await client.describe_topics([settings.in_namespace(topic) for topic in topics]) if topics else []
+    return sorted(TopicPartition(t["topic"], p["partition"]) for t in found for p in t["partitions"])
 
 
 async def begin(
@@ -74,7 +80,7 @@ async def up_to_now(settings: ServiceSettings, topics: Sequence[str], since: dat
     """Every record of the topics that is there now, from a moment on; topic by topic, in the order of the log in each
     partition."""
     async with reader(settings) as consumer:
-        tps = await partitions(consumer, settings, topics)
+        tps = await partitions(settings, topics)
         if not tps:
             return
         await begin(consumer, tps, since, at_end=False)
@@ -91,7 +97,7 @@ async def one(settings: ServiceSettings, topic: str, partition: int, offset: int
     """The record at a place; None when there is none, or not any more."""
     async with reader(settings) as consumer:
         tp = TopicPartition(settings.in_namespace(topic), partition)
-        if tp not in await partitions(consumer, settings, [topic]):
+        if tp not in await partitions(settings, [topic]):
             return None
         consumer.assign([tp])
         end: int = (await consumer.end_offsets([tp]))[tp]

@@ -54,6 +54,7 @@ OPTIONS: Final = (
         "--topic",
         "topics",
         type=click.Choice([topic.name for topic in load_topics().topics]),
+        metavar="NAME",
         multiple=True,
         help="Only this topic; may be repeated.",
     ),

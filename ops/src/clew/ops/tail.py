@@ -70,7 +70,7 @@ class Pause:
 async def tail(cli: Cli, wanted: Filter, topics: tuple[str, ...], as_json: bool) -> None:
     pause = Pause(cli)
     async with reader(settings()) as consumer:
-        await begin(consumer, await partitions(consumer, settings(), topics), wanted.since, at_end=True)
+        await begin(consumer, await partitions(settings(), topics), wanted.since, at_end=True)
         cli.err.note(f"following {', '.join(topics)}")
         with pause.keys():
             async for records in batches(consumer, settings()):

@@ -3,13 +3,11 @@
 # aiokafka is typed in part only.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import click
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from clew.chassis.settings import ServiceSettings
@@ -17,6 +15,7 @@ from clew.chassis.topics import TopicSettings, create_topics
 from clew.cli.context import Cli, as_json, pass_cli
 from clew.cli.errors import NotCompleted
 from clew.contracts.topics import Topic, load_topics
+from clew.ops.log import admin
 from clew.ops.settings import asynchronous, settings
 
 CHECK = """Compare the broker's topics with contracts/topics.yaml: which are missing, have other partitions, or keep
@@ -48,16 +47,6 @@ def differences(listed: Topic, found: Found | None, partitions: int) -> list[str
         if found.config.get(name) != value
     ]
     return lines
-
-
-@asynccontextmanager
-async def admin(where: ServiceSettings) -> AsyncGenerator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=where.kafka_bootstrap_servers)
-    try:
-        await client.start()
-        yield client
-    finally:
-        await client.close()
 
 
 async def on_broker(where: ServiceSettings) -> dict[str, Found]:
@@ -98,8 +87,9 @@ async def check(cli: Cli) -> None:
 @pass_cli
 @asynchronous
 async def create(cli: Cli) -> None:
-    settings()
-    for name in await create_topics(TopicSettings.model_validate({})):
+    before = await on_broker(settings())
+    await create_topics(TopicSettings.model_validate({}))
+    for name in (topic.name for topic in load_topics().topics if topic.name not in before):
         cli.out.text(name)
 
 
