@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from clew.contracts.conversation import ContentPart, ParentCall
 from clew.contracts.envelope import Json, Position, RunEvent, Slug, Text, Value
+from clew.contracts.memories import RecalledFact
 from clew.contracts.usage import Budget, Usage
 
 StepKind: TypeAlias = Literal["retrieve", "reason", "act", "critique", "verify", "delegate", "synthesize", "respond"]
@@ -71,8 +72,8 @@ class PlanCreated(RunEvent):
 
     `content` is the message itself, so that the run needs no view of it.
     `parent_run_id` is resolved: None means that the run begins the thread. `history_complete_at` is the position
-    behind which the history of the run is complete; None where there is no history. `parent_call` and `budget` are
-    the message's own.
+    behind which the history of the run is complete; None where there is no history. `parent_call`, `budget`
+    and `sent_by` are the message's own. `facts` is what was remembered about the sender and fits the message.
     """
 
     message_event_id: UUID
@@ -85,6 +86,8 @@ class PlanCreated(RunEvent):
     history_complete_at: Position | None = None
     parent_call: ParentCall | None = None
     budget: Budget | None = None
+    sent_by: Text | None = None
+    facts: tuple[RecalledFact, ...] = ()
 
 
 class PlanFailed(RunEvent):

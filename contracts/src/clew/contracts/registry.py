@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from clew.contracts import conversation, deadletters, documents, execution, planning
+from clew.contracts import conversation, deadletters, documents, execution, memories, planning
 from clew.contracts.envelope import Event
 
 EVENTS: Final[tuple[type[Event], ...]] = (
@@ -48,6 +48,9 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     documents.ChunksEmbedded,
     documents.DocumentIngested,
     documents.DocumentFailed,
+    memories.FactRemembered,
+    memories.FactChanged,
+    memories.FactForgotten,
     deadletters.RecordDeadLettered,
     deadletters.DeadLetterResolved,
 )

@@ -42,7 +42,18 @@ CLIENT_TYPES: Final[dict[type[RunScoped], str]] = {
 }
 FINAL_TYPES: Final = frozenset({"run.completed", "run.failed", "run.cancelled"})
 _ENVELOPE: Final = frozenset(RunEvent.model_fields) | frozenset(Event.model_fields)
-_INTERNAL: Final = frozenset({"request_hash", "message_event_id", "exchanges", "history_complete_at", "code_version"})
+_INTERNAL: Final = frozenset(
+    {
+        "request_hash",
+        "message_event_id",
+        "exchanges",
+        "history_complete_at",
+        "code_version",
+        "parent_call",
+        "budget",
+        "facts",
+    }
+)
 
 
 class ClientEvent(BaseModel):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from clew.contracts.conversation import ContentPart, OnBusy, UserMessageReceived
 from clew.contracts.execution import AgentSpec, FailReason, SuspendReason, ToolSpec
+from clew.contracts.memories import FactSource, RememberedBy
 from clew.contracts.planning import Plan
 from clew.contracts.usage import Usage
 
@@ -134,6 +135,18 @@ class Passage(Model):
     heading: str | None
     text: str
     score: float
+
+
+class Fact(Model):
+    """Something that is remembered about a user. `source`: where an agent learned it."""
+
+    id: UUID
+    text: str
+    remembered_by: RememberedBy
+    source: FactSource | None
+    created_at: datetime
+    changed_at: datetime
+    request_hash: str | None = None
 
 
 class Capabilities(Model):

@@ -9,6 +9,7 @@ from clew.contracts.execution import AgentSpec, ToolSpec
 from clew.views.client import ClientEvent, client_event
 from clew.views.cursor import Cursor, ListPlace
 from clew.views.database import Database, Query, Row
+from clew.views.facts import FactViews
 from clew.views.follow import Follower, Past
 from clew.views.history import HistoryCache
 from clew.views.live import LiveReader
@@ -172,6 +173,10 @@ class TenantViews:
         """The passages that best match the words of `query`, best first; in these documents only, if any are named."""
         ids = None if document_ids is None else list(document_ids)
         return [passage_of(row) for row in await self._rows(SEARCH, query.replace("\x00", " "), ids, ids, limit)]
+
+    def facts(self, user_id: str) -> FactViews:
+        """What is remembered about one user of the tenant."""
+        return FactViews(self._database, self._tenant_id, user_id)
 
     async def capabilities(self) -> Capabilities:
         """What all executors offer; of two with one name, what was announced last."""

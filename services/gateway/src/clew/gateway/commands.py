@@ -67,7 +67,7 @@ async def create_thread(deps: Deps, ask: Asked, body: ThreadCreate) -> tuple[Thr
     thread_id = ask.id("thread")
     known = await _known_thread(deps, ask, thread_id)
     event = _thread_created(deps, ask, thread_id, body)
-    position = await _append(deps, ask, [event], thread_id, {"thread_id": str(thread_id)})
+    position = await append(deps, ask, [event], thread_id, {"thread_id": str(thread_id)})
     if known is not None:
         return known, position
     return Thread(
@@ -97,7 +97,7 @@ async def change_thread(
         changed_by=caller.subject,
         **changes,
     )
-    position = await _publish(deps, [event], {"thread_id": str(thread_id)})
+    position = await publish(deps, [event], {"thread_id": str(thread_id)})
     return thread.model_copy(update=changes), position
 
 
@@ -105,7 +105,7 @@ async def delete_thread(deps: Deps, caller: Principal, thread_id: UUID) -> tuple
     await find_thread(deps, caller, thread_id)
     stamp = root_stamp(deps.new_id(), caller.tenant_id, deps.clock())
     event = ThreadDeleted(**stamp, thread_id=thread_id, deleted_by=caller.subject)
-    position = await _publish(deps, [event], {"thread_id": str(thread_id)})
+    position = await publish(deps, [event], {"thread_id": str(thread_id)})
     return DeleteAccepted(thread_id=thread_id), position
 
 
@@ -117,7 +117,7 @@ async def post_message(
     with suppress(ViewsUnavailable, Unavailable):  # accepted all the same: the planner settles what was not checked
         if await _known_run(deps, ask, event.run_id) is None:
             await _check_thread(deps, ask.caller, thread_id, body)
-    position = await _append(deps, ask, [event], event.run_id, _ids(event))
+    position = await append(deps, ask, [event], event.run_id, _ids(event))
     deps.news.tell(ask.caller, thread_id, event.run_id)
     return _accepted(event), position
 
@@ -131,7 +131,7 @@ async def post_first_message(deps: Deps, ask: Asked, body: MessageCreate) -> tup
     with suppress(ViewsUnavailable):  # ids are derived: a repeat is dropped by every reader, checked or not
         await _known_run(deps, ask, event.run_id)
     thread = _thread_created(deps, ask, thread_id, ThreadCreate())
-    position = await _append(deps, ask, [thread, event], event.run_id, _ids(event))
+    position = await append(deps, ask, [thread, event], event.run_id, _ids(event))
     deps.recent.put(thread_id, Write(ask.hash, position))
     return _accepted(event), position
 
@@ -149,7 +149,7 @@ async def cancel_run(deps: Deps, ask: Asked, run_id: UUID, body: CancelCreate) -
         reason=body.reason,
     )
     accepted = CancelAccepted(run_id=run_id, thread_id=run.thread_id)
-    position = await _append(deps, ask, [event], event.event_id, {"run_id": str(run_id)})
+    position = await append(deps, ask, [event], event.event_id, {"run_id": str(run_id)})
     return accepted, position
 
 
@@ -197,13 +197,13 @@ def _same_as_before(deps: Deps, ask: Asked, made: UUID) -> None:
         raise Conflict(SAME_KEY)
 
 
-async def _append(deps: Deps, ask: Asked, events: Sequence[Event], made: UUID, ids: dict[str, str]) -> Position:
+async def append(deps: Deps, ask: Asked, events: Sequence[Event], made: UUID, ids: dict[str, str]) -> Position:
     """Appends what makes `made`, and remembers it until the views know."""
     _same_as_before(deps, ask, made)  # once more: another request may have come while the views were asked
     before = deps.recent.get(made)
     deps.recent.put(made, Write(ask.hash, before.position if before else None))
     try:
-        position = await _publish(deps, events, ids)
+        position = await publish(deps, events, ids)
     except LogUnreachable:
         if before is None:
             deps.recent.drop(made)  # nothing was sent, so the key is free again
@@ -212,7 +212,7 @@ async def _append(deps: Deps, ask: Asked, events: Sequence[Event], made: UUID, i
     return position
 
 
-async def _publish(deps: Deps, events: Sequence[Event], ids: dict[str, str]) -> Position:
+async def publish(deps: Deps, events: Sequence[Event], ids: dict[str, str]) -> Position:
     try:
         return (await deps.publisher.publish_all(events, timeout=ACK_PATIENCE))[-1]
     except AckTimeout as error:

@@ -9,6 +9,7 @@ from clew.memory.projections import (
     dead_letters,
     documents,
     events,
+    facts,
     messages,
     missed_steers,
     plans,
@@ -34,5 +35,6 @@ ALL: Final[tuple[Projection, ...]] = (
     *documents.ALL,
     chunks.CHUNKS,
     capabilities.CAPABILITIES,
-    dead_letters.DEAD_LETTERS,
+    *dead_letters.ALL,
+    *facts.ALL,
 )

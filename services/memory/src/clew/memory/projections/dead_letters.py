@@ -1,10 +1,13 @@
-"""Records that a service could not take in. The same record parked twice by one service is one dead letter."""
+"""Records that a service could not take in, and what operators did about them.
+
+The same record parked twice by one service is one dead letter; what was done about it first counts.
+"""
 
 from typing import Final
 
-from sqlalchemy import JSON, BigInteger, Column, Integer, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Integer, Table, Text
 
-from clew.contracts.deadletters import RecordDeadLettered
+from clew.contracts.deadletters import DeadLetterResolved, RecordDeadLettered
 from clew.contracts.envelope import Event, Position
 from clew.memory.projections.table import Projected, Projection, metadata, moment, tenant, text, uuid
 
@@ -23,6 +26,20 @@ TABLE: Final = Table(
     moment("recorded_at"),
     moment("occurred_at"),
     Column("record", JSON, nullable=False),
+)
+RESOLUTIONS: Final = Table(
+    "dead_letter_resolutions",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("offset", BigInteger, primary_key=True, autoincrement=False),
+    tenant(),
+    Column("action", Text, nullable=False),
+    Column("redriven_to", JSON),
+    Column("edited", Boolean, nullable=False),
+    Column("resolved_by", Text, nullable=False),
+    Column("note", Text),
+    moment("resolved_at"),
 )
 
 
@@ -44,4 +61,20 @@ def project(event: Event, _position: Position) -> Projected:
         }
 
 
-DEAD_LETTERS: Final = Projection(TABLE, project)
+def resolved(event: Event, _position: Position) -> Projected:
+    if isinstance(event, DeadLetterResolved):
+        yield {
+            "topic": text(event.topic),
+            "partition": event.partition,
+            "offset": event.offset,
+            "tenant_id": event.tenant_id,
+            "action": event.action,
+            "redriven_to": None if event.redriven_to is None else event.redriven_to.model_dump_json(),
+            "edited": event.edited,
+            "resolved_by": text(event.resolved_by),
+            "note": None if event.note is None else text(event.note),
+            "resolved_at": event.occurred_at,
+        }
+
+
+ALL: Final = (Projection(TABLE, project), Projection(RESOLUTIONS, resolved))

@@ -1,0 +1,56 @@
+"""Long-term memory: facts about a user that outlive the conversation they came from."""
+
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from clew.contracts.envelope import Event, Text, Value
+
+RememberedBy: TypeAlias = Literal["user", "agent"]
+
+
+class FactSource(Value):
+    """Where a fact was learned: the run, and the event of it that says so."""
+
+    thread_id: UUID
+    run_id: UUID
+    event_id: UUID | None = None
+
+
+class FactEvent(Event):
+    """An event about one fact of one user, ordered with all others about that user."""
+
+    user_id: Text
+    fact_id: UUID
+
+    @property
+    def key(self) -> str:
+        return self.user_id
+
+
+class FactRemembered(FactEvent):
+    """Something is to be remembered: the user said so, or an agent found it worth it."""
+
+    text: Text
+    remembered_by: RememberedBy
+    source: FactSource | None = None
+    request_hash: Text | None = None
+
+
+class FactChanged(FactEvent):
+    """The fact was put right; this is its text from now on."""
+
+    text: Text
+    changed_by: Text
+
+
+class FactForgotten(FactEvent):
+    """The fact is gone from every view."""
+
+    forgotten_by: Text
+
+
+class RecalledFact(Value):
+    """A fact as it was known when a run was planned."""
+
+    fact_id: UUID
+    text: Text
