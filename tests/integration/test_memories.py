@@ -118,6 +118,7 @@ async def test_the_same_key_remembers_once_and_another_text_under_it_is_a_confli
 async def test_pages_follow_each_other(users: dict[str, httpx2.AsyncClient]) -> None:
     eve = users["eve"]
     texts = [f"fact {number}" for number in range(5)]
+    seen: dict[str, str] = {}
     for text in texts:
         _, seen = await remember(eve, text)
     found: list[str] = []

@@ -13,7 +13,7 @@ CREATE TABLE facts (
     record_offset BIGINT NOT NULL,
     CONSTRAINT pk_facts PRIMARY KEY (fact_id)
 );
-CREATE INDEX ix_facts_tenant_id_user_id_created_at_fact_id ON facts (tenant_id, user_id, created_at, fact_id);
+CREATE INDEX ix_facts_tenant_id_facts_user_id_facts_created_at_facts_fact_id ON facts (tenant_id, user_id, created_at, fact_id);
 
 CREATE TABLE fact_changes (
     event_id UUID NOT NULL,
@@ -26,7 +26,7 @@ CREATE TABLE fact_changes (
     record_offset BIGINT NOT NULL,
     CONSTRAINT pk_fact_changes PRIMARY KEY (event_id)
 );
-CREATE INDEX ix_fact_changes_fact_id_record_offset ON fact_changes (fact_id, record_offset);
+CREATE INDEX ix_fact_changes_fact_id_fact_changes_record_offset ON fact_changes (fact_id, record_offset);
 
 CREATE TABLE forgotten_facts (
     fact_id UUID NOT NULL,
