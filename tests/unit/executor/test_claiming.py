@@ -67,6 +67,10 @@ class Owner:
             case _:
                 pass
 
+    def restart(self, log: list[Record]) -> None:
+        """The process died, or gave up on a claim of which nobody knows whether it will land: it bids anew."""
+        self.bid, self.position, self.end = Bid(Claims()), 0, len(log)
+
     def read(self, log: list[Record]) -> None:
         history = in_force_after(log)
         counts = self.bid.take(headers(log[self.position]))
@@ -86,11 +90,11 @@ class Owner:
             log.append(self.under_way.pop(0))
 
 
-Action: TypeAlias = tuple[int, Literal["step", "stale", "write", "land", "unknown"]]
+Action: TypeAlias = tuple[int, Literal["step", "stale", "write", "land", "restart"]]
 ACTIONS = st.lists(
     st.tuples(
         st.integers(0, OWNERS - 1),
-        st.sampled_from(["step", "step", "step", "step", "stale", "write", "land", "land", "unknown"]),
+        st.sampled_from(["step", "step", "step", "step", "stale", "write", "land", "land", "restart"]),
     ),
     max_size=120,
 )
@@ -111,8 +115,8 @@ def play(actions: list[Action]) -> tuple[list[Owner], list[Record]]:
                 owner.write()
             case "land":
                 owner.land(log)
-            case "unknown":
-                owner.bid.unknown()
+            case "restart":
+                owner.restart(log)
     return owners, log
 
 

@@ -65,11 +65,6 @@ class Bid:
         self.mine, self.stage = claim, Stage.SENT
         return self.claims.in_force
 
-    def unknown(self) -> None:
-        """Nobody knows whether the claim that was under way is in the log. From now on it is like anybody's."""
-        if self.stage is Stage.SENT:
-            self.mine, self.stage = None, Stage.BEHIND
-
     def go_on(self) -> None:
         """The partition is still ours, says the group: bid again, after reading to the end."""
         if self.stage is Stage.OUTBID:
