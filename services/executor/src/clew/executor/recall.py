@@ -19,7 +19,6 @@ from clew.contracts.envelope import Event, RunEvent, RunScoped
 from clew.contracts.execution import RunSuspended
 from clew.contracts.planning import PlanCreated
 from clew.executor.claiming import Bid
-from clew.executor.execution import FIRST_SEQ
 from clew.executor.past import PartitionPast, RunPast, Tail, about, run_past
 from clew.executor.recovery import until_available
 from clew.views.recovery import PartitionSnapshot, RunRecord
@@ -135,7 +134,7 @@ class Recall:
         if torn := {run_id: found[run_id] for run_id, past in pasts.items() if past.torn is not None}:
             log.warning("journals have gaps and are read from the log itself: runs %s", ", ".join(map(str, torn)))
             await self._add_valid(torn, partition, 0, Claims())
-            if any(pasts[run_id].torn == FIRST_SEQ - 1 for run_id in torn):
+            if any(pasts[run_id].plan is None for run_id in torn):
                 await self._add_from(torn, PLANS, partition, 0)
             pasts |= {run_id: _past(record) for run_id, record in torn.items()}
         return pasts
