@@ -8,7 +8,7 @@ import pytest
 from clew.chassis.records import Record
 from clew.contracts.deadletters import from_base64
 from clew.contracts.execution import CapabilitiesAnnounced, ToolSpec
-from clew.memory.intake import Entry
+from clew.memory.entry import Entry
 from clew.memory.offsets import Place
 from clew.memory.store import StaleOffsets, Store
 from clew.views.door import Views
@@ -98,7 +98,7 @@ async def test_a_crash_between_rows_and_commit_leaves_nothing_and_loses_nothing(
 ) -> None:
     async with Store(stack_env["DATABASE_URL"], fresh) as crashing:
         await crashing.connect()
-        entries = [Entry(record, await decode(record), record.position) for record in written]
+        entries = [Entry(record, await decode(record), record) for record in written]
         expected = await crashing.offsets(list({entry.partition for entry in entries}))
         before = tables(stack_env["DATABASE_URL"], fresh)
         break_the_last_table(stack_env["DATABASE_URL"], fresh)
@@ -173,7 +173,7 @@ async def test_a_projector_that_fell_behind_another_is_fenced(
     projecting: MemoryUnderTest, written: list[Record]
 ) -> None:
     await projecting.projector.on_records(written)
-    entries = [Entry(record, await decode(record), record.position) for record in written[:1]]
+    entries = [Entry(record, await decode(record), record) for record in written[:1]]
     with pytest.raises(StaleOffsets):
         await projecting.store.write(entries, {entries[0].partition: Place(0)})
 

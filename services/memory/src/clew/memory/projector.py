@@ -7,7 +7,6 @@ and what it leaves out (because Kafka's own offsets were ahead of Postgres') is 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Protocol
 
@@ -16,7 +15,8 @@ from psycopg import Error as PostgresError
 from clew.chassis.clock import Clock
 from clew.chassis.records import Record
 from clew.contracts.envelope import Event
-from clew.memory.intake import Entry, Intake
+from clew.memory.entry import Entry
+from clew.memory.intake import Intake
 from clew.memory.metrics import Metrics
 from clew.memory.offsets import Place
 from clew.memory.store import UNAVAILABLE, Partition, StaleOffsets, Store
@@ -148,11 +148,9 @@ class Projector:
             if not _is_poison(error):
                 raise
             return await self._split(entries, error)
-        now = self._clock()
-        for entry in entries:
-            self._places[entry.partition] = Place(entry.record.offset + 1, entry.claim)
-            self._metrics.projected.labels(entry.record.topic).inc()
-            self._metrics.delay.labels(entry.record.topic).observe((now - entry.record.timestamp).total_seconds())
+        for partition, entry in {entry.partition: entry for entry in entries}.items():
+            self._places[partition] = Place(entry.record.offset + 1, entry.claim)
+        self._metrics.count(entries, self._clock())
         await self._projected(events)
 
     async def _catch_up_with_other(self, entries: Sequence[Entry]) -> None:
@@ -165,7 +163,7 @@ class Projector:
         if len(entries) == 1:
             [entry] = entries
             parked = await self._intake.park(entry.record, type(error).__name__, str(error))
-            await self._write([replace(parked, claim=entry.claim)])
+            await self._write([parked._replace(claim=entry.claim)])
             return
         middle = len(entries) // 2
         await self._write(entries[:middle])

@@ -1,7 +1,10 @@
 """Every projection: one file each, its tables and what an event means for them. `ALL` is the order of writing."""
 
+from collections.abc import Mapping
 from typing import Final
 
+from clew.contracts.envelope import Event
+from clew.contracts.registry import EVENTS as EVENT_TYPES
 from clew.memory.projections import (
     calls,
     capabilities,
@@ -36,3 +39,7 @@ ALL: Final[tuple[Projection, ...]] = (
     capabilities.CAPABILITIES,
     dead_letters.DEAD_LETTERS,
 )
+# What each type of event is projected into; nothing, for what only moves the offset.
+OF: Final[Mapping[type[Event], tuple[Projection, ...]]] = {
+    event: tuple(projection for projection in ALL if issubclass(event, projection.of)) for event in EVENT_TYPES
+}

@@ -4,8 +4,9 @@ from typing import Final
 
 from sqlalchemy import JSON, BigInteger, Column, Integer, Table, Text
 
+from clew.chassis.records import Record
 from clew.contracts.deadletters import RecordDeadLettered
-from clew.contracts.envelope import Event, Position
+from clew.contracts.envelope import Event
 from clew.memory.projections.table import Projected, Projection, metadata, moment, tenant, text, uuid
 
 TABLE: Final = Table(
@@ -26,7 +27,7 @@ TABLE: Final = Table(
 )
 
 
-def project(event: Event, _position: Position) -> Projected:
+def project(event: Event, _record: Record) -> Projected:
     if isinstance(event, RecordDeadLettered):
         yield {
             "service": text(event.service),
@@ -44,4 +45,4 @@ def project(event: Event, _position: Position) -> Projected:
         }
 
 
-DEAD_LETTERS: Final = Projection(TABLE, project)
+DEAD_LETTERS: Final = Projection(TABLE, project, RecordDeadLettered)
