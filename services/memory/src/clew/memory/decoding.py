@@ -3,7 +3,9 @@
 It takes nothing that the chassis' decoder would refuse. Whatever is unusual about a record is left to that one.
 """
 
-from typing import Final
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, TypeAlias
 
 from pydantic import ValidationError
 
@@ -11,6 +13,8 @@ from clew.chassis.records import Record
 from clew.contracts.envelope import Event
 from clew.contracts.registry import EVENTS
 
+Decoded: TypeAlias = tuple[Record, Event | None]
+BREATH: Final = 200  # records decoded in a row; then what else waits for this process has its turn
 _VALIDATORS: Final = {event.ce_type().encode(): event.__pydantic_validator__.validate_json for event in EVENTS}
 
 
@@ -27,3 +31,25 @@ def decoded(record: Record) -> Event | None:
     except (TypeError, ValidationError):  # a header without a value is a TypeError
         return None
     return event if str(event.event_id).encode() == headers.get("ce_id") else None
+
+
+async def decode_all(records: Sequence[Record]) -> list[Decoded]:
+    """Each record with its event, or with None."""
+    found: list[Decoded] = []
+    for number, record in enumerate(records, start=1):
+        if number % BREATH == 0:
+            await asyncio.sleep(0)
+        found.append((record, decoded(record)))
+    return found
+
+
+async def in_chunks(records: AsyncIterator[Record], size: int) -> AsyncIterator[list[Record]]:
+    """The same records, `size` at a time."""
+    chunk: list[Record] = []
+    async for record in records:
+        chunk.append(record)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -1,6 +1,5 @@
 """From records to events, once each: what cannot be read is parked alone, what is not known is skipped."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ from clew.contracts.deadletters import RecordDeadLettered
 from clew.contracts.envelope import Event, RunEvent
 from clew.contracts.registry import EVENTS
 from clew.contracts.topics import topic_of
-from clew.memory.decoding import decoded
+from clew.memory.decoding import Decoded
 from clew.memory.entry import Entry
 from clew.memory.metrics import Metrics
 from clew.memory.offsets import Place
@@ -27,7 +26,6 @@ HOMES: Final = {
     event: (topic_of(event).name, SEQS.get(topic_of(event).name) if issubclass(event, RunEvent) else None)
     for event in EVENTS
 }
-BREATH: Final = 200  # records decoded in a row; then what else waits for this process has its turn
 logger = logging.getLogger(__name__)
 
 
@@ -46,16 +44,14 @@ class Intake:
         self._clock = clock
         self._metrics = metrics
 
-    async def entries(self, records: Sequence[Record], places: Mapping[tuple[str, int], Place]) -> list[Entry]:
-        """The events of records that follow on `places`. First void, then everything else: a record that does not
-        count is not even decoded."""
+    async def entries(self, batch: Sequence[Decoded], places: Mapping[tuple[str, int], Place]) -> list[Entry]:
+        """What is to be done with records that follow on `places`. First void, then everything else: nobody asks what
+        is wrong with a record that does not count."""
         claims = {
             partition: Claims(place.claim) for (topic, partition), place in places.items() if topic == CLAIMED_TOPIC
         }
         found: list[Entry] = []
-        for number, record in enumerate(records, start=1):
-            if number % BREATH == 0:
-                await asyncio.sleep(0)
+        for record, event in batch:
             claim = None
             if record.topic == CLAIMED_TOPIC:
                 current = claims[record.partition]
@@ -63,7 +59,6 @@ class Intake:
                 if not counts:
                     found.append(self._void(record, claim))
                     continue
-            event = decoded(record)
             if event is not None and misplaced(event, record.topic) is None:
                 found.append(Entry(record, event, record, claim))
             else:

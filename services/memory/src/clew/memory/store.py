@@ -41,9 +41,9 @@ class Store:
     `connect`, `check`, `offsets` and `write` raise one of UNAVAILABLE when Postgres cannot be used.
     """
 
-    def __init__(self, database_url: str, namespace: str) -> None:
+    def __init__(self, database_url: str, schemas: Schemas) -> None:
         self._url = database_url
-        self._schema = Schemas.of(namespace).tables
+        self._schema = schemas.tables
         self._connection: AsyncConnection | None = None
 
     async def __aenter__(self) -> Self:
