@@ -78,7 +78,7 @@ class MemoryUnderTest:
         self.log = log
         self.letters: list[RecordDeadLettered] = []
         self.metrics = Metrics(CollectorRegistry())
-        self.store = Store(env["DATABASE_URL"], namespace)
+        self.store = Store(env["DATABASE_URL"], Schemas.of(namespace))
         self.live = LiveStreams(env.get("REDIS_URL"), namespace, clock.now, self.metrics, BUSY)
         intake = Intake(decode, self._keep_letter, clock.now, self.metrics)
         self.projector = Projector(self.store, log, intake, self.live.on_projected, PROJECTED, clock.now, self.metrics)
@@ -86,7 +86,12 @@ class MemoryUnderTest:
 
     async def project(self, *events: Event) -> None:
         """Writes events to the log and projects them as one batch."""
-        await self.projector.on_records(self.log.write(*events))
+        await self.take(self.log.write(*events))
+
+    async def take(self, records: Sequence[Record]) -> None:
+        """Projects what the consumer would have brought; returns when it is committed."""
+        await self.projector.on_records(records)
+        await self.projector.settled()
 
     async def _keep_letter(self, letter: RecordDeadLettered) -> None:
         self.letters.append(letter)
@@ -100,7 +105,7 @@ async def decode(record: Record) -> Event:
 async def memory(env: dict[str, str], namespace: str, log: MemoryLog) -> AsyncGenerator[MemoryUnderTest]:
     """One process's worth of memory on the schema of `namespace`."""
     under_test = MemoryUnderTest(env, namespace, log)
-    async with under_test.live, under_test.store:
+    async with under_test.live, under_test.store, under_test.projector:
         yield under_test
 
 

@@ -43,7 +43,7 @@ async def test_records_under_a_claim_that_is_not_in_force_are_set_apart(
     contested(projecting.log)
     for records in [*projecting.log.records.values()]:
         for batch in batches(records, size):
-            await projecting.projector.on_records(batch)
+            await projecting.take(batch)
     events = await t1.events(STORY.run_id("a"), None)
     assert [event.seq for event in events] == list(range(9))
     run = await t1.run(STORY.run_id("a"))
@@ -74,10 +74,10 @@ async def test_the_claim_in_force_is_kept_beside_the_offset_and_outlives_the_pro
     contested(projecting.log)
     updates = projecting.log.records["task-updates", PARTITION]
     halves = batches(updates, 6)
-    await projecting.projector.on_records(halves[0])
+    await projecting.take(halves[0])
     async with memory(stack_env, fresh, projecting.log) as restarted:
         for half in halves[1:]:
-            await restarted.projector.on_records(half)
+            await restarted.take(half)
         place = (await restarted.store.offsets([("task-updates", PARTITION)]))["task-updates", PARTITION]
     assert place == Place(len(updates), "new")
     shown = rows(stack_env, fresh, "SELECT claim FROM {}.offsets WHERE topic = 'task-updates' AND claim IS NOT NULL")

@@ -8,7 +8,7 @@ import pytest
 from clew.chassis.records import Record
 from clew.contracts.deadletters import from_base64
 from clew.contracts.execution import CapabilitiesAnnounced, ToolSpec
-from clew.memory.intake import Entry
+from clew.memory.entry import Entry
 from clew.memory.offsets import Place
 from clew.memory.store import StaleOffsets, Store
 from clew.views.door import Views
@@ -38,11 +38,11 @@ def written(projecting: MemoryUnderTest) -> list[Record]:
 async def test_records_that_come_again_change_nothing(
     projecting: MemoryUnderTest, written: list[Record], stack_env: dict[str, str], fresh: str
 ) -> None:
-    await projecting.projector.on_records(written)
+    await projecting.take(written)
     once = tables(stack_env["DATABASE_URL"], fresh)
-    await projecting.projector.on_records(written)
+    await projecting.take(written)
     async with memory(stack_env, fresh, projecting.log) as restarted:
-        await restarted.projector.on_records(written)
+        await restarted.take(written)
     assert tables(stack_env["DATABASE_URL"], fresh) == once
 
 
@@ -59,7 +59,7 @@ async def test_one_record_at_a_time_is_the_same_as_all_at_once_and_as_topic_by_t
         empty_tables(stack_env["DATABASE_URL"], fresh)
         async with memory(stack_env, fresh, KeptBack()) as under_test:
             for batch in order:
-                await under_test.projector.on_records(batch)
+                await under_test.take(batch)
         found[name] = tables(stack_env["DATABASE_URL"], fresh)
         found[name]["offsets"] = [row for row in found[name]["offsets"] if not row.endswith(",0)")]
     assert found["one at a time"] == found["all at once"]
@@ -96,9 +96,9 @@ async def test_a_crash_between_rows_and_commit_leaves_nothing_and_loses_nothing(
     stack_env: dict[str, str],
     fresh: str,
 ) -> None:
-    async with Store(stack_env["DATABASE_URL"], fresh) as crashing:
+    async with Store(stack_env["DATABASE_URL"], Schemas.of(fresh)) as crashing:
         await crashing.connect()
-        entries = [Entry(record, await decode(record), record.position) for record in written]
+        entries = [Entry(record, await decode(record), record) for record in written]
         expected = await crashing.offsets(list({entry.partition for entry in entries}))
         before = tables(stack_env["DATABASE_URL"], fresh)
         break_the_last_table(stack_env["DATABASE_URL"], fresh)
@@ -106,7 +106,7 @@ async def test_a_crash_between_rows_and_commit_leaves_nothing_and_loses_nothing(
             await crashing.write(entries, expected)
     assert tables(stack_env["DATABASE_URL"], fresh) == before
     mend_the_last_table(stack_env["DATABASE_URL"], fresh)
-    await projecting.projector.on_records(written)
+    await projecting.take(written)
     assert len(tables(stack_env["DATABASE_URL"], fresh)["events"]) == 18
 
 
@@ -137,7 +137,7 @@ async def test_postgres_that_ends_every_session_is_waited_for(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE usename = current_user AND pid <> pg_backend_pid()"
             )
-        await projecting.projector.on_records(batch)
+        await projecting.take(batch)
     assert len(tables(stack_env["DATABASE_URL"], fresh)["events"]) == 18
     assert await projecting.projector.ready() is None
 
@@ -146,7 +146,7 @@ async def test_what_the_consumer_leaves_out_is_read_from_the_log(
     projecting: MemoryUnderTest, written: list[Record], stack_env: dict[str, str], fresh: str
 ) -> None:
     async with memory(stack_env, fresh, projecting.log) as behind:
-        await behind.projector.on_records(written[-1:])
+        await behind.take(written[-1:])
     assert len(tables(stack_env["DATABASE_URL"], fresh)["events"]) == 18
 
 
@@ -163,7 +163,7 @@ async def test_two_projectors_on_the_same_records_write_them_once(
 ) -> None:
     async with memory(stack_env, fresh, projecting.log) as other:
         for batch in batches(written, 4):
-            await asyncio.gather(projecting.projector.on_records(batch), other.projector.on_records(batch))
+            await asyncio.gather(projecting.take(batch), other.projector.on_records(batch))
     run = await t1.run(Story().run_id("a"))
     assert run is not None
     assert run.usage.requests == 1
@@ -172,8 +172,8 @@ async def test_two_projectors_on_the_same_records_write_them_once(
 async def test_a_projector_that_fell_behind_another_is_fenced(
     projecting: MemoryUnderTest, written: list[Record]
 ) -> None:
-    await projecting.projector.on_records(written)
-    entries = [Entry(record, await decode(record), record.position) for record in written[:1]]
+    await projecting.take(written)
+    entries = [Entry(record, await decode(record), record) for record in written[:1]]
     with pytest.raises(StaleOffsets):
         await projecting.store.write(entries, {entries[0].partition: Place(0)})
 
@@ -186,7 +186,7 @@ async def test_poison_is_parked_alone_and_the_partition_goes_on(projecting: Memo
     )
     nothing = projecting.log.write_raw("plans", None, [])
     good = projecting.log.write(story.created(), story.asked("a"))
-    await projecting.projector.on_records([garbage, unknown, nothing, *good])
+    await projecting.take([garbage, unknown, nothing, *good])
     assert [(letter.topic, letter.offset, letter.reason) for letter in projecting.letters] == [
         ("user-messages", 0, "Malformed"),
         ("plans", 0, "Malformed"),
@@ -213,7 +213,7 @@ async def test_an_event_in_another_topic_or_with_a_seq_that_is_not_its_own_is_pa
     story = Story()
     [record] = projecting.log.write(story.planned("a"))
     strayed = projecting.log.write_raw("user-messages", record.value, record.headers)
-    await projecting.projector.on_records([strayed])
+    await projecting.take([strayed])
     await projecting.project(story.started("a", seq=1))
     assert {letter.reason for letter in projecting.letters} == {"Misplaced"}
     assert len(projecting.letters) == 2

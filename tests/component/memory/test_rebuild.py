@@ -105,7 +105,7 @@ async def projected(env: dict[str, str], namespace: str, batches: list[list[Reco
     empty_tables(env["DATABASE_URL"], namespace)
     async with memory(env, namespace, Silent()) as under_test:
         for batch in batches:
-            await under_test.projector.on_records(batch)
+            await under_test.take(batch)
     return tables(env["DATABASE_URL"], namespace)
 
 

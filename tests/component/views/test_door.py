@@ -56,7 +56,7 @@ async def test_who_waits_for_a_position_goes_on_when_it_is_projected(projecting:
     [record] = projecting.log.write(Story().created())
     assert not await views.passed(record.position, timedelta(milliseconds=50))
     waiting = asyncio.create_task(views.passed(record.position, timedelta(seconds=10)))
-    await projecting.projector.on_records([record])
+    await projecting.take([record])
     assert await waiting
     behind = Position(topic="user-messages", partition=record.partition, offset=record.offset + 1)
     assert not await views.passed(behind, timedelta(milliseconds=50))

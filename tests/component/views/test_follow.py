@@ -39,7 +39,7 @@ async def live(memory: MemoryUnderTest, *events: Event) -> None:
     """Projects events one by one, tokens by their own way, with time between them for a follower to see each."""
     for event in events:
         records = memory.log.write(event)
-        await (memory.on_tokens if records[0].topic == "token-deltas" else memory.projector.on_records)(records)
+        await (memory.on_tokens if records[0].topic == "token-deltas" else memory.take)(records)
         await asyncio.sleep(0.01)
 
 

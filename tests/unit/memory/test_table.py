@@ -20,7 +20,7 @@ TABLE = Table(
     Column("high", Integer, info=by("greatest")),
     Column("total", Integer, info=by("sum")),
 )
-THINGS = Projection(TABLE, lambda event, position: [])
+THINGS = Projection(TABLE, lambda event, record: [])
 NUMBERS = st.none() | st.integers(-5, 5)
 ROWS = st.lists(
     st.fixed_dictionaries(
@@ -31,8 +31,7 @@ ROWS = st.lists(
 
 
 def merged(rows: list[Row]) -> list[Row]:
-    names = [column.name for column in TABLE.columns]
-    return [dict(zip(names, values, strict=True)) for values in zip(*THINGS.parameters(rows), strict=True)]
+    return [{column.name: row.get(column.name) for column in TABLE.columns} for row in THINGS.merged(rows)]
 
 
 def test_columns_are_merged_each_by_its_rule() -> None:
@@ -64,8 +63,8 @@ def test_least_greatest_and_sum_do_not_depend_on_the_order(both: tuple[list[Row]
 
 
 def test_a_table_without_rules_keeps_the_first_row_of_a_key() -> None:
-    plain = Projection(Table("plain", MetaData(), Column("key", Integer, primary_key=True)), lambda event, position: [])
-    assert plain.statement.endswith("ON CONFLICT DO NOTHING")
+    plain = Projection(Table("plain", MetaData(), Column("key", Integer, primary_key=True)), lambda event, record: [])
+    assert plain.upsert.endswith("ON CONFLICT DO NOTHING")
 
 
 @given(st.lists(st.floats(0, allow_nan=False, allow_infinity=False), min_size=2, max_size=8))

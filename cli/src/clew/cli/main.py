@@ -13,6 +13,7 @@ from clew.cli.documents import documents
 from clew.cli.errors import EXIT_CODES, INTERRUPTED, OK, USAGE, Failure
 from clew.cli.further import add_installed
 from clew.cli.keys import keys
+from clew.cli.memory import memory
 from clew.cli.runs import events, run, runs
 from clew.cli.send import send
 
@@ -56,7 +57,7 @@ def clew(context: click.Context, url: str, token: str | None) -> None:
     context.call_on_close(context.obj.close)
 
 
-for command in (chat, send, runs, run, events, documents, doctor, keys):
+for command in (chat, send, runs, run, events, documents, doctor, keys, memory):
     clew.add_command(command)
 add_installed(clew)
 

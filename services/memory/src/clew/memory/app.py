@@ -10,6 +10,7 @@ from clew.memory.metrics import Metrics
 from clew.memory.projector import Projector
 from clew.memory.settings import Settings
 from clew.memory.store import Store
+from clew.views.names import Schemas
 
 TOKENS = topic_of(TokenDelta).name
 PROJECTED = [topic.name for topic in load_topics().read_by("memory") if topic.name != TOKENS]
@@ -21,9 +22,9 @@ def build(settings: Settings) -> Service:
     metrics = Metrics(service.metrics.registry)
     redis_url = None if settings.redis_url is None else settings.redis_url.get_secret_value()
     live = service.use(LiveStreams(redis_url, settings.namespace, clock.now, metrics))
-    store = service.use(Store(settings.database_url.get_secret_value(), settings.namespace))
+    store = service.use(Store(settings.database_url.get_secret_value(), Schemas.of(settings.namespace)))
     intake = Intake(service.decoder.event, service.publisher.publish, clock.now, metrics)
-    projector = Projector(store, service.log, intake, live.on_projected, PROJECTED, clock.now, metrics)
+    projector = service.use(Projector(store, service.log, intake, live.on_projected, PROJECTED, clock.now, metrics))
 
     service.on_batch(PROJECTED, projector.on_records)
     service.on_batch([TOKENS], tokens_handler(intake.entry, live), group="memory-tokens")

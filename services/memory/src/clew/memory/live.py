@@ -20,7 +20,7 @@ from clew.chassis.records import Record
 from clew.contracts.conversation import ThreadDeleted
 from clew.contracts.envelope import Event, RunEvent
 from clew.contracts.execution import TokenDelta, TokenReset
-from clew.memory.intake import Entry
+from clew.memory.entry import Entry
 from clew.memory.metrics import Metrics
 from clew.memory.superseded import Superseded
 from clew.views.client import client_event, client_token

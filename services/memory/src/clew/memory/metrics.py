@@ -1,6 +1,12 @@
 """The names of everything memory measures."""
 
+from collections import Counter as Tally
+from collections.abc import Sequence
+from datetime import datetime
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from clew.memory.entry import Entry
 
 SECONDS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
 
@@ -19,7 +25,7 @@ class Metrics:
         self.parked = Counter("clew_memory_parked", "Records parked", ["topic", "reason"], registry=registry)
         # One batch: rows and offsets committed in Postgres.
         self.commit = Histogram("clew_memory_commit_seconds", "A batch's commit", registry=registry, buckets=SECONDS)
-        # Time from a record's own timestamp to its rows, by topic: how far the views are behind.
+        # Time from a record's own timestamp to its rows, of the oldest of each batch and topic.
         self.delay = Histogram(
             "clew_memory_delay_seconds", "From written to projected", ["topic"], registry=registry, buckets=SECONDS
         )
@@ -27,3 +33,10 @@ class Metrics:
         self.postgres_failures = Counter("clew_memory_postgres_failures", "Failed tries", registry=registry)
         # Times that Redis could not be used; the views stay right, live streams fall back to them.
         self.redis_failures = Counter("clew_memory_redis_failures", "Failed writes to Redis", registry=registry)
+
+    def count(self, entries: Sequence[Entry], now: datetime) -> None:
+        """Counts what was committed, once a topic and not once an event."""
+        oldest = {entry.record.topic: entry.record.timestamp for entry in reversed(entries)}
+        for topic, number in Tally(entry.record.topic for entry in entries).items():
+            self.projected.labels(topic).inc(number)
+            self.delay.labels(topic).observe((now - oldest[topic]).total_seconds())

@@ -10,10 +10,12 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, create_engine, make_url, text
 
+from clew.memory.projections import PROJECTION_VERSION
 from clew.views.names import Schemas
 
 LOCK = 0x636C6577  # any fixed number: "clew". One for every namespace, because roles belong to the whole server
 ROLES = ("clew_reader", "clew_recovery")
+VERSION_COMMENT = f"projection {PROJECTION_VERSION}"  # on the schema: what filled it, whatever its name is later
 logger = logging.getLogger(__name__)
 
 
@@ -22,7 +24,11 @@ def migrate(database_url: str, namespace: str, revision: str = "head") -> None:
 
     The user of `database_url` must be allowed to create schemas and roles. OperationalError when Postgres is away.
     """
-    schemas = Schemas.of(namespace)
+    migrate_schemas(database_url, Schemas.of(namespace), revision)
+
+
+def migrate_schemas(database_url: str, schemas: Schemas, revision: str = "head") -> None:
+    """The same for schemas of any name: a rebuild fills a second set."""
     engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
     try:
         with engine.begin() as connection:
@@ -45,6 +51,7 @@ def _prepare(connection: Connection, schemas: Schemas) -> None:
     for schema in (schemas.tables, schemas.views):
         if connection.scalar(text("SELECT to_regnamespace(:schema)"), {"schema": schema}) is None:
             connection.execute(text(f"CREATE SCHEMA {schema}"))
+            connection.execute(text(f"COMMENT ON SCHEMA {schema} IS '{VERSION_COMMENT}'"))
         connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO {', '.join(ROLES)}"))
     connection.execute(text(f"SET LOCAL search_path TO {schemas.tables}"))
 

@@ -6,22 +6,25 @@ and what it leaves out (because Kafka's own offsets were ahead of Postgres') is 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Final, Protocol
+from types import TracebackType
+from typing import Final, Protocol, Self
 
 from psycopg import Error as PostgresError
 
 from clew.chassis.clock import Clock
 from clew.chassis.records import Record
 from clew.contracts.envelope import Event
-from clew.memory.intake import Entry, Intake
+from clew.memory.decoding import Decoded, decode_all, in_chunks
+from clew.memory.entry import Entry
+from clew.memory.intake import Intake
 from clew.memory.metrics import Metrics
 from clew.memory.offsets import Place
+from clew.memory.overlap import Overlap
 from clew.memory.store import UNAVAILABLE, Partition, StaleOffsets, Store
 
-CHUNK: Final = 2000  # records per transaction when a hole is filled
+CHUNK: Final = 4000  # records per transaction when a hole is filled
 PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # seconds between tries while Postgres is away; the last one repeats
 WATCH: Final = timedelta(seconds=5)  # between looks at the connection
 # Data exceptions, broken constraints and exceeded limits: the same rows would be refused again.
@@ -59,12 +62,43 @@ class Projector:
         self._metrics = metrics
         self._places: dict[Partition, Place] = {}
         self._turn = asyncio.Lock()
+        self._writing = Overlap()
         self._not_ready: str | None = "the log has not been read yet"
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._writing.stop()
+
     async def on_records(self, records: Sequence[Record]) -> None:
-        """Projects a batch. Returns when it is committed; waits for Postgres as long as that takes."""
+        """Takes a batch while the one before is still being written. Returns when that one is committed, however long
+        Postgres makes it wait; `settled` tells when this one is."""
+        await self._writing.start(self._project(await decode_all(records)))
+
+    async def fill(self, ends: Mapping[Partition, int]) -> None:
+        """Projects the log up to these ends, from where the store stands; nothing else."""
         async with self._turn:
-            await self._insist(lambda: self._take(records))
+            if not self._store.connected:
+                await self._store.connect()
+            self._places = await self._store.offsets(list(ends))
+            for partition, end in ends.items():
+                await self._fill(partition, end)
+
+    async def settled(self) -> None:
+        """Returns when everything that was taken is committed."""
+        await self._writing.settle()
+
+    async def _project(self, batch: Sequence[Decoded]) -> None:
+        async with self._turn:
+            try:
+                await self._insist(lambda: self._take(batch))
+            except Exception as error:
+                # The consumer has gone on. What is missing is read from the log, before the next batch or look.
+                self._not_ready = f"a batch could not be projected: {error!r}"
+                raise
 
     async def watch(self) -> None:
         """Connects, reads what was written meanwhile, and then keeps an eye on the connection."""
@@ -110,33 +144,34 @@ class Projector:
 
     async def _fill(self, partition: Partition, end: int) -> None:
         """Reads what is missing before offset `end`."""
-        chunk: list[Record] = []
         start = self._places[partition].next_offset
-        if start < end:
-            async for record in self._log.read(*partition, start, end):
-                chunk.append(record)
-                if len(chunk) == CHUNK:
-                    await self._write(await self._entries(chunk))
-                    chunk = []
-        if chunk:
-            await self._write(await self._entries(chunk))
+        if start >= end:
+            return
+        writing = Overlap()
+        try:
+            async for chunk in in_chunks(self._log.read(*partition, start, end), CHUNK):
+                await writing.start(self._write_batch(await decode_all(chunk)))
+            await writing.settle()
+        finally:
+            await writing.stop()
 
-    async def _take(self, records: Sequence[Record]) -> None:
+    async def _take(self, batch: Sequence[Decoded]) -> None:
         """Projects the records that are not in the store, after those before them that did not come."""
         firsts: dict[Partition, int] = {}
-        for record in records:
+        for record, _ in batch:
             firsts.setdefault((record.topic, record.partition), record.offset)
         if new := [partition for partition in firsts if partition not in self._places]:
             self._places |= await self._store.offsets(new)
         for partition, first in firsts.items():
             await self._fill(partition, first)
-        if fresh := [
-            record for record in records if record.offset >= self._places[record.topic, record.partition].next_offset
-        ]:
-            await self._write(await self._entries(fresh))
+        await self._write_batch([(record, event) for record, event in batch if self._is_new(record)])
 
-    async def _entries(self, records: Sequence[Record]) -> list[Entry]:
-        return await self._intake.entries(records, self._places)
+    def _is_new(self, record: Record) -> bool:
+        return record.offset >= self._places[record.topic, record.partition].next_offset
+
+    async def _write_batch(self, batch: Sequence[Decoded]) -> None:
+        if batch:
+            await self._write(await self._intake.entries(batch, self._places))
 
     async def _write(self, entries: Sequence[Entry]) -> None:
         try:
@@ -148,24 +183,22 @@ class Projector:
             if not _is_poison(error):
                 raise
             return await self._split(entries, error)
-        now = self._clock()
-        for entry in entries:
-            self._places[entry.partition] = Place(entry.record.offset + 1, entry.claim)
-            self._metrics.projected.labels(entry.record.topic).inc()
-            self._metrics.delay.labels(entry.record.topic).observe((now - entry.record.timestamp).total_seconds())
+        for partition, entry in {entry.partition: entry for entry in entries}.items():
+            self._places[partition] = Place(entry.record.offset + 1, entry.claim)
+        self._metrics.count(entries, self._clock())
         await self._projected(events)
 
     async def _catch_up_with_other(self, entries: Sequence[Entry]) -> None:
         """Another process had these partitions meanwhile: go on from where the store stands."""
         self._places |= await self._store.offsets(list({entry.partition for entry in entries}))
-        await self._take([entry.record for entry in entries])
+        await self._take([(entry.record, None) for entry in entries])  # decoded anew, the long way
 
     async def _split(self, entries: Sequence[Entry], error: PostgresError) -> None:
         """One of the entries cannot be written: halve until it stands alone, and park it."""
         if len(entries) == 1:
             [entry] = entries
             parked = await self._intake.park(entry.record, type(error).__name__, str(error))
-            await self._write([replace(parked, claim=entry.claim)])
+            await self._write([parked._replace(claim=entry.claim)])
             return
         middle = len(entries) // 2
         await self._write(entries[:middle])

@@ -5,20 +5,22 @@ what was lost is read again from the log.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self, TypeAlias, cast
 
 from psycopg import AsyncConnection, AsyncCursor, InterfaceError, OperationalError
 from psycopg.abc import QueryNoTemplate
-from psycopg.errors import ReadOnlySqlTransaction
+from psycopg.errors import ReadOnlySqlTransaction, UniqueViolation
 
 from clew.contracts.envelope import Event, RunEvent
 from clew.memory import offsets
-from clew.memory.intake import Entry
+from clew.memory.entry import Entry
 from clew.memory.offsets import Place
-from clew.memory.projections import ALL, EVENTS, VOID_EVENTS, void_events
+from clew.memory.projections import ALL, EVENTS, OF, VOID_EVENTS, void_events
+from clew.memory.projections.packing import BinaryArray, BinaryArrayDumper, TextArray, TextArrayDumper
 from clew.memory.projections.table import Projection, Row
 from clew.views.names import Schemas
 
@@ -39,9 +41,9 @@ class Store:
     `connect`, `check`, `offsets` and `write` raise one of UNAVAILABLE when Postgres cannot be used.
     """
 
-    def __init__(self, database_url: str, namespace: str) -> None:
+    def __init__(self, database_url: str, schemas: Schemas) -> None:
         self._url = database_url
-        self._schema = Schemas.of(namespace).tables
+        self._schema = schemas.tables
         self._connection: AsyncConnection | None = None
 
     async def __aenter__(self) -> Self:
@@ -61,6 +63,8 @@ class Store:
         self._connection = await AsyncConnection.connect(
             self._url, autocommit=True, prepare_threshold=1, options=options, connect_timeout=CONNECT_SECONDS
         )
+        for array, dumper in ((BinaryArray, BinaryArrayDumper), (TextArray, TextArrayDumper)):
+            self._connection.adapters.register_dumper(array, dumper)
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -86,32 +90,54 @@ class Store:
 
         `expected` is how far this process believes each partition to have been read: StaleOffsets when it is wrong.
         """
-        async with asyncio.timeout(TIMEOUT.total_seconds()), self._live.pipeline(), self._live.transaction():
+        try:
+            return await self._write_all(entries, expected)
+        except UniqueViolation:  # only `events` can say so
+            return await self._write_new(entries, expected)
+
+    async def _write_all(self, entries: Sequence[Entry], expected: Mapping[Partition, Place]) -> list[Event]:
+        """As if no event had been written twice, which is what nearly all batches are like: one trip for all rows."""
+        async with self._transaction():
             moved = await self._advance(entries, expected)
-            written = await self._insert_events(entries)
-            # Both are under way before either is waited for: one round trip, and a stale one is rolled back whole.
-            await self._upsert(VOID_EVENTS, [void_events.row(e.record, e.claim) for e in entries if e.void])
-            await _check(moved, {entry.partition for entry in entries})
+            await self._execute(EVENTS, EVENTS.insert, _rows_of(EVENTS, entries))
+            await self._project(entries, entries)
+            await _check(moved, entries)
+        return [entry.event for entry in entries if entry.event is not None]
+
+    async def _write_new(self, entries: Sequence[Entry], expected: Mapping[Partition, Place]) -> list[Event]:
+        """Of a run's seq and of an event id the first in the log counts; Postgres says which are the first."""
+        async with self._transaction():
+            moved = await self._advance(entries, expected)
+            events = f"{EVENTS.upsert} RETURNING t.topic, t.partition, t.record_offset"
+            written = await self._execute(EVENTS, events, _rows_of(EVENTS, entries))
+            await _check(moved, entries)
             counting = await _first_of_each(entries, written)
-            for projection in ALL:
-                await self._upsert(projection, _rows(projection, counting))
+            await self._project(counting, entries)
         return [entry.event for entry in counting if entry.event is not None]
 
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncGenerator[None]:
+        async with asyncio.timeout(TIMEOUT.total_seconds()), self._live.pipeline(), self._live.transaction():
+            yield
+
     async def _advance(self, entries: Sequence[Entry], expected: Mapping[Partition, Place]) -> Cursor:
-        ends = {entry.partition: Place(entry.record.offset + 1, entry.claim) for entry in entries}
-        steps = [(*partition, expected[partition].next_offset, *ends[partition]) for partition in sorted(ends)]
+        last = {entry.partition: entry for entry in entries}
+        steps = [
+            (*partition, expected[partition].next_offset, entry.record.offset + 1, entry.claim)
+            for partition, entry in sorted(last.items())
+        ]
         return await self._live.execute(offsets.ADVANCE, [list(column) for column in zip(*steps, strict=True)])
 
-    async def _insert_events(self, entries: Sequence[Entry]) -> Cursor | None:
-        rows = _rows(EVENTS, entries)
+    async def _project(self, counting: Sequence[Entry], entries: Sequence[Entry]) -> None:
+        for projection, rows in _rows(counting).items():
+            await self._execute(projection, projection.upsert, rows)
+        void = [void_events.row(entry.record, entry.claim) for entry in entries if entry.void]
+        await self._execute(VOID_EVENTS, VOID_EVENTS.upsert, void)
+
+    async def _execute(self, projection: Projection, statement: str, rows: Sequence[Row]) -> Cursor | None:
         if not rows:
             return None
-        statement = f"{EVENTS.statement} RETURNING t.topic, t.partition, t.record_offset"
-        return await self._live.execute(cast(QueryNoTemplate, statement), EVENTS.parameters(rows))
-
-    async def _upsert(self, projection: Projection, rows: Sequence[Row]) -> None:
-        if rows:
-            await self._live.execute(cast(QueryNoTemplate, projection.statement), projection.parameters(rows))
+        return await self._live.execute(cast(QueryNoTemplate, statement), projection.parameters(rows))
 
     @property
     def _live(self) -> AsyncConnection:
@@ -120,8 +146,8 @@ class Store:
         return self._connection
 
 
-async def _check(moved: Cursor, partitions: set[Partition]) -> None:
-    if len(await moved.fetchall()) != len(partitions):
+async def _check(moved: Cursor, entries: Sequence[Entry]) -> None:
+    if len(await moved.fetchall()) != len({entry.partition for entry in entries}):
         raise StaleOffsets
 
 
@@ -138,7 +164,17 @@ def _counts(entry: Entry, written: set[tuple[str, int, int]]) -> bool:
     return entry.event is not None
 
 
-def _rows(projection: Projection, entries: Sequence[Entry]) -> list[Row]:
+def _rows_of(projection: Projection, entries: Sequence[Entry]) -> list[Row]:
     return [
-        row for entry in entries if entry.event is not None for row in projection.project(entry.event, entry.position)
+        row for entry in entries if entry.event is not None for row in projection.project(entry.event, entry.source)
     ]
+
+
+def _rows(entries: Sequence[Entry]) -> dict[Projection, list[Row]]:
+    """The rows of each table, in the order in which the tables are always written: who shares rows waits in line."""
+    rows: dict[Projection, list[Row]] = {projection: [] for projection in ALL}
+    for entry in entries:
+        if entry.event is not None:
+            for projection in OF[type(entry.event)]:
+                rows[projection].extend(projection.project(entry.event, entry.source))
+    return rows

@@ -1,11 +1,12 @@
 """Each run's calls: one model request or one tool call, asked and answered."""
 
-import json
 from typing import Final
 
+from pydantic_core import to_json
 from sqlalchemy import JSON, Boolean, Column, Float, Integer, Table, Text
 
-from clew.contracts.envelope import Event, Position
+from clew.chassis.records import Record
+from clew.contracts.envelope import Event
 from clew.contracts.execution import CallCompleted, CallEvent, CallFailed, CallInDoubt, CallStarted
 from clew.memory.projections.table import Projected, Projection, by, metadata, moment, tenant, text, uuid
 
@@ -37,7 +38,7 @@ TABLE: Final = Table(
 )
 
 
-def project(event: Event, _position: Position) -> Projected:
+def project(event: Event, _record: Record) -> Projected:
     if isinstance(event, CallEvent):
         yield {
             "run_id": event.run_id,
@@ -61,16 +62,16 @@ def _said(event: CallEvent) -> dict[str, object]:
             return {
                 "status": "started",
                 "policy": event.policy,
-                "request": json.dumps(event.request),
+                "request": to_json(event.request),
                 "started_at": event.occurred_at,
             }
         case CallCompleted():
             return {
                 "status": "completed",
-                "result": json.dumps(event.result),
+                "result": to_json(event.result),
                 "untrusted": event.untrusted,
                 "duration_ms": event.duration_ms,
-                "usage": None if event.usage is None else event.usage.model_dump_json(),
+                "usage": None if event.usage is None else to_json(event.usage),
                 "ended_at": event.occurred_at,
             }
         case CallFailed():
@@ -87,4 +88,4 @@ def _said(event: CallEvent) -> dict[str, object]:
             raise TypeError(f"{type(event).__name__} is no call event that this projection knows")
 
 
-CALLS: Final = Projection(TABLE, project)
+CALLS: Final = Projection(TABLE, project, CallEvent)

@@ -5,8 +5,9 @@ from typing import Final
 from sqlalchemy import Column, Computed, Index, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
+from clew.chassis.records import Record
 from clew.contracts.documents import ChunksEmbedded
-from clew.contracts.envelope import Event, Position
+from clew.contracts.envelope import Event
 from clew.memory.projections.table import Projected, Projection, metadata, tenant, text, uuid
 
 INDEXED = 100_000  # characters of a chunk; Postgres refuses a search vector of more than a megabyte
@@ -31,7 +32,7 @@ Index(None, TABLE.c.tenant_id)
 Index(None, TABLE.c.words, postgresql_using="gin")
 
 
-def project(event: Event, _position: Position) -> Projected:
+def project(event: Event, _record: Record) -> Projected:
     if isinstance(event, ChunksEmbedded):
         for chunk in event.chunks:
             yield {
@@ -46,4 +47,4 @@ def project(event: Event, _position: Position) -> Projected:
             }
 
 
-CHUNKS: Final = Projection(TABLE, project)
+CHUNKS: Final = Projection(TABLE, project, ChunksEmbedded)

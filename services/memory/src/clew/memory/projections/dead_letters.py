@@ -7,8 +7,9 @@ from typing import Final
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Integer, Table, Text
 
+from clew.chassis.records import Record
 from clew.contracts.deadletters import DeadLetterResolved, RecordDeadLettered
-from clew.contracts.envelope import Event, Position
+from clew.contracts.envelope import Event
 from clew.memory.projections.table import Projected, Projection, metadata, moment, tenant, text, uuid
 
 TABLE: Final = Table(
@@ -43,7 +44,7 @@ RESOLUTIONS: Final = Table(
 )
 
 
-def project(event: Event, _position: Position) -> Projected:
+def project(event: Event, _record: Record) -> Projected:
     if isinstance(event, RecordDeadLettered):
         yield {
             "service": text(event.service),
@@ -61,7 +62,7 @@ def project(event: Event, _position: Position) -> Projected:
         }
 
 
-def resolved(event: Event, _position: Position) -> Projected:
+def resolved(event: Event, _record: Record) -> Projected:
     if isinstance(event, DeadLetterResolved):
         yield {
             "topic": text(event.topic),
@@ -77,4 +78,7 @@ def resolved(event: Event, _position: Position) -> Projected:
         }
 
 
-ALL: Final = (Projection(TABLE, project), Projection(RESOLUTIONS, resolved))
+ALL: Final = (
+    Projection(TABLE, project, RecordDeadLettered),
+    Projection(RESOLUTIONS, resolved, DeadLetterResolved),
+)

@@ -4,6 +4,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
 
+from clew.chassis.records import Record
 from clew.contracts.documents import (
     DocumentDeleted,
     DocumentEvent,
@@ -12,7 +13,7 @@ from clew.contracts.documents import (
     DocumentParsed,
     DocumentUploaded,
 )
-from clew.contracts.envelope import Event, Position
+from clew.contracts.envelope import Event
 from clew.memory.projections.table import Projected, Projection, by, metadata, moment, place, tenant, text, uuid
 
 UPLOADED: Final = Table(
@@ -54,20 +55,20 @@ DELETED: Final = Table(
 )
 
 
-def _identity(event: DocumentEvent, position: Position) -> dict[str, object]:
+def _identity(event: DocumentEvent, record: Record) -> dict[str, object]:
     return {
         "document_id": event.document_id,
         "tenant_id": event.tenant_id,
         "event_id": event.event_id,
-        "partition": position.partition,
-        "record_offset": position.offset,
+        "partition": record.partition,
+        "record_offset": record.offset,
     }
 
 
-def uploaded(event: Event, position: Position) -> Projected:
+def uploaded(event: Event, record: Record) -> Projected:
     if isinstance(event, DocumentUploaded):
         yield {
-            **_identity(event, position),
+            **_identity(event, record),
             "filename": text(event.filename),
             "content_type": text(event.content_type),
             "size": event.size,
@@ -78,7 +79,7 @@ def uploaded(event: Event, position: Position) -> Projected:
         }
 
 
-def progress(event: Event, position: Position) -> Projected:
+def progress(event: Event, record: Record) -> Projected:
     match event:
         case DocumentParsed():
             said = {"status": "parsed", "pages": event.pages, "characters": event.characters}
@@ -88,12 +89,16 @@ def progress(event: Event, position: Position) -> Projected:
             said = {"status": "failed", "stage": event.stage, "error": text(event.error)}
         case _:
             return
-    yield {**_identity(event, position), **said}
+    yield {**_identity(event, record), **said}
 
 
-def deleted(event: Event, position: Position) -> Projected:
+def deleted(event: Event, record: Record) -> Projected:
     if isinstance(event, DocumentDeleted):
-        yield {**_identity(event, position), "deleted_at": event.occurred_at, "deleted_by": text(event.deleted_by)}
+        yield {**_identity(event, record), "deleted_at": event.occurred_at, "deleted_by": text(event.deleted_by)}
 
 
-ALL: Final = (Projection(UPLOADED, uploaded), Projection(PROGRESS, progress), Projection(DELETED, deleted))
+ALL: Final = (
+    Projection(UPLOADED, uploaded, DocumentUploaded),
+    Projection(PROGRESS, progress, DocumentParsed, DocumentIngested, DocumentFailed),
+    Projection(DELETED, deleted, DocumentDeleted),
+)

@@ -7,7 +7,8 @@ from typing import Final
 
 from sqlalchemy import JSON, Column, Integer, Table, Text, UniqueConstraint
 
-from clew.contracts.envelope import Event, Position, RunEvent
+from clew.chassis.records import Record
+from clew.contracts.envelope import Event, RunEvent
 from clew.memory.projections.table import Projected, Projection, metadata, moment, place, tenant, uuid
 
 TABLE: Final = Table(
@@ -27,7 +28,7 @@ TABLE: Final = Table(
 )
 
 
-def project(event: Event, position: Position) -> Projected:
+def project(event: Event, record: Record) -> Projected:
     if isinstance(event, RunEvent):
         yield {
             "run_id": event.run_id,
@@ -37,11 +38,11 @@ def project(event: Event, position: Position) -> Projected:
             "thread_id": event.thread_id,
             "type": event.type_name(),
             "occurred_at": event.occurred_at,
-            "topic": position.topic,
-            "partition": position.partition,
-            "record_offset": position.offset,
-            "body": event.model_dump_json(),
+            "topic": record.topic,
+            "partition": record.partition,
+            "record_offset": record.offset,
+            "body": record.value,  # as it was written
         }
 
 
-EVENTS: Final = Projection(TABLE, project)
+EVENTS: Final = Projection(TABLE, project, RunEvent)

@@ -7,7 +7,8 @@ from typing import Final
 
 from sqlalchemy import JSON, Column, Index, Table, Text
 
-from clew.contracts.envelope import Event, Position
+from clew.chassis.records import Record
+from clew.contracts.envelope import Event
 from clew.contracts.memories import FactChanged, FactEvent, FactForgotten, FactRemembered
 from clew.memory.projections.table import Projected, Projection, metadata, moment, place, tenant, text, uuid
 
@@ -48,10 +49,10 @@ FORGOTTEN: Final = Table(
 )
 
 
-def remembered(event: Event, position: Position) -> Projected:
+def remembered(event: Event, record: Record) -> Projected:
     if isinstance(event, FactRemembered):
         yield {
-            **_identity(event, position),
+            **_identity(event, record),
             "text": text(event.text),
             "remembered_by": event.remembered_by,
             "source": None if event.source is None else event.source.model_dump_json(),
@@ -60,29 +61,33 @@ def remembered(event: Event, position: Position) -> Projected:
         }
 
 
-def changed(event: Event, position: Position) -> Projected:
+def changed(event: Event, record: Record) -> Projected:
     if isinstance(event, FactChanged):
         yield {
-            **_identity(event, position),
+            **_identity(event, record),
             "event_id": event.event_id,
             "text": text(event.text),
             "changed_at": event.occurred_at,
         }
 
 
-def forgotten(event: Event, position: Position) -> Projected:
+def forgotten(event: Event, record: Record) -> Projected:
     if isinstance(event, FactForgotten):
-        yield {**_identity(event, position), "forgotten_at": event.occurred_at}
+        yield {**_identity(event, record), "forgotten_at": event.occurred_at}
 
 
-def _identity(event: FactEvent, position: Position) -> dict[str, object]:
+def _identity(event: FactEvent, record: Record) -> dict[str, object]:
     return {
         "fact_id": event.fact_id,
         "tenant_id": event.tenant_id,
         "user_id": text(event.user_id),
-        "partition": position.partition,
-        "record_offset": position.offset,
+        "partition": record.partition,
+        "record_offset": record.offset,
     }
 
 
-ALL: Final = (Projection(FACTS, remembered), Projection(CHANGES, changed), Projection(FORGOTTEN, forgotten))
+ALL: Final = (
+    Projection(FACTS, remembered, FactRemembered),
+    Projection(CHANGES, changed, FactChanged),
+    Projection(FORGOTTEN, forgotten, FactForgotten),
+)

@@ -5,8 +5,9 @@ from typing import Final
 from pydantic import TypeAdapter
 from sqlalchemy import JSON, Column, Index, Table, Text, Uuid
 
+from clew.chassis.records import Record
 from clew.contracts.conversation import ContentPart, UserMessageReceived, text_of
-from clew.contracts.envelope import Event, Position
+from clew.contracts.envelope import Event
 from clew.memory.projections.table import Projected, Projection, metadata, moment, place, tenant, text, uuid
 
 _CONTENT: Final = TypeAdapter(tuple[ContentPart, ...])
@@ -31,7 +32,7 @@ TABLE: Final = Table(
 Index(None, TABLE.c.thread_id, TABLE.c.record_offset)
 
 
-def project(event: Event, position: Position) -> Projected:
+def project(event: Event, record: Record) -> Projected:
     if isinstance(event, UserMessageReceived):
         yield {
             "run_id": event.run_id,
@@ -47,9 +48,9 @@ def project(event: Event, position: Position) -> Projected:
             "model": None if event.model is None else text(event.model),
             "request_hash": None if event.request_hash is None else text(event.request_hash),
             "created_at": event.occurred_at,
-            "partition": position.partition,
-            "record_offset": position.offset,
+            "partition": record.partition,
+            "record_offset": record.offset,
         }
 
 
-MESSAGES: Final = Projection(TABLE, project)
+MESSAGES: Final = Projection(TABLE, project, UserMessageReceived)

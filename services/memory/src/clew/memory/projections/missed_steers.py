@@ -4,7 +4,8 @@ from typing import Final
 
 from sqlalchemy import Column, Table, Uuid
 
-from clew.contracts.envelope import Event, Position
+from clew.chassis.records import Record
+from clew.contracts.envelope import Event
 from clew.contracts.execution import SteerMissed
 from clew.memory.projections.table import Projected, Projection, metadata, moment, place, tenant, uuid
 
@@ -22,7 +23,7 @@ TABLE: Final = Table(
 )
 
 
-def project(event: Event, position: Position) -> Projected:
+def project(event: Event, record: Record) -> Projected:
     if isinstance(event, SteerMissed):
         yield {
             "event_id": event.event_id,
@@ -32,9 +33,9 @@ def project(event: Event, position: Position) -> Projected:
             "signal_id": event.signal_id,
             "message_run_id": event.message_run_id,
             "occurred_at": event.occurred_at,
-            "partition": position.partition,
-            "record_offset": position.offset,
+            "partition": record.partition,
+            "record_offset": record.offset,
         }
 
 
-MISSED_STEERS: Final = Projection(TABLE, project)
+MISSED_STEERS: Final = Projection(TABLE, project, SteerMissed)

@@ -4,7 +4,8 @@ from typing import Final
 
 from sqlalchemy import JSON, Boolean, Column, Index, Table, Text, Uuid
 
-from clew.contracts.envelope import Event, Position
+from clew.chassis.records import Record
+from clew.contracts.envelope import Event
 from clew.contracts.planning import PlanCreated, PlanFailed
 from clew.memory.projections.table import (
     Projected,
@@ -38,7 +39,7 @@ TABLE: Final = Table(
 Index(None, TABLE.c.parent_run_id)
 
 
-def project(event: Event, position: Position) -> Projected:
+def project(event: Event, record: Record) -> Projected:
     if not isinstance(event, PlanCreated | PlanFailed):
         return
     exchanges = event.exchanges if isinstance(event, PlanCreated) else ()
@@ -50,8 +51,8 @@ def project(event: Event, position: Position) -> Projected:
         **decided,
         "planned_at": event.occurred_at,
         **usage_row(*(exchange.usage for exchange in exchanges)),
-        "partition": position.partition,
-        "record_offset": position.offset,
+        "partition": record.partition,
+        "record_offset": record.offset,
     }
 
 
@@ -68,4 +69,4 @@ def _failed(event: PlanFailed) -> dict[str, object]:
     return {"failure": event.reason, "detail": text(event.detail)}
 
 
-PLANS: Final = Projection(TABLE, project)
+PLANS: Final = Projection(TABLE, project, PlanCreated, PlanFailed)

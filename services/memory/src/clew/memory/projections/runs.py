@@ -7,7 +7,8 @@ from typing import Final
 
 from sqlalchemy import JSON, Column, Float, Index, Integer, Table, Text, Uuid
 
-from clew.contracts.envelope import Event, Position, RunEvent
+from clew.chassis.records import Record
+from clew.contracts.envelope import Event, RunEvent
 from clew.contracts.execution import (
     CallCompleted,
     RunCancelled,
@@ -58,16 +59,15 @@ Index(None, TABLE.c.tenant_id, TABLE.c.created_at, TABLE.c.run_id)
 Index("ix_runs_open", TABLE.c.partition, postgresql_where=TABLE.c.ended_at.is_(None))
 
 
-def project(event: Event, position: Position) -> Projected:
+def project(event: Event, record: Record) -> Projected:
     if isinstance(event, RunEvent):
         yield {
             "run_id": event.run_id,
             "tenant_id": event.tenant_id,
             "thread_id": event.thread_id,
-            "partition": position.partition,
+            "partition": record.partition,
             "created_at": event.occurred_at,
             "last_seq": event.seq,
-            **usage_row(),
             **_said(event),
         }
 
@@ -112,4 +112,4 @@ def _ended(event: RunEvent, status: str) -> dict[str, object]:
     return {"status": status, "ended_at": event.occurred_at}
 
 
-RUNS: Final = Projection(TABLE, project)
+RUNS: Final = Projection(TABLE, project, RunEvent)

@@ -1,9 +1,10 @@
 """Words to runs that are under way, whole, in the order in which they came."""
 
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, get_args
 
 from sqlalchemy import JSON, Column, Index, Table, Text
 
+from clew.chassis.records import Record
 from clew.contracts.conversation import (
     ApprovalDecided,
     ChildRunEnded,
@@ -12,7 +13,7 @@ from clew.contracts.conversation import (
     RunResumeRequested,
     RunSteered,
 )
-from clew.contracts.envelope import Event, Position
+from clew.contracts.envelope import Event
 from clew.memory.projections.table import Projected, Projection, metadata, moment, place, tenant, uuid
 
 Signal: TypeAlias = (
@@ -33,7 +34,7 @@ TABLE: Final = Table(
 Index(None, TABLE.c.run_id, TABLE.c.record_offset)
 
 
-def project(event: Event, position: Position) -> Projected:
+def project(event: Event, record: Record) -> Projected:
     if isinstance(event, Signal):
         yield {
             "event_id": event.event_id,
@@ -43,9 +44,9 @@ def project(event: Event, position: Position) -> Projected:
             "type": event.type_name(),
             "occurred_at": event.occurred_at,
             "body": event.model_dump_json(),
-            "partition": position.partition,
-            "record_offset": position.offset,
+            "partition": record.partition,
+            "record_offset": record.offset,
         }
 
 
-SIGNALS: Final = Projection(TABLE, project)
+SIGNALS: Final = Projection(TABLE, project, *get_args(Signal))

@@ -1,13 +1,15 @@
 """How far each step of each run has come."""
 
-from typing import Final
+from typing import Final, TypeAlias, get_args
 
 from sqlalchemy import Boolean, Column, Float, Integer, Table, Text
 
-from clew.contracts.envelope import Event, Position
+from clew.chassis.records import Record
+from clew.contracts.envelope import Event
 from clew.contracts.execution import StepCompleted, StepFailed, StepProgressed, StepRetried, StepStarted
 from clew.memory.projections.table import Projected, Projection, by, metadata, moment, tenant, text, uuid
 
+StepEvent: TypeAlias = StepStarted | StepProgressed | StepRetried | StepCompleted | StepFailed
 TABLE: Final = Table(
     "steps",
     metadata,
@@ -29,8 +31,8 @@ TABLE: Final = Table(
 )
 
 
-def project(event: Event, _position: Position) -> Projected:
-    if isinstance(event, StepStarted | StepProgressed | StepRetried | StepCompleted | StepFailed):
+def project(event: Event, _record: Record) -> Projected:
+    if isinstance(event, StepEvent):
         yield {
             "run_id": event.run_id,
             "step_id": event.step_id,
@@ -41,7 +43,7 @@ def project(event: Event, _position: Position) -> Projected:
         }
 
 
-def _said(event: StepStarted | StepProgressed | StepRetried | StepCompleted | StepFailed) -> dict[str, object]:
+def _said(event: StepEvent) -> dict[str, object]:
     match event:
         case StepStarted():
             return {"status": "running", "attempt": event.attempt, "started_at": event.occurred_at}
@@ -66,4 +68,4 @@ def _said(event: StepStarted | StepProgressed | StepRetried | StepCompleted | St
             return {"status": status, "error": text(event.error), "ended_at": event.occurred_at}
 
 
-STEPS: Final = Projection(TABLE, project)
+STEPS: Final = Projection(TABLE, project, *get_args(StepEvent))

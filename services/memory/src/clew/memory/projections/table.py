@@ -7,13 +7,16 @@ row of each key (no column names a rule), or merges column by column with rules 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Context, Decimal
+from operator import itemgetter
 from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, Numeric, Table, Text, Uuid
 from sqlalchemy.dialects import postgresql
 
-from clew.contracts.envelope import Event, Position
+from clew.chassis.records import Record
+from clew.contracts.envelope import Event
 from clew.contracts.usage import Usage
+from clew.memory.projections.packing import BinaryArray, TextArray, pack
 
 Row: TypeAlias = Mapping[str, object]
 Rule: TypeAlias = Literal["first", "last", "least", "greatest", "sum"]
@@ -105,34 +108,37 @@ def usage_row(*usages: Usage) -> Row:
 
 
 class Projection:
-    """One table: `project(event, position)` gives the rows that an event means for it."""
+    """One table: `project(event, record)` gives the rows that an event means for it, if it is one `of` these."""
 
-    def __init__(self, table: Table, project: Callable[[Event, Position], Projected]) -> None:
+    def __init__(self, table: Table, project: Callable[[Event, Record], Projected], *of: type[Event]) -> None:
         self.table = table
         self.project = project
+        self.of = of
         self._columns = [column for column in table.columns if column.computed is None]
-        self._keys = [column.name for column in table.primary_key.columns]
+        self._types = {column.name: _sql_type(column) for column in self._columns}
+        self._key = itemgetter(*(column.name for column in table.primary_key.columns))
         self._rules: dict[str, Rule] = {c.name: c.info["merge"] for c in self._columns if "merge" in c.info}
-        self.statement = self._upsert()
+        # The sum of nothing is zero, where it must be something.
+        self._absent = {c.name: 0 for c in self._columns if self._rules.get(c.name) == "sum" and not c.nullable}
+        self.insert = self._insert()
+        self.upsert = f"{self.insert} ON CONFLICT {self._conflict()}"
 
-    def parameters(self, rows: Sequence[Row]) -> list[list[object]]:
-        """The arrays for `statement`, one per column."""
-        merged = self._merged(rows) if self._rules else rows
-        return [[row.get(column.name) for row in merged] for column in self._columns]
+    def parameters(self, rows: Sequence[Row]) -> list[BinaryArray | TextArray]:
+        """The arrays for `insert` or `upsert`, one per column."""
+        merged = self.merged(rows)
+        return [
+            pack(sql_type, [row.get(name, absent) for row in merged])
+            for name, sql_type in self._types.items()
+            for absent in (self._absent.get(name),)
+        ]
 
-    def _upsert(self) -> str:
-        names = ", ".join(f'"{column.name}"' for column in self._columns)
-        arrays = ", ".join(f"%b::{_sql_type(column)}[]" for column in self._columns)
-        keys = ", ".join(f'"{key}"' for key in self._keys)
-        sets = ", ".join(f'"{name}" = {_SQL[rule].format(_quoted(name))}' for name, rule in self._rules.items())
-        conflict = f"({keys}) DO UPDATE SET {sets}" if sets else "DO NOTHING"
-        return f"INSERT INTO {self.table.name} AS t ({names}) SELECT * FROM unnest({arrays}) ON CONFLICT {conflict}"
-
-    def _merged(self, rows: Sequence[Row]) -> list[Row]:
-        """One row per key, because a statement may touch a row only once."""
-        merged: dict[tuple[object, ...], dict[str, object]] = {}
+    def merged(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """One row per key, because a statement may touch a row only once. What it keeps the first of may repeat."""
+        if not self._rules:
+            return rows
+        merged: dict[object, dict[str, object]] = {}
         for row in rows:
-            key = tuple(row[name] for name in self._keys)
+            key = self._key(row)
             if (known := merged.get(key)) is None:
                 merged[key] = dict(row)
             else:
@@ -140,10 +146,20 @@ class Projection:
         return list(merged.values())
 
     def _merge(self, known: dict[str, object], row: Row) -> None:
-        for name, rule in self._rules.items():
-            old, new = known.get(name), row.get(name)
-            if new is not None:
+        for name, new in row.items():
+            if new is not None and (rule := self._rules.get(name)) is not None:
+                old = known.get(name)
                 known[name] = new if old is None else _PYTHON[rule](old, new)
+
+    def _insert(self) -> str:
+        names = ", ".join(f'"{name}"' for name in self._types)
+        arrays = ", ".join(f"%s::{sql_type}[]" for sql_type in self._types.values())
+        return f"INSERT INTO {self.table.name} AS t ({names}) SELECT * FROM unnest({arrays})"
+
+    def _conflict(self) -> str:
+        sets = ", ".join(f'"{name}" = {_SQL[rule].format(_quoted(name))}' for name, rule in self._rules.items())
+        keys = ", ".join(_quoted(column.name) for column in self.table.primary_key.columns)
+        return f"({keys}) DO UPDATE SET {sets}" if sets else "DO NOTHING"
 
 
 def _quoted(name: str) -> str:

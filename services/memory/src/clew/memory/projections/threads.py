@@ -8,8 +8,9 @@ from typing import Final
 
 from sqlalchemy import JSON, Column, Index, Integer, Table, Text
 
+from clew.chassis.records import Record
 from clew.contracts.conversation import ThreadChanged, ThreadCreated, ThreadDeleted, UserMessageReceived
-from clew.contracts.envelope import Event, Position, ThreadEvent
+from clew.contracts.envelope import Event, ThreadEvent
 from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, ThreadTitled
 from clew.contracts.planning import PlanCreated, PlanFailed
 from clew.memory.projections.table import Projected, Projection, by, metadata, moment, place, tenant, text, uuid
@@ -69,20 +70,20 @@ ACTIVITY: Final = Table(
 Index(None, ACTIVITY.c.tenant_id, ACTIVITY.c.last_activity_at, ACTIVITY.c.thread_id)
 
 
-def _identity(event: ThreadEvent, position: Position) -> dict[str, object]:
+def _identity(event: ThreadEvent, record: Record) -> dict[str, object]:
     return {
         "thread_id": event.thread_id,
         "tenant_id": event.tenant_id,
         "event_id": event.event_id,
-        "partition": position.partition,
-        "record_offset": position.offset,
+        "partition": record.partition,
+        "record_offset": record.offset,
     }
 
 
-def created(event: Event, position: Position) -> Projected:
+def created(event: Event, record: Record) -> Projected:
     if isinstance(event, ThreadCreated):
         yield {
-            **_identity(event, position),
+            **_identity(event, record),
             "created_at": event.occurred_at,
             "created_by": text(event.created_by),
             "title": None if event.title is None else text(event.title),
@@ -91,42 +92,42 @@ def created(event: Event, position: Position) -> Projected:
         }
 
 
-def changed(event: Event, position: Position) -> Projected:
+def changed(event: Event, record: Record) -> Projected:
     if isinstance(event, ThreadChanged):
         yield {
-            **_identity(event, position),
+            **_identity(event, record),
             "title": None if event.title is None else text(event.title),
             "metadata": None if event.metadata is None else json.dumps(event.metadata),
         }
 
 
-def titled(event: Event, position: Position) -> Projected:
+def titled(event: Event, record: Record) -> Projected:
     if isinstance(event, ThreadTitled):
-        yield {**_identity(event, position), "title": text(event.title)}
+        yield {**_identity(event, record), "title": text(event.title)}
 
 
-def deleted(event: Event, position: Position) -> Projected:
+def deleted(event: Event, record: Record) -> Projected:
     if isinstance(event, ThreadDeleted):
         yield {
-            **_identity(event, position),
+            **_identity(event, record),
             "deleted_at": event.occurred_at,
             "deleted_by": text(event.deleted_by),
         }
 
 
-def activity(event: Event, position: Position) -> Projected:
+def activity(event: Event, record: Record) -> Projected:
     if isinstance(event, (ThreadCreated, *HISTORY)):
         yield {
-            **_identity(event, position),
+            **_identity(event, record),
             "last_activity_at": event.occurred_at,
             "history_version": int(isinstance(event, HISTORY)),
         }
 
 
 ALL: Final = (
-    Projection(THREADS, created),
-    Projection(CHANGES, changed),
-    Projection(TITLES, titled),
-    Projection(DELETED, deleted),
-    Projection(ACTIVITY, activity),
+    Projection(THREADS, created, ThreadCreated),
+    Projection(CHANGES, changed, ThreadChanged),
+    Projection(TITLES, titled, ThreadTitled),
+    Projection(DELETED, deleted, ThreadDeleted),
+    Projection(ACTIVITY, activity, ThreadCreated, *HISTORY),
 )

@@ -1,0 +1,155 @@
+"""Fills a second schema from the beginning of the log beside the live one, compares them, and swaps them.
+
+Memory may go on projecting meanwhile: what is compared is a snapshot of the live tables, and the second schema is filled
+up to exactly the offsets that stand in it. Redis is not touched, and what cannot be read makes no second dead letter.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, cast
+
+from psycopg import AsyncConnection, IsolationLevel
+from psycopg.abc import QueryNoTemplate
+
+from clew.contracts.envelope import Event
+from clew.memory.compare import checksums, differing_rows
+from clew.memory.migrate import VERSION_COMMENT, migrate_schemas
+from clew.memory.projector import Projector
+from clew.memory.store import Partition
+from clew.views.names import Schemas
+
+# Dead letters are kept in the log for a month and in the views for ever: those that the log has forgotten are copied.
+KEEP_FORGOTTEN: Final = (
+    "INSERT INTO {new}.dead_letters SELECT * FROM {live}.dead_letters WHERE occurred_at < now() - interval '20 days' "
+    "ON CONFLICT DO NOTHING"
+)
+# A partition whose last records have expired is read to its end all the same.
+PASS_FORGOTTEN: Final = (
+    "UPDATE {new}.offsets n SET next_offset = l.next_offset FROM unnest(%s::text[], %s::int[], %s::bigint[]) "
+    "AS l(topic, partition, next_offset) WHERE n.topic = l.topic AND n.partition = l.partition"
+)
+Progress = Callable[[int, int], None]  # records projected, and records in all
+
+
+class CannotSwap(Exception):
+    """The message says what stands in the way and what to do about it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a rebuild found. `rows` names what differs; `same_version`: both were projected by the same rules."""
+
+    rows: Sequence[str]
+    same_version: bool
+
+
+class Rebuild:
+    """The second schema of a namespace. `projector(schemas, counter)` gives what fills it."""
+
+    def __init__(
+        self,
+        database_url: str,
+        namespace: str,
+        projector: "Callable[[Schemas, Counter], AbstractAsyncContextManager[Projector]]",
+        progress: Progress,
+    ) -> None:
+        self._url = database_url
+        self.live = Schemas.of(namespace)
+        self.new = Schemas(f"{self.live.tables}_rebuild", f"{self.live.views}_rebuild")
+        self.old = Schemas(f"{self.live.tables}_old", f"{self.live.views}_old")
+        self._projector = projector
+        self._progress = progress
+
+    async def run(self) -> Verdict:
+        """Fills the second schema, from where an earlier rebuild of the same version stopped, and compares."""
+        async with self._connect() as connection:
+            if (version := await self._version(connection, self.live)) is None:
+                raise CannotSwap(f"there is no schema {self.live.tables}: run python -m clew.memory migrate")
+            if await self._version(connection, self.new) not in (None, VERSION_COMMENT):
+                await self._drop(connection, self.new)
+        migrate_schemas(self._url, self.new)
+        async with self._connect(IsolationLevel.REPEATABLE_READ) as snapshot, snapshot.transaction():
+            await self._fill(await self._offsets(snapshot))
+            return Verdict(await self._differences(snapshot), version == VERSION_COMMENT)
+
+    async def swap(self) -> None:
+        """The rebuilt tables and views become the live ones, in one transaction. CannotSwap when old ones are there."""
+        async with self._connect() as connection, connection.transaction():
+            if await self._version(connection, self.old) is not None:
+                raise CannotSwap(
+                    f"schema {self.old.tables} of an earlier rebuild is still there: drop it with --drop-old"
+                )
+            # Whoever projects waits here, and then finds the rebuilt tables under the name that it knows.
+            await self._execute(connection, f"LOCK TABLE {self.live.tables}.offsets IN ACCESS EXCLUSIVE MODE")
+            await self._fill(await self._offsets(connection))
+            for frm, to in ((self.live, self.old), (self.new, self.live)):
+                await self._execute(connection, f"ALTER SCHEMA {frm.tables} RENAME TO {to.tables}")
+                await self._execute(connection, f"ALTER SCHEMA {frm.views} RENAME TO {to.views}")
+
+    async def drop_new(self) -> None:
+        async with self._connect() as connection:
+            await self._drop(connection, self.new)
+
+    async def drop_old(self) -> bool:
+        """False when there is none."""
+        async with self._connect() as connection:
+            there = await self._version(connection, self.old) is not None
+            await self._drop(connection, self.old)
+            return there
+
+    async def _fill(self, ends: Mapping[Partition, int]) -> None:
+        counter = Counter(self._progress)
+        async with self._connect() as connection, self._projector(self.new, counter) as projector:
+            done = await self._offsets(connection, self.new)
+            counter.total = sum(max(end - done.get(partition, 0), 0) for partition, end in ends.items())
+            await projector.fill(ends)
+            names = {"new": self.new.tables, "live": self.live.tables}
+            columns = [[t for t, _ in ends], [p for _, p in ends], list(ends.values())]
+            await self._execute(connection, PASS_FORGOTTEN.format(**names), columns)
+            await self._execute(connection, KEEP_FORGOTTEN.format(**names))
+
+    async def _differences(self, snapshot: AsyncConnection) -> list[str]:
+        found: list[str] = []
+        async with self._connect() as connection:
+            live, rebuilt = await checksums(snapshot, self.live.tables), await checksums(connection, self.new.tables)
+            for table in live:
+                if live[table] != rebuilt[table]:
+                    found += await differing_rows(snapshot, self.live.tables, connection, self.new.tables, table)
+        return found
+
+    async def _offsets(self, connection: AsyncConnection, schemas: Schemas | None = None) -> dict[Partition, int]:
+        query = f"SELECT topic, partition, next_offset FROM {(schemas or self.live).tables}.offsets"
+        rows = await (await connection.execute(cast(QueryNoTemplate, query))).fetchall()
+        return {(topic, number): next_offset for topic, number, next_offset in rows}
+
+    async def _version(self, connection: AsyncConnection, schemas: Schemas) -> str | None:
+        """What filled the tables; "" when nobody noted it, None when there are none."""
+        query = "SELECT coalesce(obj_description(oid, 'pg_namespace'), '') FROM pg_namespace WHERE nspname = %s"
+        row = await (await connection.execute(query, [schemas.tables])).fetchone()
+        return None if row is None else str(row[0])
+
+    async def _drop(self, connection: AsyncConnection, schemas: Schemas) -> None:
+        await self._execute(connection, f"DROP SCHEMA IF EXISTS {schemas.views}, {schemas.tables} CASCADE")
+
+    async def _execute(self, connection: AsyncConnection, query: str, values: Sequence[object] = ()) -> None:
+        await connection.execute(cast(QueryNoTemplate, query), values or None)
+
+    @asynccontextmanager
+    async def _connect(self, level: IsolationLevel | None = None) -> AsyncGenerator[AsyncConnection]:
+        async with await AsyncConnection.connect(self._url, autocommit=True) as connection:
+            await connection.set_isolation_level(level)
+            yield connection
+
+
+class Counter:
+    """Counts what was projected and says how far it has come."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.total = 0
+        self._done = 0
+        self._progress = progress
+
+    async def __call__(self, events: Sequence[Event]) -> None:
+        self._done += len(events)
+        self._progress(self._done, self.total)

@@ -1,0 +1,133 @@
+"""Rebuilds beside live tables: equal and swapped, interrupted, different, and of another version. On real Kafka."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+
+import psycopg
+import pytest
+import pytest_asyncio
+
+from clew.chassis import clock
+from clew.chassis.records import Record
+from clew.contracts.envelope import Event
+from clew.contracts.topics import topic_of
+from clew.memory.migrate import migrate
+from clew.memory.rebuild import Rebuild
+from clew.memory.rebuild_command import Bar, rebuild_from, run, verify
+from clew.memory.settings import Settings
+from clew.views.door import Views
+from clew.views.names import Schemas
+from tests.support.log import Log, make_topics, settings_from
+from tests.support.memory import MemoryLog, drop, memory, tables
+from tests.support.story import Story
+
+pytestmark = pytest.mark.stack
+
+
+class RealLog(MemoryLog):
+    """The real log where the projector under test would be given lists."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        return await self._log.reader.ends(topic)
+
+    async def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Record]:
+        async for record in self._log.reader.read(topic, partition, start, end):
+            yield record
+
+
+@pytest.fixture
+def env(stack_env: dict[str, str]) -> dict[str, str]:
+    return stack_env | {"CLEW_NAMESPACE": f"rebuild{clock.new_id().hex[:8]}"}
+
+
+@pytest_asyncio.fixture
+async def log(env: dict[str, str]) -> AsyncGenerator[Log]:
+    await make_topics(env)
+    migrate(env["DATABASE_URL"], env["CLEW_NAMESPACE"])
+    yield Log(settings_from(env))
+    drop(env["DATABASE_URL"], env["CLEW_NAMESPACE"])
+
+
+@pytest.fixture
+def rebuild(env: dict[str, str]) -> Rebuild:
+    return rebuild_from(settings(env), Bar())
+
+
+def settings(env: dict[str, str]) -> Settings:
+    aliases = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    return Settings.model_validate({name: value for name, value in env.items() if name in aliases})
+
+
+async def write(log: Log, events: Sequence[Event]) -> None:
+    for event in events:
+        async with log.as_service(topic_of(type(event)).producers[0]) as publisher:
+            await publisher.publish(event)
+
+
+async def project(log: Log, env: dict[str, str]) -> None:
+    """As memory does at its start: everything that is in the log."""
+    async with memory(env, env["CLEW_NAMESPACE"], RealLog(log)) as under_test:
+        await under_test.projector.on_records([])
+        await under_test.projector.settled()
+
+
+def execute(env: dict[str, str], query: str) -> None:
+    with psycopg.connect(env["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute(query.format(Schemas.of(env["CLEW_NAMESPACE"]).tables).encode())
+
+
+async def test_a_rebuild_is_equal_and_takes_the_place_of_the_live_tables(
+    log: Log, env: dict[str, str], rebuild: Rebuild
+) -> None:
+    story = Story()
+    await write(log, [story.created(), *story.whole("a"), *story.document("notes", "words")])
+    await project(log, env)
+    live = tables(env["DATABASE_URL"], env["CLEW_NAMESPACE"])
+    assert await run(rebuild, accept=False, drop_old=False) == 0
+    assert tables(env["DATABASE_URL"], env["CLEW_NAMESPACE"]) == live
+    assert len(live["events"]) == 9
+    async with Views(env["DATABASE_URL"], env["REDIS_URL"], env["CLEW_NAMESPACE"]) as views:
+        assert await views.tenant("t1").run(story.run_id("a")) is not None
+    await write(log, story.whole("b", "a"))
+    await project(log, env)
+    assert len(tables(env["DATABASE_URL"], env["CLEW_NAMESPACE"])["events"]) == 18
+    assert await run(rebuild, accept=False, drop_old=True) == 0
+
+
+async def test_a_row_that_is_not_what_the_log_says_is_named_and_nothing_is_swapped(
+    log: Log, env: dict[str, str], rebuild: Rebuild, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story = Story()
+    await write(log, [story.created(), *story.whole("a")])
+    await project(log, env)
+    execute(env, "UPDATE {}.runs SET output = 'something else'")
+    assert await run(rebuild, accept=True, drop_old=False) == 1
+    assert f"runs ({story.run_id('a')}): not the same" in capsys.readouterr().out
+    assert await verify(rebuild) == 1
+    execute(env, "COMMENT ON SCHEMA {} IS 'projection 0'")
+    assert await run(rebuild, accept=False, drop_old=False) == 1
+    assert "--accept" in capsys.readouterr().out
+    assert await run(rebuild, accept=True, drop_old=False) == 0
+    assert "answer a" in tables(env["DATABASE_URL"], env["CLEW_NAMESPACE"])["runs"][0]
+    assert await verify(rebuild) == 0
+    assert await run(rebuild, accept=False, drop_old=True) == 0
+
+
+async def test_a_rebuild_that_was_interrupted_goes_on_where_it_was(
+    log: Log, env: dict[str, str], rebuild: Rebuild
+) -> None:
+    story = Story()
+    await write(log, [story.created(), *story.whole("a")])
+    await project(log, env)
+    await rebuild.run()
+    await write(log, story.whole("b", "a"))
+    await project(log, env)
+    seen: list[tuple[int, int]] = []
+    again = rebuild_from(settings(env), lambda done, total: seen.append((done, total)))
+    verdict = await again.run()
+    assert verdict.rows == []
+    assert seen[-1] == (9, 9), "only what the first one had not read"
+    await again.drop_new()
