@@ -1,11 +1,14 @@
 """What one tenant may read: each method is one question, asked under row-level security."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, LiteralString, TypeVar
 from uuid import UUID
 
-from clew.contracts.envelope import RunEvent
-from clew.contracts.execution import AgentSpec, ToolSpec
+from clew.contracts.conversation import ApprovalDecided
+from clew.contracts.envelope import RunEvent, RunScoped
+from clew.contracts.execution import AgentSpec, RunStarted, ToolSpec
+from clew.views.approvals import SETTLING, Approval, asked, heard
 from clew.views.client import ClientEvent, client_event
 from clew.views.cursor import Cursor, ListPlace
 from clew.views.database import Database, Query, Row
@@ -36,6 +39,11 @@ SELECT document_id, tenant_id, filename, content_type, size, object_key, sha256,
 FROM documents
 """
 EVENTS: Final = "SELECT type, body::text AS body FROM events WHERE run_id = %s AND seq > %s ORDER BY seq LIMIT %s"
+RUN_EVENTS: Final = """
+SELECT type, body::text AS body FROM events
+WHERE run_id = %s AND (%s::int IS NULL OR seq <= %s) AND (%s::text[] IS NULL OR type = ANY(%s)) ORDER BY seq
+"""
+SIGNALS: Final = "SELECT type, body::text AS body FROM signals WHERE run_id = %s ORDER BY record_offset"
 # The path from the root to a run. UNION drops repeats, so that a parent that goes in circles comes to an end.
 PATH: Final = """
 WITH RECURSIVE path AS (
@@ -137,6 +145,44 @@ class TenantViews:
         place = after or Cursor(run_id, -1)
         rows = await self._rows(EVENTS, run_id, place.seq, limit)
         return joined(place, _client_events(rows))
+
+    async def run_events(
+        self, run_id: UUID, upto: int | None = None, kinds: Sequence[type[RunEvent]] = ()
+    ) -> list[RunEvent]:
+        """A run's own numbered events up to `upto`, in order, as they are in the log; those of `kinds` only, if any."""
+        names = [kind.type_name() for kind in kinds] or None
+        rows = await self._rows(RUN_EVENTS, run_id, upto, upto, names, names)
+        events = await asyncio.to_thread(lambda: [event_of(row) for row in rows])  # there may be thousands
+        return [event for event in events if isinstance(event, RunEvent)]
+
+    async def recorded(self, run_id: UUID) -> list[RunEvent]:
+        """A run's events; before those of a fork what it shares with the run that it goes on from."""
+        events = await self.run_events(run_id)
+        whole, seen = events, {run_id}
+        while events and isinstance(start := events[0], RunStarted) and start.forked_from not in {None, *seen}:
+            assert start.forked_from is not None
+            events = await self.run_events(start.forked_from, start.after_seq)
+            whole, seen = [*events, *whole], {*seen, start.forked_from}
+        return whole
+
+    async def signals(self, run_id: UUID) -> list[RunScoped]:
+        """What was said to a run, in order, heard or not."""
+        events = [event_of(row) for row in await self._rows(SIGNALS, run_id)]
+        return [event for event in events if isinstance(event, RunScoped)]
+
+    async def approvals(self, run_id: UUID) -> list[Approval]:
+        """The calls of a run that wait for a person: asked about, and by nobody answered."""
+        events = await self.run_events(run_id, kinds=SETTLING)
+        waiting = asked(events).waiting
+        if not waiting:
+            return []
+        told = heard(events)
+        answered = {
+            signal.call_id
+            for signal in await self.signals(run_id)
+            if isinstance(signal, ApprovalDecided) and signal.event_id not in told
+        }
+        return [approval for approval in waiting.values() if approval.call_id not in answered]
 
     def follow(self, run_id: UUID, after: Cursor | None) -> AsyncIterator[ClientEvent]:
         """Every event of a run behind `after`, with the tokens as they come, up to the run's final event.

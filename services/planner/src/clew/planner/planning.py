@@ -145,7 +145,7 @@ def _ahead(thread: Thread, run: Run) -> Iterator[Run]:
 
 
 def _parent(thread: Thread, run: Run) -> Run | None:
-    """As planned; else as asked for; else the newest before it. What ended before it began is stepped over."""
+    """As planned; else as asked for, or beside a sibling; else the newest before it. Void runs are stepped over."""
     parent = _next_up(thread, run)
     while parent is not None and parent.void:
         parent = _next_up(thread, parent)
@@ -155,15 +155,17 @@ def _parent(thread: Thread, run: Run) -> Run | None:
 def _next_up(thread: Thread, run: Run) -> Run | None:
     if run.planned:
         return thread.runs.get(run.parent_run_id) if run.parent_run_id else None
-    if run.asked_parent is not None:
-        return None if _parent_problem(thread, run) else thread.runs[run.asked_parent]
+    if (named := run.asked_parent or run.sibling_of) is not None:
+        if _parent_problem(thread, run):
+            return None
+        return thread.runs[named] if run.asked_parent else _parent(thread, thread.runs[named])
     before = (thread.runs[thread.order[place]] for place in range((run.place or 0) - 1, -1, -1))
     return next((earlier for earlier in before if not earlier.void), None)
 
 
 def _parent_problem(thread: Thread, run: Run) -> str | None:
-    """Why the run cannot follow the one it asks for, if it cannot. A run follows only what was there before it."""
-    asked = run.asked_parent
+    """Why the run cannot stand where it asks to, if it cannot. A run is only told of what was there before it."""
+    asked = run.asked_parent or run.sibling_of
     if asked is None:
         return None
     parent = thread.runs.get(asked)

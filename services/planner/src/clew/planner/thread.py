@@ -112,6 +112,7 @@ class Run:
     message: UserMessageReceived | None = None
     received_at: Position | None = None
     asked_parent: UUID | None = None
+    sibling_of: UUID | None = None
     planned: bool = False
     parent_run_id: UUID | None = None
     refused: bool = False
@@ -259,7 +260,8 @@ def _told(run: Run, fact: RunFact, at: Position | None) -> Run:
         case UserMessageReceived():
             if run.received_at is not None or run.message is not None:
                 return run
-            return replace(run, message=fact, received_at=at, asked_parent=fact.parent_run_id)
+            asked = {"asked_parent": fact.parent_run_id, "sibling_of": fact.sibling_of}
+            return replace(run, message=fact, received_at=at, **asked)
         case PlanCreated():
             decided = run.planned or run.refused
             return run if decided else replace(run, planned=True, parent_run_id=fact.parent_run_id)
