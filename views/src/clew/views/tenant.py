@@ -44,20 +44,29 @@ SELECT type, body::text AS body FROM events
 WHERE run_id = %s AND (%s::int IS NULL OR seq <= %s) AND (%s::text[] IS NULL OR type = ANY(%s)) ORDER BY seq
 """
 SIGNALS: Final = "SELECT type, body::text AS body FROM signals WHERE run_id = %s ORDER BY record_offset"
-# The path from the root to a run. UNION drops repeats, so that a parent that goes in circles comes to an end.
+# The path from the root to a run. UNION drops repeats, so that a parent that goes in circles comes to an end. A fork
+# stands where the run does that it goes on from: the message is that one's, the answer its own (`answered_by`).
+# OFFSET 0 makes each look-up one by key: Postgres guesses how long a thread is, and joins whole ones when it is wrong.
 PATH: Final = """
 WITH RECURSIVE path AS (
-    SELECT run_id, parent_run_id FROM runs WHERE run_id = %(run)s AND thread_id = %(thread)s
+    SELECT run_id, coalesce(parent_run_id, forked_from) AS up, run_id AS answered_by, forked_from IS NOT NULL AS fork
+    FROM run_places WHERE run_id = %(run)s AND thread_id = %(thread)s
     UNION
-    SELECT r.run_id, r.parent_run_id FROM path JOIN runs r ON r.run_id = path.parent_run_id AND r.thread_id = %(thread)s
-), siblings AS (
-    SELECT run_id, row_number() OVER (PARTITION BY parent_run_id ORDER BY message_offset) AS revision
-    FROM runs WHERE thread_id = %(thread)s
+    SELECT p.run_id, coalesce(p.parent_run_id, p.forked_from),
+        CASE WHEN path.fork THEN path.answered_by ELSE p.run_id END, p.forked_from IS NOT NULL
+    FROM path, LATERAL (SELECT * FROM run_places WHERE run_id = path.up AND thread_id = %(thread)s OFFSET 0) p
 )
-SELECT r.run_id, r.message_id, r.content, r.text, r.asked_at, r.status, r.output, r.ended_at, siblings.revision
-FROM path JOIN runs r ON r.run_id = path.run_id JOIN siblings ON siblings.run_id = path.run_id
-WHERE r.message_id IS NOT NULL
-ORDER BY r.message_offset
+SELECT p.run_id, p.message_id, p.content, p.text, p.asked_at, path.answered_by, a.status, a.output, a.ended_at
+FROM path,
+    LATERAL (SELECT * FROM run_places WHERE run_id = path.run_id AND message_id IS NOT NULL OFFSET 0) p,
+    LATERAL (SELECT status, output, ended_at FROM runs WHERE run_id = path.answered_by OFFSET 0) a
+ORDER BY p.message_offset
+"""
+LATER_SIBLINGS: Final = """
+SELECT run_id, revision FROM (
+    SELECT run_id, row_number() OVER (PARTITION BY parent_run_id ORDER BY message_offset) AS revision
+    FROM run_places WHERE thread_id = %s AND message_id IS NOT NULL
+) ranked WHERE revision > 1
 """
 # Any of the words may match; how many do, and how near to each other, is what the rank says.
 SEARCH: Final = """
@@ -134,11 +143,16 @@ class TenantViews:
         key, known = self._keys.history(self._tenant_id, thread_id), rows[0]["history_version"] if rows else -1
         if (cached := await self._history.find(key, known, wanted)) is not None:
             return cached
-        path = await self._rows(PATH, run=wanted, thread=thread_id)
-        messages = [message for row in path for message in messages_of(row)]
+        messages = await self._path(thread_id, wanted)
         if wanted == leaf:
             await self._history.keep(key, known, wanted, messages)
         return messages
+
+    async def _path(self, thread_id: UUID, run_id: UUID) -> list[Message]:
+        path = Query(PATH, {"run": run_id, "thread": thread_id})
+        rows, later = await self._database.as_tenant(self._tenant_id, path, Query(LATER_SIBLINGS, [thread_id]))
+        revisions = {row["run_id"]: row["revision"] for row in later}
+        return [message for row in rows for message in messages_of(row, revisions.get(row["run_id"], 1))]
 
     async def events(self, run_id: UUID, after: Cursor | None, limit: int = PAGE) -> list[ClientEvent]:
         """The numbered events of a run behind `after`, as far as they are there without a gap."""
