@@ -30,7 +30,15 @@ from clew.views.models import Capabilities, Message, Page, Run, RunStatus, Threa
 
 CAPABILITIES = Capabilities(
     agents=(AgentSpec(name="assistant", description="Answers."),),
-    tools=(ToolSpec(name="calculator", description="Does sums.", parameters={"type": "object"}, policy="pure"),),
+    tools=(
+        ToolSpec(name="calculator", description="Does sums.", parameters={"type": "object"}, policy="pure"),
+        ToolSpec(
+            name="adder",
+            description="Adds.",
+            parameters={"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
+            policy="ask",
+        ),
+    ),
 )
 
 

@@ -15,6 +15,7 @@ from clew.cli.further import add_installed
 from clew.cli.keys import keys
 from clew.cli.runs import events, run, runs
 from clew.cli.send import send
+from clew.cli.steering import approve, steer
 
 HELP = f"""Clew in the terminal: talk to agents, and follow every step of what they do.
 
@@ -56,7 +57,7 @@ def clew(context: click.Context, url: str, token: str | None) -> None:
     context.call_on_close(context.obj.close)
 
 
-for command in (chat, send, runs, run, events, documents, doctor, keys):
+for command in (chat, send, approve, steer, runs, run, events, documents, doctor, keys):
     clew.add_command(command)
 add_installed(clew)
 

@@ -140,7 +140,7 @@ async def fork(deps: Deps, ask: Asked, run_id: UUID, body: ForkCreate) -> tuple[
         after_seq=body.after_seq,
         model=body.model,
         instructions=body.instructions,
-        tool_results={str(call_id): result for call_id, result in body.tool_results.items()},
+        tool_results=body.tool_results,
         tools=body.tools,
         allow_effects=body.allow_effects,
         requested_by=ask.caller.subject,
@@ -257,7 +257,7 @@ async def _check_fork(deps: Deps, ask: Asked, run: Run, body: ForkCreate) -> Non
     if run.plan is None and run.forked_from is None:
         raise Conflict("The run has no plan that a fork could go on with.")
     if body.tool_results:
-        calls = {event.call_id for event in await views.recorded(run.id) if isinstance(event, CallEvent)}
+        calls = {str(event.call_id) for event in await views.recorded(run.id) if isinstance(event, CallEvent)}
         for call_id in body.tool_results:
             if call_id not in calls:
                 raise Invalid.field(f"#/tool_results/{call_id}", "the run has no such call")

@@ -69,8 +69,8 @@ class ForkCreate(Request):
     message: Content | None = None
     model: ModelName | None = None
     instructions: Instructions | None = Field(default=None, description="Instead of those of each agent")
-    tool_results: dict[UUID, JsonValue] = Field(
-        default_factory=dict[UUID, JsonValue], max_length=100, description="By the id of a call: what it is to return"
+    tool_results: dict[str, JsonValue] = Field(
+        default_factory=dict[str, JsonValue], max_length=100, description="By the id of a call: what it is to return"
     )
     tools: ToolMode = Field(
         default="recorded", description="What tools with effects do: run, answer as recorded, or not"
