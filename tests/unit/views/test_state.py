@@ -5,6 +5,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import JsonValue
 
 from clew.contracts.conversation import ApprovalDecided
 from clew.contracts.envelope import RunEvent, derive
@@ -185,8 +186,8 @@ def test_a_model_request_is_put_together_again_from_what_was_new_in_each() -> No
     returned = {"part_kind": "tool-return", "tool_name": "sum", "tool_call_id": "t/1"}
     hashes = {"instructions": "h1", "tools": "h2", "settings": "h3"}
     first = {"model": "m", "messages_before": 3, "messages": [[ask]], **hashes}
-    texts = {"h1": "Be brief.", "h2": [], "h3": {}}
-    second = {"model": "m", "messages_before": 5, "messages": [[returned]], **hashes, "texts": {}}
+    texts: dict[str, JsonValue] = {"h1": "Be brief.", "h2": [], "h3": {}}
+    second = {"model": "m", "messages_before": 5, "messages": [[returned]], **hashes}
     answer = {"kind": "response", "parts": [wanted]}
     quick = call(4, "answer/assistant/tool/1/t/1", "tool", None, {"kind": "tool_return", "result": 4})[1]
     run = [
