@@ -5,8 +5,16 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from clew.contracts.conversation import OnBusy, TextPart, ThreadCreated, ThreadDeleted, UserMessageReceived
-from clew.contracts.envelope import ID_NAMESPACE, Position, Stamp, derive, root_stamp
+from clew.contracts.conversation import (
+    OnBusy,
+    ParentCall,
+    RunSteered,
+    TextPart,
+    ThreadCreated,
+    ThreadDeleted,
+    UserMessageReceived,
+)
+from clew.contracts.envelope import ID_NAMESPACE, Position, Stamp, derive, root_stamp, stamp
 from clew.contracts.execution import (
     RunCancelled,
     RunCompleted,
@@ -14,10 +22,11 @@ from clew.contracts.execution import (
     RunResumed,
     RunStarted,
     RunSuspended,
+    SteerMissed,
     SuspendReason,
 )
 from clew.contracts.planning import Plan, PlanCreated, PlanFailed, PlanFailure, Step
-from clew.contracts.usage import Usage
+from clew.contracts.usage import Budget, Usage
 
 MOMENT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 A_PLAN = Plan(
@@ -53,6 +62,8 @@ class Conversation:
         on_busy: OnBusy = "enqueue",
         parent: str | None = None,
         model: str | None = None,
+        parent_call: ParentCall | None = None,
+        budget: Budget | None = None,
     ) -> UserMessageReceived:
         return UserMessageReceived(
             **self._stamp(f"{run}/0"),
@@ -63,6 +74,30 @@ class Conversation:
             on_busy=on_busy,
             parent_run_id=self.run_id(parent) if parent else None,
             model=model,
+            parent_call=parent_call,
+            budget=budget,
+        )
+
+    def steered(self, run: str, into: str) -> RunSteered:
+        """As the planner writes it about the message of `run`."""
+        message = self.message(run)
+        return RunSteered(
+            **stamp(message, f"steer/{self.run_id(into)}", MOMENT),
+            thread_id=self.thread_id,
+            run_id=self.run_id(into),
+            content=message.content,
+            sent_by=message.sent_by,
+            message_run_id=message.run_id,
+        )
+
+    def steer_missed(self, run: str, by: str) -> SteerMissed:
+        signal = self.steered(run, by)
+        return SteerMissed(
+            **stamp(signal, "missed", MOMENT),
+            thread_id=self.thread_id,
+            run_id=self.run_id(by),
+            signal_id=signal.event_id,
+            message_run_id=self.run_id(run),
         )
 
     def planned(self, run: str, *, parent: str | None = None) -> PlanCreated:
@@ -106,8 +141,9 @@ class Conversation:
     def failed(self, run: str, seq: int = 9) -> RunFailed:
         return RunFailed(**self._stamp(f"{run}/{seq}"), **self._place(run, seq), reason="step", error="It broke.")
 
-    def cancelled(self, run: str, seq: int = 9) -> RunCancelled:
-        return RunCancelled(**self._stamp(f"{run}/{seq}"), **self._place(run, seq))
+    def cancelled(self, run: str, seq: int = 9, *, steered_into: str | None = None) -> RunCancelled:
+        into = self.run_id(steered_into) if steered_into else None
+        return RunCancelled(**self._stamp(f"{run}/{seq}"), **self._place(run, seq), steered_into=into)
 
     def _stamp(self, name: str) -> Stamp:
         return root_stamp(derive(self.thread_id, name), self.tenant_id, MOMENT)

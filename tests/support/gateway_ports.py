@@ -11,15 +11,17 @@ from clew.chassis.errors import AckTimeout, LogUnreachable
 from clew.chassis.publish import Publisher
 from clew.contracts.conversation import (
     RunCancelRequested,
+    RunForkRequested,
     ThreadChanged,
     ThreadCreated,
     ThreadDeleted,
     UserMessageReceived,
 )
-from clew.contracts.envelope import Event, Position, RunEvent, stamp
+from clew.contracts.envelope import Event, Position, RunEvent, RunScoped, stamp
 from clew.contracts.execution import AgentSpec, RunCompleted, RunStarted, ToolSpec
 from clew.contracts.topics import topic_of
 from clew.contracts.usage import Usage
+from clew.views import state
 from clew.views.client import ClientEvent, client_event
 from clew.views.cursor import Cursor, ListPlace
 from clew.views.database import ViewsUnavailable
@@ -28,7 +30,15 @@ from clew.views.models import Capabilities, Message, Page, Run, RunStatus, Threa
 
 CAPABILITIES = Capabilities(
     agents=(AgentSpec(name="assistant", description="Answers."),),
-    tools=(ToolSpec(name="calculator", description="Does sums.", parameters={"type": "object"}, policy="pure"),),
+    tools=(
+        ToolSpec(name="calculator", description="Does sums.", parameters={"type": "object"}, policy="pure"),
+        ToolSpec(
+            name="adder",
+            description="Adds.",
+            parameters={"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
+            policy="ask",
+        ),
+    ),
 )
 
 
@@ -128,37 +138,47 @@ class MemoryTenantViews(TenantViews):
         return Page(items=found[:limit] if place is None else [], next=None)
 
     async def run(self, run_id: UUID) -> Run | None:
-        mine = [
-            e for e in self._of(lambda e: isinstance(e, RunEvent)) if isinstance(e, RunEvent) and e.run_id == run_id
-        ]
+        mine = await self.run_events(run_id)
         message = next((event for event in mine if isinstance(event, UserMessageReceived)), None)
-        if message is None:
+        fork = next((event for event in await self.signals(run_id) if isinstance(event, RunForkRequested)), None)
+        first = message or fork
+        if first is None:
             return None
-        end = next((event for event in mine if isinstance(event, RunCompleted)), None)
+        view = state.at(mine) if mine else None
         start = next((event for event in mine if isinstance(event, RunStarted)), None)
-        status: RunStatus = "completed" if end else "running" if start else "queued"
         return Run(
             id=run_id,
-            thread_id=message.thread_id,
-            tenant_id=message.tenant_id,
-            parent_run_id=message.parent_run_id,
-            forked_from=None,
-            status=status,
-            suspension=None,
-            on_busy=message.on_busy,
-            model=message.model,
-            plan=None,
-            output=end.output if end else None,
+            thread_id=first.thread_id,
+            tenant_id=first.tenant_id,
+            parent_run_id=message.parent_run_id if message else None,
+            forked_from=fork.forked_from if fork else None,
+            status=view.status if view else "queued",
+            suspension=view.suspension if view else None,
+            on_busy=message.on_busy if message else None,
+            model=first.model,
+            plan=view.plan if view else None,
+            output=view.output if view else None,
             confidence=None,
             error=None,
             usage=Usage(),
             cost=None,
-            last_seq=max(event.seq for event in mine),
-            created_at=message.occurred_at,
+            last_seq=max((event.seq for event in mine), default=0),
+            created_at=first.occurred_at,
             started_at=start.occurred_at if start else None,
-            ended_at=end.occurred_at if end else None,
-            request_hash=message.request_hash,
+            ended_at=view.ended_at if view else None,
+            request_hash=message.request_hash if message else None,
         )
+
+    async def run_events(
+        self, run_id: UUID, upto: int | None = None, kinds: Sequence[type[RunEvent]] = ()
+    ) -> list[RunEvent]:
+        mine = (e for e in self._of(lambda e: True) if isinstance(e, RunEvent) and e.run_id == run_id)
+        first = {event.seq: event for event in reversed([e for e in mine if upto is None or e.seq <= upto])}
+        return [event for _, event in sorted(first.items()) if not kinds or isinstance(event, tuple(kinds))]
+
+    async def signals(self, run_id: UUID) -> list[RunScoped]:
+        said = [event for event in self._of(lambda event: topic_of(type(event)).name == "run-signals")]
+        return [event for event in said if isinstance(event, RunScoped) and event.run_id == run_id]
 
     async def runs(
         self,
@@ -194,9 +214,7 @@ class MemoryTenantViews(TenantViews):
         ]
 
     async def events(self, run_id: UUID, after: Cursor | None, limit: int = 50) -> list[ClientEvent]:
-        mine = [
-            e for e in self._of(lambda e: isinstance(e, RunEvent)) if isinstance(e, RunEvent) and e.run_id == run_id
-        ]
+        mine = await self.run_events(run_id)
         first = -1 if after is None else after.seq
         return [client_event(event) for event in mine if event.seq > first][:limit]
 

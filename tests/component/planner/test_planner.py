@@ -168,3 +168,16 @@ async def until_asked(server: ScriptedOpenAI, count: int) -> None:
     while len(server.requests) < count:
         assert clock.monotonic() < deadline, f"the model was asked {len(server.requests)} times, not {count}"
         await asyncio.sleep(0.05)
+
+
+async def test_a_message_that_steers_is_handed_to_the_run_under_way_and_planned_if_that_was_too_late(
+    stage: Stage, talk: Conversation
+) -> None:
+    m1, m2 = str(talk.run_id("m1")), str(talk.run_id("m2"))
+    await stage.says(talk.created(), talk.message("m1"))
+    await stage.plans(1)
+    await stage.says(talk.message("m2", on_busy="steer"))
+    [signal] = await stage.log.wait_for("run-signals", 1)
+    assert signal == talk.steered("m2", "m1").model_copy(update={"occurred_at": signal.occurred_at})
+    await stage.says(talk.started("m1"), talk.completed("m1", 3), talk.steer_missed("m2", "m1"))
+    assert await stage.plans(2) == [(m1, "root"), (m2, m1)]

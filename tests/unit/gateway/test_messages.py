@@ -238,7 +238,7 @@ async def test_tools_come_in_our_shape_or_in_that_of_openai(gateway: Gateway) ->
     ours = (await gateway.client.get("/v1/tools")).json()["items"]
     theirs = (await gateway.client.get("/v1/tools", params={"format": "openai"})).json()["items"]
     assert ours[0]["policy"] == "pure"
-    assert theirs == [
+    assert theirs[:1] == [
         {
             "type": "function",
             "function": {"name": "calculator", "description": "Does sums.", "parameters": {"type": "object"}},

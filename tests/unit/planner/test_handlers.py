@@ -1,132 +1,21 @@
 """What the planner's handlers yield: redelivered, out of order, and after a crash between effect and commit."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 
-from clew.chassis.context import Context
-from clew.chassis.log import LogReader
-from clew.chassis.records import Decoder, Record
-from clew.contracts import codec
-from clew.contracts.conversation import RunCancelRequested
-from clew.contracts.envelope import Event, Position, derive, stamp
-from clew.contracts.execution import AgentSpec, CapabilitiesAnnounced
+from clew.chassis.records import Decoder
+from clew.contracts.conversation import ParentCall, RunCancelRequested, RunSteered
+from clew.contracts.envelope import derive
 from clew.contracts.planning import PlanCreated, PlanFailed
-from clew.models import choose_model, model_named
-from clew.planner.agents import PlanMaker
+from clew.contracts.usage import Budget
 from clew.planner.capabilities import Announcements
-from clew.planner.handlers import Handlers
-from clew.planner.past import Past
-from clew.planner.settings import Settings
 from clew.planner.thread import RunKnown, ThreadKnown
-from clew.planner.threads import TAIL, Threads
-from clew.views.models import Message, OpenRun, OpenRuns
-from tests.support.conversation import MOMENT, Conversation, at
-
-talk = Conversation()
-OFFLINE = {"CLEW_MODEL": "offline"}
-LIMITS = Settings.model_validate(
-    {"kafka_bootstrap_servers": "nowhere:1", "DATABASE_URL": "postgresql://nowhere"}
-).limits
-ANNOUNCED = CapabilitiesAnnounced(
-    **stamp(talk.created(), "capabilities", MOMENT),
-    source="executor",
-    agents=(AgentSpec(name="assistant", description="Answers."),),
-    tools=(),
-)
-
-
-@dataclass
-class KnownPast(Past):
-    """The views as a test says they are."""
-
-    known: ThreadKnown | None = None
-    queued: Sequence[OpenRun] = ()
-    next_offsets: dict[str, int] = field(default_factory=dict[str, int])
-    asked: list[str] = field(default_factory=list[str])
-
-    async def queue(self, partition: int) -> OpenRuns:
-        return OpenRuns(runs=self.queued, next_offsets=self.next_offsets)
-
-    async def thread(self, tenant_id: str, thread_id: UUID) -> ThreadKnown | None:
-        self.asked.append("thread")
-        await asyncio.sleep(0)
-        return self.known
-
-    async def projected(self, topic: str, partition: int) -> int:
-        return self.next_offsets.get(topic, 0)
-
-    async def conversation(
-        self, tenant_id: str, thread_id: UUID, run_id: UUID, complete_at: Position | None
-    ) -> Sequence[Message]:
-        self.asked.append("conversation")
-        return []
-
-
-@dataclass
-class WrittenLog(LogReader):
-    """A log in memory: the events of each topic, all in partition 0."""
-
-    topics: dict[str, list[Event]] = field(default_factory=lambda: {topic: [] for topic in TAIL})
-
-    def write(self, topic: str, event: Event) -> Position:
-        self.topics[topic].append(event)
-        return at(len(self.topics[topic]) - 1, topic)
-
-    async def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Record]:
-        for offset, event in list(enumerate(self.topics[topic]))[start:end]:
-            wire = codec.encode(event, source="test")
-            yield Record(topic, partition, offset, MOMENT, wire.key, wire.value, wire.headers)
-
-
-@dataclass
-class Planner:
-    """A planner with a log: what it yields is written there."""
-
-    past: KnownPast = field(default_factory=KnownPast)
-    log: WrittenLog = field(default_factory=WrittenLog)
-
-    def __post_init__(self) -> None:
-        self.announcements = Announcements(self.log, Decoder(NoBlobs()))
-        self.announcements.on_capabilities_announced(ANNOUNCED)
-
-    async def start(self) -> None:
-        """A new process takes partition 0 over."""
-        self.threads = Threads(self.past, self.log, Decoder(NoBlobs()))
-        plans = PlanMaker(choose_model(OFFLINE), lambda name: model_named(name, OFFLINE), LIMITS)
-        self.handlers = Handlers(self.threads, self.past, plans, self.announcements)
-        await self.threads.recover(0)
-
-    async def handle(self, event: Any, position: Position, *, backlog: bool = False) -> list[Event]:
-        handler = getattr(self.handlers, f"on_{type(event).type_name().replace('-', '_')}")
-        context = Context(position=position, cause=event, backlog=backlog, now=lambda: MOMENT)
-        return [effect async for effect in handler(event, context)]
-
-    async def gets(self, event: Any, *, published: bool = True) -> list[Event]:
-        """The event comes by way of the log; what is yielded is acknowledged unless the publishing fails."""
-        topic = next(name for name, kinds in TAIL.items() if isinstance(event, kinds))
-        effects = await self.handle(event, self.log.write(topic, event))
-        if published:
-            self.publish(effects)
-        return effects
-
-    def publish(self, effects: list[Event]) -> None:
-        for effect in effects:
-            if isinstance(effect, PlanCreated | PlanFailed):
-                self.log.write("plans", effect)
-
-
-class NoBlobs:
-    async def get(self, key: str) -> bytes:
-        raise AssertionError("no event here is large")
-
-    async def put(self, key: str, body: bytes) -> None:
-        raise AssertionError("no event here is large")
+from clew.views.models import OpenRun
+from tests.support.conversation import Conversation, at
+from tests.support.planning import ANNOUNCED, KnownPast, NoBlobs, Planner, claimed, outline, talk
 
 
 @pytest.fixture
@@ -134,22 +23,6 @@ async def planner() -> Planner:
     planner = Planner()
     await planner.start()
     return planner
-
-
-def outline(effects: list[Event]) -> list[tuple[str, ...]]:
-    names = {talk.run_id(f"m{n}"): f"m{n}" for n in range(9)}
-    found: list[tuple[str, ...]] = []
-    for effect in effects:
-        match effect:
-            case PlanCreated(run_id=run_id, parent_run_id=parent):
-                found.append(("planned", names[run_id], names[parent] if parent else "root"))
-            case PlanFailed(run_id=run_id, reason=reason):
-                found.append(("failed", names[run_id], reason))
-            case RunCancelRequested(run_id=run_id):
-                found.append(("cancel", names[run_id]))
-            case _:
-                raise AssertionError(f"the planner does not yield {effect}")
-    return found
 
 
 async def test_a_message_becomes_a_plan_whose_id_hangs_on_the_message(planner: Planner) -> None:
@@ -280,7 +153,7 @@ async def test_a_message_to_a_deleted_thread_is_refused_and_its_runs_are_cancell
     ("on_busy", "effects"),
     [
         ("reject", [("failed", "m2", "busy")]),
-        ("steer", [("failed", "m2", "invalid")]),
+        ("steer", [("steer", "m2", "m1")]),
         ("interrupt", [("cancel", "m1")]),
     ],
 )
@@ -297,6 +170,70 @@ async def test_an_interrupting_message_is_planned_when_the_run_has_been_cancelle
     assert isinstance(request, RunCancelRequested)
     assert request.requested_by == "ada"
     assert outline(await planner.gets(talk.cancelled("m1"))) == [("planned", "m2", "m1")]
+
+
+async def test_a_message_that_was_heard_by_a_run_under_way_is_settled(planner: Planner) -> None:
+    await planner.gets(talk.created())
+    await planner.gets(talk.message("m1"))
+    message = talk.message("m2", "and in euros?", on_busy="steer")
+    (signal,) = await planner.gets(message)
+    assert isinstance(signal, RunSteered)
+    assert (signal.content, signal.sent_by, signal.causation_id) == (message.content, "ada", message.event_id)
+    assert await planner.gets(talk.cancelled("m2", 2, steered_into="m1")) == []
+    assert await planner.gets(talk.completed("m1")) == []
+
+
+async def test_a_message_that_came_too_late_to_steer_is_planned_once_as_a_run_of_its_own(planner: Planner) -> None:
+    await planner.gets(talk.created())
+    await planner.gets(talk.message("m1"))
+    await planner.gets(talk.message("m2", on_busy="steer"))
+    planned = outline(await planner.gets(talk.completed("m1"))) + outline(
+        await planner.gets(talk.steer_missed("m2", "m1"))
+    )
+    assert planned == [("planned", "m2", "m1")]
+
+
+async def test_a_steering_signal_that_did_not_reach_the_log_is_given_away_again(planner: Planner) -> None:
+    await planner.gets(talk.created())
+    await planner.gets(talk.message("m1"))
+    message = talk.message("m2", on_busy="steer")
+    lost = await planner.gets(message, published=False)
+    await planner.gets(talk.started("m1"))
+    assert await planner.handle(message, at(2), backlog=True) == lost
+
+
+async def test_another_process_says_the_same_words_to_the_same_run(planner: Planner) -> None:
+    await planner.gets(talk.created())
+    await planner.gets(talk.message("m1"))
+    message = talk.message("m2", on_busy="steer")
+    said = await planner.gets(message)
+    await planner.start()
+    assert await planner.handle(message, at(2), backlog=True) == said
+
+
+async def test_a_child_run_keeps_its_grant_and_the_call_that_waits_for_it(planner: Planner) -> None:
+    budget = Budget(tokens=1000, depth=1)
+    parent = ParentCall(thread_id=talk.thread_id, run_id=talk.run_id("m8"), call_id=talk.run_id("call"))
+    await planner.gets(talk.created())
+    (plan,) = await planner.gets(talk.message("m1", parent_call=parent, budget=budget))
+    assert isinstance(plan, PlanCreated)
+    assert (plan.parent_call, plan.budget) == (parent, budget)
+    (failed,) = await planner.gets(talk.message("m2", parent="m7", parent_call=parent))
+    assert isinstance(failed, PlanFailed)
+    assert failed.parent_call == parent
+
+
+async def test_what_a_former_owner_wrote_too_late_is_not_part_of_the_past() -> None:
+    planner = Planner()
+    planner.log.write("task-updates", claimed("one", None))
+    planner.log.write("task-updates", claimed("two", "one"))
+    planner.log.write("user-messages", talk.created())
+    planner.log.write("user-messages", talk.message("m1"))
+    planner.log.write("plans", talk.planned("m1"))
+    planner.log.claims[talk.completed("m1").event_id] = "one"
+    planner.log.write("task-updates", talk.completed("m1"))
+    await planner.start()
+    assert await planner.gets(talk.message("m2")) == [], "m1 has not ended"
 
 
 async def test_a_cancelled_queued_message_is_dropped(planner: Planner) -> None:

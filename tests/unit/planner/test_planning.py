@@ -6,7 +6,7 @@ import pytest
 
 from clew.contracts.conversation import OnBusy, RunCancelRequested
 from clew.contracts.envelope import stamp
-from clew.planner.planning import Cancel, Decision, MakePlan, Refuse, decide, still_wanted
+from clew.planner.planning import Cancel, Decision, MakePlan, Refuse, Steer, decide, still_wanted
 from clew.planner.thread import (
     Fact,
     PlanningBegan,
@@ -50,6 +50,8 @@ def outline(decision: Decision | None) -> tuple[str, ...] | None:
             return ("refuse", names[message.run_id], reason)
         case Cancel(run_id):
             return ("cancel", names[run_id])
+        case Steer(message, into):
+            return ("steer", names[message.run_id], names[into])
 
 
 def test_nothing_is_decided_about_a_thread_without_messages() -> None:
@@ -205,7 +207,7 @@ def test_a_fork_neither_waits_nor_is_waited_for() -> None:
     [
         ("enqueue", None),
         ("reject", ("refuse", "m2", "busy")),
-        ("steer", ("refuse", "m2", "invalid")),
+        ("steer", ("steer", "m2", "m1")),
         ("interrupt", ("cancel", "m1")),
         ("rollback", ("cancel", "m1")),
     ],

@@ -10,10 +10,11 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clew.contracts.conversation import OnBusy, RunCancelRequested, UserMessageReceived
+from clew.contracts.conversation import OnBusy, RunCancelRequested, RunSteered, UserMessageReceived
 from clew.contracts.envelope import Event, Position, stamp
+from clew.contracts.execution import RunCancelled
 from clew.contracts.planning import PlanCreated
-from clew.planner.planning import Cancel, MakePlan, Refuse, decide
+from clew.planner.planning import Cancel, MakePlan, Refuse, Steer, decide
 from clew.planner.thread import Fact, Run, Thread, evolve, initial
 from tests.support.conversation import A_PLAN, MOMENT, Conversation
 
@@ -24,13 +25,15 @@ Entry: TypeAlias = tuple[Fact, Position]
 
 @dataclass
 class World:
-    """The planner's thread, the three topics as they were written, and the cancellations nobody has obeyed yet."""
+    """The planner's thread, the three topics as they were written, the cancellations nobody has obeyed yet and the
+    steering messages nobody has heard yet."""
 
     thread: Thread = field(default_factory=initial)
     topics: dict[str, list[Entry]] = field(
         default_factory=lambda: {"user-messages": [], "plans": [], "task-updates": []}
     )
     cancels: list[RunCancelRequested] = field(default_factory=list[RunCancelRequested])
+    steers: list[RunSteered] = field(default_factory=list[RunSteered])
     names: list[str] = field(default_factory=list[str])
     overlaps: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
 
@@ -58,15 +61,34 @@ class World:
                     )
                     self.cancels.append(request)
                     self.thread = evolve(self.thread, request)
+                case Steer(message, into):
+                    steered = talk.steered(self.name(message), self.named(into))
+                    self.steers.append(steered)
+                    self.thread = evolve(self.thread, steered)
 
     def name(self, message: UserMessageReceived) -> str:
-        return next(name for name in self.names if talk.run_id(name) == message.run_id)
+        return self.named(message.run_id)
+
+    def named(self, run_id: UUID | None) -> str:
+        return next(name for name in self.names if talk.run_id(name) == run_id)
 
     def end(self, run: Run, how: str) -> None:
-        name = next(name for name in self.names if talk.run_id(name) == run.run_id)
+        name = self.named(run.run_id)
         ends = {"completed": talk.completed, "failed": talk.failed, "cancelled": talk.cancelled}
         self.tell("task-updates", ends[how](name))
         self.settle()
+        for late in [signal for signal in self.steers if signal.run_id == run.run_id]:
+            self.steers.remove(late)
+            self.tell("task-updates", talk.steer_missed(self.named(late.message_run_id), name))
+            self.settle()
+
+    def hear(self) -> None:
+        """The run under way hears the oldest message for it, which thereby is settled."""
+        signal = self.steers.pop(0)
+        message = self.named(signal.message_run_id)
+        if self.thread.runs[talk.run_id(message)].ended is None:
+            self.tell("task-updates", talk.cancelled(message, steered_into=self.named(signal.run_id)))
+            self.settle()
 
     def obey(self) -> None:
         request = self.cancels.pop(0)
@@ -111,7 +133,7 @@ def worlds(draw: st.DrawFn) -> World:
     world = World()
     world.tell("user-messages", talk.created())
     for _ in range(draw(st.integers(1, 14))):
-        action = draw(st.sampled_from(["send", "send", "end", "obey"]))
+        action = draw(st.sampled_from(["send", "send", "end", "obey", "hear"]))
         if action == "send":
             parent = draw(st.none() | st.sampled_from([*world.names, "m99"]))
             world.send(draw(st.sampled_from(BUSY)), parent)
@@ -119,6 +141,8 @@ def worlds(draw: st.DrawFn) -> World:
             world.end(draw(st.sampled_from(world.open)), draw(st.sampled_from(["completed", "failed", "cancelled"])))
         elif action == "obey" and world.cancels:
             world.obey()
+        elif action == "hear" and world.steers:
+            world.hear()
     return world
 
 
@@ -141,6 +165,20 @@ def test_every_message_is_planned_or_refused_or_waits_for_an_open_run(world: Wor
     assert [run for run in world.thread.runs.values() if not (run.begun or run.void)] == []
 
 
+@settings(max_examples=100, deadline=None)
+@given(worlds())
+def test_a_message_that_steers_is_heard_by_a_run_or_becomes_one_and_never_both(world: World) -> None:
+    while world.open or world.cancels:
+        if world.cancels:
+            world.obey()
+        else:
+            world.end(world.open[0], "completed")
+    for fact, _ in world.topics["task-updates"]:
+        if isinstance(fact, RunCancelled) and fact.steered_into is not None:
+            assert not world.thread.runs[fact.run_id].begun
+    assert world.steers == []
+
+
 @settings(max_examples=80, deadline=None)
 @given(worlds(), st.data())
 def test_the_thread_is_the_same_in_whatever_order_the_topics_are_read_and_however_often(
@@ -160,6 +198,11 @@ def test_a_restarted_planner_decides_nothing_that_was_not_decided_already(world:
     thread = _read([entry for entries in world.topics.values() for entry in entries])
     repeated: list[Event] = []
     while (decision := decide(thread)) is not None:
+        if isinstance(decision, Steer):
+            steered = talk.steered(world.name(decision.message), world.named(decision.into))
+            assert steered in world.steers, "only what was not heard yet is said again, and in the same words"
+            thread = evolve(thread, steered)
+            continue
         assert isinstance(decision, Cancel), decision
         repeated.append(decision.because)
         request = RunCancelRequested(

@@ -42,6 +42,9 @@ def test_a_message_is_shown_without_what_only_services_need() -> None:
         "on_busy": "enqueue",
         "parent_run_id": None,
         "model": None,
+        "parent_call": None,
+        "budget": None,
+        "sibling_of": None,
     }
 
 

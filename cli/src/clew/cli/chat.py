@@ -17,6 +17,7 @@ from clew.cli.errors import Failure, Refused
 from clew.cli.follow import follow
 from clew.cli.gateway import new_key
 from clew.cli.safe import clean
+from clew.cli.steering import settle
 from clew.cli.transcript import Answer, Transcript
 
 PROMPT = "you> "
@@ -36,6 +37,7 @@ Examples:
   clew chat
   clew chat --thread 0198c0de-9a3c-7c1e-8f7e-1c8f5d1d2a10
 
+A run that asks whether it may make a call asks you here; `clew approve` answers it from elsewhere.
 If the gateway goes away, the conversation waits for it and goes on where it was. When stdin is no terminal, each of its
 lines is a message.
 """
@@ -90,14 +92,24 @@ class Conversation:
         self._watch(accepted.run_id, accepted.cursor)
 
     def _watch(self, run_id: str, cursor: str | None) -> None:
-        transcript = Transcript()
+        """Shows the run to its end; on the way, somebody at the terminal is asked what it wants to know."""
+        transcript, asks = Transcript(), True
+        while asks:
+            cursor, asks = self._show(run_id, cursor, transcript)
+            asks = asks and sys.stdin.isatty() and settle(self._cli, run_id, input)
+
+    def _show(self, run_id: str, cursor: str | None, transcript: Transcript) -> tuple[str | None, bool]:
+        """Shows what comes behind the cursor; where it stopped, and whether it did because the run needs a person."""
+        waits = False
         with self._interruptible(run_id), suppress(KeyboardInterrupt):
             for event in follow(self._cli.gateway, run_id, cursor, self._cli.err.note):
+                cursor, waits = event.cursor, event.needs_person
                 for piece in transcript.feed(event):
                     self._cli.out.show(piece)
-                if event.needs_person:
+                if waits:
                     break
         self._cli.out.end_words()
+        return cursor, waits
 
     @contextmanager
     def _interruptible(self, run_id: str) -> Generator[None]:

@@ -41,6 +41,15 @@ class Client:
     def cancel(self, run_id: str) -> None:
         self.gateway.post(f"/v1/runs/{run_id}/cancel", {})
 
+    def decide(self, run_id: str, call_id: str, decision: Json) -> None:
+        """Answers what a run asks about a call; `decision` is the body that the API takes."""
+        self.gateway.post(f"/v1/runs/{run_id}/approvals/{call_id}", decision)
+
+    def steer(self, run_id: str, content: str) -> str:
+        """Says something to a run under way; the id of the run that the message becomes if it comes too late."""
+        answer = self.gateway.post(f"/v1/runs/{run_id}/steer", {"content": content})
+        return _typed(lambda body: str(body["message_run_id"]), answer)
+
     def thread(self, thread_id: str) -> Thread:
         return _typed(Thread.parse, self.gateway.get(f"/v1/threads/{thread_id}"))
 

@@ -16,6 +16,7 @@ from clew.cli.keys import keys
 from clew.cli.memory import memory
 from clew.cli.runs import events, run, runs
 from clew.cli.send import send
+from clew.cli.steering import approve, steer
 
 HELP = f"""Clew in the terminal: talk to agents, and follow every step of what they do.
 
@@ -57,7 +58,7 @@ def clew(context: click.Context, url: str, token: str | None) -> None:
     context.call_on_close(context.obj.close)
 
 
-for command in (chat, send, runs, run, events, documents, doctor, keys, memory):
+for command in (chat, send, approve, steer, runs, run, events, documents, doctor, keys, memory):
     clew.add_command(command)
 add_installed(clew)
 

@@ -80,6 +80,9 @@ def show_run(cli: Cli, run_id: UUID, as_json: bool) -> None:
         cli.out.console.print(Text(f"{name:<8}", "dim") + Text(clean(value)), soft_wrap=True)
     if steps := picture(cli.client.events(str(run_id))):
         cli.out.console.print(tree(steps), soft_wrap=not cli.out.fancy)
+    for approval in found.approvals:
+        call = lines.call({"name": approval.tool, "request": approval.arguments})
+        cli.out.text(f"\nwaits for you: {call}\n  clew approve {found.id} {approval.call_id}")
     if found.output is not None:
         cli.out.text("\n" + found.output)
 

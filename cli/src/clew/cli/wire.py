@@ -95,6 +95,21 @@ class Accepted:
 
 
 @dataclass(frozen=True)
+class Approval:
+    """A call that waits for a person. `in_doubt`: it may have been made already."""
+
+    call_id: str
+    tool: str
+    arguments: Json
+    reason: str
+    in_doubt: bool
+
+    @classmethod
+    def parse(cls, body: Json) -> "Approval":
+        return cls(body["call_id"], body["tool"], body["arguments"], body["reason"], body["about"] == "in_doubt")
+
+
+@dataclass(frozen=True)
 class Run:
     """The answer to one message. `error` is reason and detail in one line."""
 
@@ -107,6 +122,7 @@ class Run:
     usage: Json
     created_at: datetime
     ended_at: datetime | None
+    approvals: tuple[Approval, ...]
     json: Json = field(repr=False)
 
     @classmethod
@@ -122,6 +138,7 @@ class Run:
             usage=body.get("usage") or {},
             created_at=datetime.fromisoformat(body["created_at"]),
             ended_at=datetime.fromisoformat(ended) if ended else None,
+            approvals=tuple(Approval.parse(item) for item in body.get("approvals") or ()),
             json=body,
         )
 

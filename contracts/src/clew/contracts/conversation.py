@@ -71,6 +71,7 @@ class UserMessageReceived(RunEvent):
     """Somebody said something: the beginning of a run (seq 0).
 
     `parent_run_id` is as the client gave it; None means the newest leaf, which the planner resolves by log order.
+    `sibling_of` instead names a run that this one stands beside: its parent is that one's, whatever it turns out to be.
     A child run has a `parent_call`, and the `budget` that its parent granted it.
     """
 
@@ -83,6 +84,7 @@ class UserMessageReceived(RunEvent):
     request_hash: Text | None = None
     parent_call: ParentCall | None = None
     budget: Budget | None = None
+    sibling_of: UUID | None = None
 
 
 class RunCancelRequested(RunScoped):

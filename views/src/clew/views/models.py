@@ -177,7 +177,11 @@ class OpenRun(Model):
 
 
 class OpenRuns(Model):
-    """One snapshot: the open runs of a partition in log order, and how far memory had read each topic of it."""
+    """One snapshot: the open runs of a partition in log order, and how far memory had read each topic of it.
+
+    `claim` is the claim in force there in `task-updates`.
+    """
 
     runs: Sequence[OpenRun]
+    claim: str | None = None
     next_offsets: dict[str, int] = Field(description="bare topic name → the first offset that is not in the snapshot")

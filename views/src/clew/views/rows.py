@@ -34,18 +34,18 @@ def suspension_of(row: Row) -> Suspension | None:
     return None if said is None else Suspension.model_validate(said)
 
 
-def messages_of(row: Row) -> list[Message]:
+def messages_of(row: Row, revision: int) -> list[Message]:
     """What was asked in a run, and the answer if there is one."""
-    asked = Message.model_validate({**row, "role": "user", "created_at": row["asked_at"]})
+    asked = Message.model_validate({**row, "role": "user", "created_at": row["asked_at"], "revision": revision})
     if row["status"] != "completed":
         return [asked]
     answer = {
-        "message_id": derive(row["run_id"], "answer"),
-        "run_id": row["run_id"],
+        "message_id": derive(row["answered_by"], "answer"),
+        "run_id": row["answered_by"],
         "role": "assistant",
         "text": row["output"],
         "content": [{"type": "text", "text": row["output"]}],
-        "revision": row["revision"],
+        "revision": revision,
         "created_at": row["ended_at"],
     }
     return [asked, Message.model_validate(answer)]

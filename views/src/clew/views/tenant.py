@@ -1,11 +1,14 @@
 """What one tenant may read: each method is one question, asked under row-level security."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, LiteralString, TypeVar
 from uuid import UUID
 
-from clew.contracts.envelope import RunEvent
-from clew.contracts.execution import AgentSpec, ToolSpec
+from clew.contracts.conversation import ApprovalDecided
+from clew.contracts.envelope import RunEvent, RunScoped
+from clew.contracts.execution import AgentSpec, RunStarted, ToolSpec
+from clew.views.approvals import SETTLING, Approval, asked, heard
 from clew.views.client import ClientEvent, client_event
 from clew.views.cursor import Cursor, ListPlace
 from clew.views.database import Database, Query, Row
@@ -37,20 +40,34 @@ SELECT document_id, tenant_id, filename, content_type, size, object_key, sha256,
 FROM documents
 """
 EVENTS: Final = "SELECT type, body::text AS body FROM events WHERE run_id = %s AND seq > %s ORDER BY seq LIMIT %s"
-# The path from the root to a run. UNION drops repeats, so that a parent that goes in circles comes to an end.
+RUN_EVENTS: Final = """
+SELECT type, body::text AS body FROM events
+WHERE run_id = %s AND (%s::int IS NULL OR seq <= %s) AND (%s::text[] IS NULL OR type = ANY(%s)) ORDER BY seq
+"""
+SIGNALS: Final = "SELECT type, body::text AS body FROM signals WHERE run_id = %s ORDER BY record_offset"
+# The path from the root to a run. UNION drops repeats, so that a parent that goes in circles comes to an end. A fork
+# stands where the run does that it goes on from: the message is that one's, the answer its own (`answered_by`).
+# OFFSET 0 makes each look-up one by key: Postgres guesses how long a thread is, and joins whole ones when it is wrong.
 PATH: Final = """
 WITH RECURSIVE path AS (
-    SELECT run_id, parent_run_id FROM runs WHERE run_id = %(run)s AND thread_id = %(thread)s
+    SELECT run_id, coalesce(parent_run_id, forked_from) AS up, run_id AS answered_by, forked_from IS NOT NULL AS fork
+    FROM run_places WHERE run_id = %(run)s AND thread_id = %(thread)s
     UNION
-    SELECT r.run_id, r.parent_run_id FROM path JOIN runs r ON r.run_id = path.parent_run_id AND r.thread_id = %(thread)s
-), siblings AS (
-    SELECT run_id, row_number() OVER (PARTITION BY parent_run_id ORDER BY message_offset) AS revision
-    FROM runs WHERE thread_id = %(thread)s
+    SELECT p.run_id, coalesce(p.parent_run_id, p.forked_from),
+        CASE WHEN path.fork THEN path.answered_by ELSE p.run_id END, p.forked_from IS NOT NULL
+    FROM path, LATERAL (SELECT * FROM run_places WHERE run_id = path.up AND thread_id = %(thread)s OFFSET 0) p
 )
-SELECT r.run_id, r.message_id, r.content, r.text, r.asked_at, r.status, r.output, r.ended_at, siblings.revision
-FROM path JOIN runs r ON r.run_id = path.run_id JOIN siblings ON siblings.run_id = path.run_id
-WHERE r.message_id IS NOT NULL
-ORDER BY r.message_offset
+SELECT p.run_id, p.message_id, p.content, p.text, p.asked_at, path.answered_by, a.status, a.output, a.ended_at
+FROM path,
+    LATERAL (SELECT * FROM run_places WHERE run_id = path.run_id AND message_id IS NOT NULL OFFSET 0) p,
+    LATERAL (SELECT status, output, ended_at FROM runs WHERE run_id = path.answered_by OFFSET 0) a
+ORDER BY p.message_offset
+"""
+LATER_SIBLINGS: Final = """
+SELECT run_id, revision FROM (
+    SELECT run_id, row_number() OVER (PARTITION BY parent_run_id ORDER BY message_offset) AS revision
+    FROM run_places WHERE thread_id = %s AND message_id IS NOT NULL
+) ranked WHERE revision > 1
 """
 # Any of the words may match; how many do, and how near to each other, is what the rank says.
 SEARCH: Final = """
@@ -127,17 +144,60 @@ class TenantViews:
         key, known = self._keys.history(self._tenant_id, thread_id), rows[0]["history_version"] if rows else -1
         if (cached := await self._history.find(key, known, wanted)) is not None:
             return cached
-        path = await self._rows(PATH, run=wanted, thread=thread_id)
-        messages = [message for row in path for message in messages_of(row)]
+        messages = await self._path(thread_id, wanted)
         if wanted == leaf:
             await self._history.keep(key, known, wanted, messages)
         return messages
+
+    async def _path(self, thread_id: UUID, run_id: UUID) -> list[Message]:
+        path = Query(PATH, {"run": run_id, "thread": thread_id})
+        rows, later = await self._database.as_tenant(self._tenant_id, path, Query(LATER_SIBLINGS, [thread_id]))
+        revisions = {row["run_id"]: row["revision"] for row in later}
+        return [message for row in rows for message in messages_of(row, revisions.get(row["run_id"], 1))]
 
     async def events(self, run_id: UUID, after: Cursor | None, limit: int = PAGE) -> list[ClientEvent]:
         """The numbered events of a run behind `after`, as far as they are there without a gap."""
         place = after or Cursor(run_id, -1)
         rows = await self._rows(EVENTS, run_id, place.seq, limit)
         return joined(place, _client_events(rows))
+
+    async def run_events(
+        self, run_id: UUID, upto: int | None = None, kinds: Sequence[type[RunEvent]] = ()
+    ) -> list[RunEvent]:
+        """A run's own numbered events up to `upto`, in order, as they are in the log; those of `kinds` only, if any."""
+        names = [kind.type_name() for kind in kinds] or None
+        rows = await self._rows(RUN_EVENTS, run_id, upto, upto, names, names)
+        events = await asyncio.to_thread(lambda: [event_of(row) for row in rows])  # there may be thousands
+        return [event for event in events if isinstance(event, RunEvent)]
+
+    async def recorded(self, run_id: UUID) -> list[RunEvent]:
+        """A run's events; before those of a fork what it shares with the run that it goes on from."""
+        events = await self.run_events(run_id)
+        whole, seen = events, {run_id}
+        while events and isinstance(start := events[0], RunStarted) and start.forked_from not in {None, *seen}:
+            assert start.forked_from is not None
+            events = await self.run_events(start.forked_from, start.after_seq)
+            whole, seen = [*events, *whole], {*seen, start.forked_from}
+        return whole
+
+    async def signals(self, run_id: UUID) -> list[RunScoped]:
+        """What was said to a run, in order, heard or not."""
+        events = [event_of(row) for row in await self._rows(SIGNALS, run_id)]
+        return [event for event in events if isinstance(event, RunScoped)]
+
+    async def approvals(self, run_id: UUID) -> list[Approval]:
+        """The calls of a run that wait for a person: asked about, and by nobody answered."""
+        events = await self.run_events(run_id, kinds=SETTLING)
+        waiting = asked(events).waiting
+        if not waiting:
+            return []
+        told = heard(events)
+        answered = {
+            signal.call_id
+            for signal in await self.signals(run_id)
+            if isinstance(signal, ApprovalDecided) and signal.event_id not in told
+        }
+        return [approval for approval in waiting.values() if approval.call_id not in answered]
 
     def follow(self, run_id: UUID, after: Cursor | None) -> AsyncIterator[ClientEvent]:
         """Every event of a run behind `after`, with the tokens as they come, up to the run's final event.

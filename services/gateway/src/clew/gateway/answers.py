@@ -10,8 +10,11 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from clew.contracts.envelope import Position
 from clew.contracts.planning import Plan
 from clew.contracts.usage import Usage
+from clew.gateway.auth import Principal
+from clew.gateway.deps import Deps
 from clew.gateway.reading import show_position
 from clew.gateway.schemas import RUN_ID, THREAD_ID, ProblemDetails
+from clew.views.approvals import Approval
 from clew.views.models import Run, RunFailure, RunStatus, Suspension, Thread
 
 IdempotencyKey = Annotated[
@@ -110,12 +113,24 @@ class RunRead(BaseModel):
     ended_at: datetime | None
 
 
+class RunDetail(RunRead):
+    """A run alone, with the calls that wait for a person: each is answered at `/approvals/{call_id}`."""
+
+    approvals: list[Approval] = []
+
+
 def thread_read(thread: Thread) -> ThreadRead:
     return ThreadRead.model_validate(thread)
 
 
 def run_read(run: Run) -> RunRead:
     return RunRead.model_validate(run)
+
+
+async def detailed(deps: Deps, caller: Principal, run: Run) -> RunDetail:
+    """The run with the calls that wait for a person, which the views are asked for."""
+    waiting = [] if run.ended else await deps.views.tenant(caller.tenant_id).approvals(run.id)
+    return RunDetail.model_validate({**run_read(run).model_dump(), "approvals": waiting})
 
 
 def mark(response: Response, position: Position) -> None:

@@ -16,7 +16,7 @@ from clew.gateway.auth import ApiKeys, Authenticator, nobody_asked
 from clew.gateway.deps import Deps
 from clew.gateway.edge import Edge, Gate, Origins
 from clew.gateway.errors import install
-from clew.gateway.rest import capabilities, documents, memories, messages, runs, threads
+from clew.gateway.rest import capabilities, documents, memories, messages, moments, runs, steering, threads
 from clew.gateway.settings import Settings
 from clew.gateway.storage import connect
 from clew.views.door import Views
@@ -32,6 +32,8 @@ REST = (
     threads.make_router,
     messages.make_router,
     runs.make_router,
+    steering.make_router,
+    moments.make_router,
     documents.make_router,
     memories.make_router,
     capabilities.make_router,

@@ -115,25 +115,26 @@ async def post_message(
     """A message for a thread that exists: the beginning of a run."""
     event = _message(deps, ask, thread_id, body)
     with suppress(ViewsUnavailable, Unavailable):  # accepted all the same: the planner settles what was not checked
-        if await _known_run(deps, ask, event.run_id) is None:
+        if await known_run(deps, ask, event.run_id) is None:
             await _check_thread(deps, ask.caller, thread_id, body)
-    position = await append(deps, ask, [event], event.run_id, _ids(event))
+    position = await append(deps, ask, [event], event.run_id, ids_of(event))
     deps.news.tell(ask.caller, thread_id, event.run_id)
-    return _accepted(event), position
+    return accepted_message(event), position
 
 
 async def post_first_message(deps: Deps, ask: Asked, body: MessageCreate) -> tuple[MessageAccepted, Position]:
     """A message in a new thread, which the same request makes."""
-    if body.parent_run_id is not None:
-        raise Invalid.field("#/parent_run_id", "a new thread has no runs yet")
+    for field in ("parent_run_id", "sibling_of"):
+        if getattr(body, field) is not None:
+            raise Invalid.field(f"#/{field}", "a new thread has no runs yet")
     thread_id = ask.id("thread")
     event = _message(deps, ask, thread_id, body)
     with suppress(ViewsUnavailable):  # ids are derived: a repeat is dropped by every reader, checked or not
-        await _known_run(deps, ask, event.run_id)
+        await known_run(deps, ask, event.run_id)
     thread = _thread_created(deps, ask, thread_id, ThreadCreate())
-    position = await append(deps, ask, [thread, event], event.run_id, _ids(event))
+    position = await append(deps, ask, [thread, event], event.run_id, ids_of(event))
     deps.recent.put(thread_id, Write(ask.hash, position))
-    return _accepted(event), position
+    return accepted_message(event), position
 
 
 async def cancel_run(deps: Deps, ask: Asked, run_id: UUID, body: CancelCreate) -> tuple[CancelAccepted, Position]:
@@ -155,19 +156,23 @@ async def cancel_run(deps: Deps, ask: Asked, run_id: UUID, body: CancelCreate) -
 
 async def _check_thread(deps: Deps, caller: Principal, thread_id: UUID, body: MessageCreate) -> None:
     thread = await find_thread(deps, caller, thread_id)
-    if body.parent_run_id is None:
-        if body.on_busy == "reject" and thread.busy:
-            raise Conflict("The thread is busy.")
-        return
+    for field, named in (("parent_run_id", body.parent_run_id), ("sibling_of", body.sibling_of)):
+        if named is not None:
+            return await _check_place(deps, caller, thread_id, f"#/{field}", named)
+    if body.on_busy == "reject" and thread.busy:
+        raise Conflict("The thread is busy.")
+
+
+async def _check_place(deps: Deps, caller: Principal, thread_id: UUID, pointer: str, named: UUID) -> None:
     try:
-        parent = await find_run(deps, caller, body.parent_run_id)
+        run = await find_run(deps, caller, named)
     except NotFound:
-        parent = None
-    if parent is None or parent.thread_id != thread_id:
-        raise Invalid.field("#/parent_run_id", "there is no such run in this thread")
+        run = None
+    if run is None or run.thread_id != thread_id:
+        raise Invalid.field(pointer, "there is no such run in this thread")
 
 
-async def _known_run(deps: Deps, ask: Asked, run_id: UUID) -> Run | None:
+async def known_run(deps: Deps, ask: Asked, run_id: UUID) -> Run | None:
     """What an earlier request under the same key made. Conflict when that said something else."""
     _same_as_before(deps, ask, run_id)
     if not ask.repeatable:
@@ -242,11 +247,12 @@ def _message(deps: Deps, ask: Asked, thread_id: UUID, body: MessageCreate) -> Us
         on_busy=body.on_busy,
         parent_run_id=body.parent_run_id,
         model=body.model,
+        sibling_of=body.sibling_of,
         request_hash=ask.hash,
     )
 
 
-def _accepted(event: UserMessageReceived) -> MessageAccepted:
+def accepted_message(event: UserMessageReceived) -> MessageAccepted:
     return MessageAccepted(
         run_id=event.run_id,
         thread_id=event.thread_id,
@@ -255,7 +261,7 @@ def _accepted(event: UserMessageReceived) -> MessageAccepted:
     )
 
 
-def _ids(event: UserMessageReceived) -> dict[str, str]:
+def ids_of(event: UserMessageReceived) -> dict[str, str]:
     return {
         "run_id": str(event.run_id),
         "thread_id": str(event.thread_id),

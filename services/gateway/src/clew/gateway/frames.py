@@ -11,6 +11,7 @@ from clew.contracts.conversation import OnBusy
 from clew.gateway.bodies import parse
 from clew.gateway.errors import Problem, invalid
 from clew.gateway.schemas import Content, Request
+from clew.gateway.steering_frames import Approve, Steer
 from clew.views.client import ClientEvent
 
 FrameId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -62,7 +63,9 @@ class Ping(Request):
     id: FrameId
 
 
-ClientFrame: TypeAlias = Annotated[Send | Subscribe | Unsubscribe | Cancel | Ping, Field(discriminator="type")]
+ClientFrame: TypeAlias = Annotated[
+    Send | Subscribe | Unsubscribe | Cancel | Approve | Steer | Ping, Field(discriminator="type")
+]
 _frames: TypeAdapter[ClientFrame] = TypeAdapter(ClientFrame)
 
 

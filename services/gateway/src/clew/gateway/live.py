@@ -14,13 +14,14 @@ from uuid import UUID
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from clew.gateway import commands, frames
+from clew.gateway import commands, frames, steering_frames
 from clew.gateway.auth import Principal
 from clew.gateway.deps import Deps
 from clew.gateway.errors import OUTAGES, Conflict, Invalid, Problem, TooMany, translate
 from clew.gateway.frames import Cancel, Ping, Send, Subscribe, Unsubscribe
 from clew.gateway.reading import find_run, find_thread, parse_cursor
 from clew.gateway.schemas import CancelCreate, MessageCreate
+from clew.gateway.steering_frames import Approve, Steer
 from clew.views.client import ClientEvent
 from clew.views.cursor import Cursor
 from clew.views.database import ViewsUnavailable
@@ -102,6 +103,9 @@ class Session:
                     await self._unsubscribe(frame)
                 case Cancel():
                     await self._cancel(frame)
+                case Approve() | Steer():
+                    answer = await steering_frames.obey(self._deps, self._caller, frame)
+                    await self._say(frames.accepted(frame.id, answer.model_dump(mode="json")))
                 case Ping():
                     await self._say(frames.pong(frame.id))
         except (Problem, *OUTAGES) as error:

@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     JsonValue,
     StringConstraints,
+    ValidationInfo,
     field_validator,
 )
 
@@ -118,9 +119,19 @@ class MessageCreate(Request):
 
     content: Content
     parent_run_id: UUID | None = Field(default=None, description="The run that this answers; default: the newest leaf")
+    sibling_of: UUID | None = Field(
+        default=None, description="Instead: the run whose message this one replaces; both stand side by side"
+    )
     on_busy: OnBusy = Field(default="enqueue", description="What becomes of it when the branch is busy")
     model: ModelName | None = Field(default=None, description="A model other than the platform's default")
     attachments: tuple[UUID, ...] = Field(default=(), max_length=MAX_ATTACHMENTS, description="Ids of documents")
+
+    @field_validator("sibling_of")
+    @classmethod
+    def _one_place(cls, value: UUID | None, info: ValidationInfo) -> UUID | None:
+        if value is not None and info.data.get("parent_run_id") is not None:
+            raise ValueError("a message has a parent_run_id or is the sibling_of a run, not both")
+        return value
 
 
 class CancelCreate(Request):

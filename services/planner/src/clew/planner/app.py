@@ -5,7 +5,15 @@ from functools import partial
 
 from clew.chassis.service import Service
 from clew.contracts.conversation import ThreadChanged, ThreadCreated, ThreadDeleted, UserMessageReceived
-from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunResumed, RunStarted, RunSuspended
+from clew.contracts.execution import (
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunResumed,
+    RunStarted,
+    RunSuspended,
+    SteerMissed,
+)
 from clew.models import choose_model, model_named
 from clew.planner.agents import PlanMaker
 from clew.planner.capabilities import Announcements
@@ -37,6 +45,7 @@ def build(settings: Settings) -> Service:
     service.on(RunCompleted, handlers.on_run_completed)
     service.on(RunFailed, handlers.on_run_failed)
     service.on(RunCancelled, handlers.on_run_cancelled)
+    service.on(SteerMissed, handlers.on_steer_missed)
     service.on_partition(threads.recover, threads.forget)
     service.task("shed", threads.shed)
     service.task("capabilities", announcements.follow)

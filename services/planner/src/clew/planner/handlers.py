@@ -12,6 +12,7 @@ from clew.chassis.context import Context
 from clew.contracts.conversation import (
     DocumentPart,
     RunCancelRequested,
+    RunSteered,
     ThreadChanged,
     ThreadCreated,
     ThreadDeleted,
@@ -19,12 +20,20 @@ from clew.contracts.conversation import (
     text_of,
 )
 from clew.contracts.envelope import stamp
-from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunResumed, RunStarted, RunSuspended
+from clew.contracts.execution import (
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunResumed,
+    RunStarted,
+    RunSuspended,
+    SteerMissed,
+)
 from clew.contracts.planning import PlanCreated, PlanFailed, PlanFailure
 from clew.planner.agents import ModelUnusable, PlanMaker, PlanningFailed, Question
 from clew.planner.capabilities import Announcements
 from clew.planner.past import Past
-from clew.planner.planning import Cancel, Decision, Effect, MakePlan, Refuse
+from clew.planner.planning import Cancel, Decision, Effect, MakePlan, Refuse, Steer
 from clew.planner.thread import PlanningBegan, PlanningEnded
 from clew.planner.threads import HeldThread, Threads
 
@@ -39,6 +48,7 @@ News: TypeAlias = (
     | RunCompleted
     | RunFailed
     | RunCancelled
+    | SteerMissed
 )
 
 
@@ -88,6 +98,10 @@ class Handlers:
         """The next message of the branch has its turn; if the run was still waiting, it is dropped."""
         return self._take_in(event, context)
 
+    def on_steer_missed(self, event: SteerMissed, context: Context) -> AsyncIterator[Effect]:
+        """The message came too late for the run that was to hear it: it is planned as a run of its own."""
+        return self._take_in(event, context)
+
     async def _take_in(self, event: News, context: Context) -> AsyncIterator[Effect]:
         thread = self._threads.learn(event, context.position)
         if context.backlog:
@@ -114,6 +128,8 @@ class Handlers:
                 return _failed(message, reason, detail, now)
             case Cancel():
                 return _cancel(decision, now)
+            case Steer():
+                return _steer(decision, now)
             case _:
                 assert_never(decision)
 
@@ -139,6 +155,8 @@ class Handlers:
             model=message.model,
             exchanges=answer.exchanges,
             history_complete_at=decision.history_complete_at,
+            parent_call=message.parent_call,
+            budget=message.budget,
         )
 
     async def _question(self, decision: MakePlan) -> Question:
@@ -165,6 +183,19 @@ def _failed(message: UserMessageReceived, reason: PlanFailure, detail: str, now:
         message_event_id=message.event_id,
         reason=reason,
         detail=detail,
+        parent_call=message.parent_call,
+    )
+
+
+def _steer(decision: Steer, now: Clock) -> RunSteered:
+    message = decision.message
+    return RunSteered(
+        **stamp(message, f"steer/{decision.into}", now()),
+        thread_id=message.thread_id,
+        run_id=decision.into,
+        content=message.content,
+        sent_by=message.sent_by,
+        message_run_id=message.run_id,
     )
 
 

@@ -1,4 +1,5 @@
-"""What the planner does next about a thread (`decide`): plan a message, refuse it, cancel a run, or let it wait.
+"""What the planner does next about a thread (`decide`): plan a message, refuse it, hand it to a run under
+way, cancel a run, or let it wait.
 
 Pure. The thread itself, and how it follows from the log, is `thread`. Decisions are made one at a time: whoever
 carries one out tells the thread what came of it and asks again.
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 from uuid import UUID
 
-from clew.contracts.conversation import RunCancelRequested, ThreadDeleted, UserMessageReceived
+from clew.contracts.conversation import RunCancelRequested, RunSteered, ThreadDeleted, UserMessageReceived
 from clew.contracts.envelope import Position
 from clew.contracts.planning import PlanCreated, PlanFailed, PlanFailure
 from clew.planner.thread import Active, Deleted, Run, Thread, Unknown
@@ -41,8 +42,16 @@ class Cancel:
     because: UserMessageReceived | ThreadDeleted
 
 
-Decision: TypeAlias = MakePlan | Refuse | Cancel
-Effect: TypeAlias = PlanCreated | PlanFailed | RunCancelRequested  # as which decisions reach the log
+@dataclass(frozen=True, slots=True)
+class Steer:
+    """The message is for a run that is under way. That run's events settle it: heard, or missed and then planned."""
+
+    message: UserMessageReceived
+    into: UUID
+
+
+Decision: TypeAlias = MakePlan | Refuse | Cancel | Steer
+Effect: TypeAlias = PlanCreated | PlanFailed | RunCancelRequested | RunSteered  # as which decisions reach the log
 
 
 def decide(thread: Thread) -> Decision | None:
@@ -72,19 +81,36 @@ def _about(thread: Thread, run: Run, *, doomed: bool) -> Decision | None:
     message = _message(run)
     if problem := _parent_problem(thread, run):
         return Refuse(message, "invalid", problem)
+    unwanted = doomed or run.run_id in thread.cancelled
+    if (listener := _listener(thread, run)) is not None:
+        return None if unwanted or run.steered_into else Steer(message, listener.run_id)
     if next(_ahead(thread, run), None) is None:
-        return None if doomed or run.run_id in thread.cancelled else _plan(thread, run)
+        return None if unwanted else _plan(thread, run)
     match message.on_busy:
-        case "enqueue":
+        case "enqueue" | "steer":
             return None
         case "reject":
             return Refuse(message, "busy", "The thread is busy with an earlier message.")
-        case "steer":
-            return Refuse(message, "invalid", "Steering a run that is under way is not available in this version.")
         case "interrupt" | "rollback":
             return _cancel(_ahead(thread, run), thread, message)
         case _:
             assert_never(message.on_busy)
+
+
+def _listener(thread: Thread, run: Run) -> Run | None:
+    """The run that hears the message or is to hear it: the one that it names, if that is under way, whatever it waits
+    for; else the nearest one on its branch that is busy. Once it was handed to a run, no other one hears it.
+
+    A run that ended without having heard it will not: what a run hears is settled in the log before its end.
+    """
+    if _message(run).on_busy != "steer" or run.missed:
+        return None
+    if run.steered_into is not None:
+        chosen = thread.runs.get(run.steered_into)
+        return chosen if chosen is not None and chosen.open else None
+    named = thread.runs.get(run.asked_parent) if run.asked_parent else None
+    under_way = [earlier for earlier in (named, *_ahead(thread, run)) if earlier is not None and earlier.open]
+    return next((earlier for earlier in under_way if earlier.run_id not in thread.cancelled), None)
 
 
 def _plan(thread: Thread, run: Run) -> MakePlan:
@@ -119,7 +145,7 @@ def _ahead(thread: Thread, run: Run) -> Iterator[Run]:
 
 
 def _parent(thread: Thread, run: Run) -> Run | None:
-    """As planned; else as asked for; else the newest before it. What ended before it began is stepped over."""
+    """As planned; else as asked for, or beside a sibling; else the newest before it. Void runs are stepped over."""
     parent = _next_up(thread, run)
     while parent is not None and parent.void:
         parent = _next_up(thread, parent)
@@ -129,15 +155,17 @@ def _parent(thread: Thread, run: Run) -> Run | None:
 def _next_up(thread: Thread, run: Run) -> Run | None:
     if run.planned:
         return thread.runs.get(run.parent_run_id) if run.parent_run_id else None
-    if run.asked_parent is not None:
-        return None if _parent_problem(thread, run) else thread.runs[run.asked_parent]
+    if (named := run.asked_parent or run.sibling_of) is not None:
+        if _parent_problem(thread, run):
+            return None
+        return thread.runs[named] if run.asked_parent else _parent(thread, thread.runs[named])
     before = (thread.runs[thread.order[place]] for place in range((run.place or 0) - 1, -1, -1))
     return next((earlier for earlier in before if not earlier.void), None)
 
 
 def _parent_problem(thread: Thread, run: Run) -> str | None:
-    """Why the run cannot follow the one it asks for, if it cannot. A run follows only what was there before it."""
-    asked = run.asked_parent
+    """Why the run cannot stand where it asks to, if it cannot. A run is only told of what was there before it."""
+    asked = run.asked_parent or run.sibling_of
     if asked is None:
         return None
     parent = thread.runs.get(asked)

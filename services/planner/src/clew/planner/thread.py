@@ -13,6 +13,7 @@ from uuid import UUID
 from clew.contracts.conversation import (
     FinalStatus,
     RunCancelRequested,
+    RunSteered,
     ThreadChanged,
     ThreadCreated,
     ThreadDeleted,
@@ -27,6 +28,7 @@ from clew.contracts.execution import (
     RunResumed,
     RunStarted,
     RunSuspended,
+    SteerMissed,
     SuspendReason,
 )
 from clew.contracts.planning import PlanCreated, PlanFailed
@@ -80,6 +82,8 @@ Fact: TypeAlias = (
     | ThreadDeleted
     | UserMessageReceived
     | RunCancelRequested
+    | RunSteered
+    | SteerMissed
     | PlanCreated
     | PlanFailed
     | RunStarted
@@ -100,6 +104,7 @@ class Run:
 
     `place` is where it stands among the thread's messages; None before its message was read, and for a fork.
     `pulse` is the greatest `seq` of a start, suspension or resumption, and whether the run waits for a person since.
+    `steered_into` is the run that was to hear its message; `missed`, that this one had ended by then.
     """
 
     run_id: UUID
@@ -107,6 +112,7 @@ class Run:
     message: UserMessageReceived | None = None
     received_at: Position | None = None
     asked_parent: UUID | None = None
+    sibling_of: UUID | None = None
     planned: bool = False
     parent_run_id: UUID | None = None
     refused: bool = False
@@ -114,6 +120,8 @@ class Run:
     pulse: tuple[int, bool] = (-1, False)
     ended: FinalStatus | None = None
     ended_at: Position | None = None
+    steered_into: UUID | None = None
+    missed: bool = False
 
     @property
     def begun(self) -> bool:
@@ -192,6 +200,8 @@ def evolve(thread: Thread, fact: Fact, at: Position | None = None) -> Thread:
             return replace(thread, planning=thread.planning - {fact.run_id})
         case RunCancelRequested():
             return replace(thread, cancelled=thread.cancelled | {fact.run_id})
+        case RunSteered() | SteerMissed():
+            return _steered(thread, fact)
         case _:
             return _with_run(thread, fact, at)
 
@@ -208,6 +218,16 @@ def _recall(thread: Thread, known: tuple[RunKnown, ...]) -> Thread:
     runs = {**thread.runs, **recalled}
     placed = {run_id: replace(runs[run_id], place=place) for place, run_id in enumerate(order)}
     return replace(thread, runs={**runs, **placed}, order=order)
+
+
+def _steered(thread: Thread, fact: RunSteered | SteerMissed) -> Thread:
+    """A message went to a run under way, or came too late for it. Words without a run of their own settle nothing."""
+    if fact.message_run_id is None:
+        return thread
+    run = thread.runs.get(fact.message_run_id, Run(fact.message_run_id))
+    missed = run.missed or isinstance(fact, SteerMissed)
+    run = replace(run, missed=missed, steered_into=run.steered_into or fact.run_id)
+    return replace(thread, runs={**thread.runs, run.run_id: run})
 
 
 RunFact: TypeAlias = (
@@ -240,7 +260,8 @@ def _told(run: Run, fact: RunFact, at: Position | None) -> Run:
         case UserMessageReceived():
             if run.received_at is not None or run.message is not None:
                 return run
-            return replace(run, message=fact, received_at=at, asked_parent=fact.parent_run_id)
+            asked = {"asked_parent": fact.parent_run_id, "sibling_of": fact.sibling_of}
+            return replace(run, message=fact, received_at=at, **asked)
         case PlanCreated():
             decided = run.planned or run.refused
             return run if decided else replace(run, planned=True, parent_run_id=fact.parent_run_id)

@@ -11,13 +11,22 @@ from datetime import timedelta
 from typing import Final, cast
 from uuid import UUID
 
+from clew.chassis.claims import CLAIMED_TOPIC, Claims
 from clew.chassis.clock import monotonic
 from clew.chassis.log import LogReader
 from clew.chassis.records import Decoder, Record
 from clew.contracts.codec import DecodeError, attributes
-from clew.contracts.conversation import ThreadChanged, ThreadCreated, ThreadDeleted, UserMessageReceived
+from clew.contracts.conversation import RunSteered, ThreadChanged, ThreadCreated, ThreadDeleted, UserMessageReceived
 from clew.contracts.envelope import Event, Position, ThreadEvent
-from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunResumed, RunStarted, RunSuspended
+from clew.contracts.execution import (
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunResumed,
+    RunStarted,
+    RunSuspended,
+    SteerMissed,
+)
 from clew.contracts.planning import PlanCreated, PlanFailed
 from clew.planner.past import Past
 from clew.planner.planning import Decision, Effect, decide, still_wanted
@@ -26,7 +35,7 @@ from clew.planner.thread import Deleted, Fact, Thread, evolve, initial
 TAIL: Final[Mapping[str, tuple[type[Event], ...]]] = {
     "user-messages": (ThreadCreated, ThreadChanged, ThreadDeleted, UserMessageReceived),
     "plans": (PlanCreated, PlanFailed),
-    "task-updates": (RunStarted, RunSuspended, RunResumed, RunCompleted, RunFailed, RunCancelled),
+    "task-updates": (RunStarted, RunSuspended, RunResumed, RunCompleted, RunFailed, RunCancelled, SteerMissed),
 }
 
 
@@ -88,8 +97,14 @@ class HeldThread:
             self.whole = True
 
     def _confirm(self, run_id: UUID) -> None:
-        kept = {cause: [e for e in effects if e.run_id != run_id] for cause, effects in self.unconfirmed.items()}
+        kept = {cause: [e for e in effects if _settled_by(e) != run_id] for cause, effects in self.unconfirmed.items()}
         self.unconfirmed = {cause: effects for cause, effects in kept.items() if effects}
+
+
+def _settled_by(effect: Effect) -> UUID:
+    """The run whose start or end shows that the effect is in the log, or that it does not matter any more."""
+    steered = effect.message_run_id if isinstance(effect, RunSteered) else None
+    return steered or effect.run_id
 
 
 @dataclass(frozen=True)
@@ -133,9 +148,11 @@ class Threads:
         for run in queue.runs:
             if run.message is not None and not run.planned:
                 held.learn(run.message, before)
+        claims = Claims(queue.claim)
         for topic, start in offsets.items():
             async for record in self._log.read(topic, partition, start):
-                if (event := await self._event(record)) is not None:
+                void = topic == CLAIMED_TOPIC and not claims.counts(record.headers)
+                if not void and (event := await self._event(record)) is not None:
                     held.learn(event, record.position)
         self._partitions[partition] = held
 

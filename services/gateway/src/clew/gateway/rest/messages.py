@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Header, Response
 
 from clew.contracts.envelope import Position
 from clew.gateway import commands
-from clew.gateway.answers import IdempotencyKey, RunRead, mark, run_read
+from clew.gateway.answers import IdempotencyKey, RunDetail, detailed, mark
 from clew.gateway.bodies import JsonRoute
 from clew.gateway.deps import Caller, Deps
 from clew.gateway.errors import NotFound
@@ -21,7 +21,7 @@ Prefer = Annotated[
     str | None, Header(description="`wait=N`: answer 200 with the run if it ends or is suspended within N seconds")
 ]
 ENDED_IN_TIME: dict[int | str, dict[str, Any]] = {
-    200: {"model": RunRead, "description": "The run ended, or was suspended, in the time given"}
+    200: {"model": RunDetail, "description": "The run ended, or was suspended, in the time given"}
 }
 
 
@@ -31,7 +31,7 @@ def make_router(deps: Deps) -> APIRouter:
 
     async def answer(
         caller: Caller, accepted: MessageAccepted, position: Position, prefer: str | None, response: Response
-    ) -> MessageAccepted | RunRead:
+    ) -> MessageAccepted | RunDetail:
         mark(response, position)
         response.headers["Location"] = f"/v1/runs/{accepted.run_id}"
         seconds = wait_preference(prefer)
@@ -42,7 +42,7 @@ def make_router(deps: Deps) -> APIRouter:
         if run is None:
             return accepted
         response.status_code = 200
-        return run_read(run)
+        return await detailed(deps, caller, run)
 
     @router.post("/threads/{thread_id}/messages", status_code=202, responses=ENDED_IN_TIME)
     async def post_message(
@@ -52,7 +52,7 @@ def make_router(deps: Deps) -> APIRouter:
         response: Response,
         key: IdempotencyKey = None,
         prefer: Prefer = None,
-    ) -> MessageAccepted | RunRead:
+    ) -> MessageAccepted | RunDetail:
         """Says something in a thread. 202 means that it is in the log."""
         ask = commands.asked(deps, caller, f"POST /v1/threads/{thread_id}/messages", key, body)
         accepted, position = await commands.post_message(deps, ask, thread_id, body)
@@ -61,7 +61,7 @@ def make_router(deps: Deps) -> APIRouter:
     @router.post("/messages", status_code=202, responses=ENDED_IN_TIME)
     async def post_first_message(
         caller: Caller, body: MessageCreate, response: Response, key: IdempotencyKey = None, prefer: Prefer = None
-    ) -> MessageAccepted | RunRead:
+    ) -> MessageAccepted | RunDetail:
         """Says something in a new thread, made by the same request."""
         ask = commands.asked(deps, caller, "POST /v1/messages", key, body)
         accepted, position = await commands.post_first_message(deps, ask, body)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Header, Response
 from fastapi.responses import StreamingResponse
 
 from clew.gateway import commands
-from clew.gateway.answers import IdempotencyKey, RunRead, mark, run_read
+from clew.gateway.answers import IdempotencyKey, RunDetail, RunRead, detailed, mark, run_read
 from clew.gateway.bodies import JsonRoute
 from clew.gateway.deps import Caller, Deps
 from clew.gateway.reading import After, Limit, find_run, find_thread, known_place, parse_cursor, positions_honoured
@@ -55,9 +55,9 @@ def make_router(deps: Deps) -> APIRouter:
         return Listing(items=[run_read(run) for run in runs])
 
     @router.get("/runs/{run_id}", dependencies=reads)
-    async def get_run(caller: Caller, run_id: UUID) -> RunRead:
-        """A run, with its plan, its output and what it took."""
-        return run_read(await find_run(deps, caller, run_id))
+    async def get_run(caller: Caller, run_id: UUID) -> RunDetail:
+        """A run, with its plan, its output, what it took, and what it asks of a person."""
+        return await detailed(deps, caller, await find_run(deps, caller, run_id))
 
     @router.get("/runs/{run_id}/events", dependencies=reads, response_model=Listing[ClientEvent], responses=AS_STREAM)
     async def get_events(

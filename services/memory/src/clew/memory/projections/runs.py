@@ -1,4 +1,5 @@
-"""How far each run has come. Every topic about a run may make its row; only task updates say more than that it exists.
+"""How far each run has come. Every topic about a run may make its row; only task updates say more than that it exists,
+and of a fork its request from which run it goes on.
 
 `created_at` is the least and `last_seq` the greatest of the run's events, whichever topic is read first.
 """
@@ -8,6 +9,7 @@ from typing import Final
 from sqlalchemy import JSON, Column, Float, Index, Integer, Table, Text, Uuid
 
 from clew.chassis.records import Record
+from clew.contracts.conversation import RunForkRequested
 from clew.contracts.envelope import Event, RunEvent
 from clew.contracts.execution import (
     CallCompleted,
@@ -43,8 +45,8 @@ TABLE: Final = Table(
     Column("status", Text, info=by("last")),  # null until the executor has taken the run up
     Column("model", Text, info=by("first")),
     Column("code_version", Text, info=by("first")),
-    Column("forked_from", Uuid, info=by("first")),
-    Column("after_seq", Integer, info=by("first")),
+    Column("forked_from", Uuid, info=by("greatest")),  # signals and task updates say the same; either may come first
+    Column("after_seq", Integer, info=by("greatest")),
     Column("suspension", JSON, info=by("last")),
     Column("output", Text, info=by("first")),
     Column("confidence", Float, info=by("first")),
@@ -60,20 +62,22 @@ Index("ix_runs_open", TABLE.c.partition, postgresql_where=TABLE.c.ended_at.is_(N
 
 
 def project(event: Event, record: Record) -> Projected:
-    if isinstance(event, RunEvent):
+    if isinstance(event, RunEvent | RunForkRequested):
         yield {
             "run_id": event.run_id,
             "tenant_id": event.tenant_id,
             "thread_id": event.thread_id,
             "partition": record.partition,
             "created_at": event.occurred_at,
-            "last_seq": event.seq,
+            "last_seq": event.seq if isinstance(event, RunEvent) else 0,
             **_said(event),
         }
 
 
-def _said(event: RunEvent) -> dict[str, object]:
+def _said(event: RunEvent | RunForkRequested) -> dict[str, object]:
     match event:
+        case RunForkRequested():
+            return {"forked_from": event.forked_from, "after_seq": event.after_seq}
         case RunStarted():
             return _started(event)
         case RunResumed():
@@ -112,4 +116,4 @@ def _ended(event: RunEvent, status: str) -> dict[str, object]:
     return {"status": status, "ended_at": event.occurred_at}
 
 
-RUNS: Final = Projection(TABLE, project, RunEvent)
+RUNS: Final = Projection(TABLE, project, RunEvent, RunForkRequested)

@@ -1,0 +1,125 @@
+"""Threads as trees of runs: which leaf is the newest, what a path holds, how long that takes in deep and wide trees."""
+
+import time
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from clew.contracts.conversation import RunForkRequested
+from clew.contracts.execution import RunCancelled, RunCompleted, RunStarted
+from clew.contracts.usage import Usage
+from clew.views.names import Schemas
+from clew.views.tenant import TenantViews
+from tests.support.memory import MemoryUnderTest
+from tests.support.story import Story
+
+pytestmark = pytest.mark.stack
+RUNS = 10_000
+LIMIT = 5.0  # seconds on a machine that does other things too; a path that is quadratic is cut off by then
+
+# A thread of many runs, each with a message, a plan and an answer. `parent` is the SQL of run n's parent.
+FILL = """
+CREATE FUNCTION pg_temp.run(n int) RETURNS uuid LANGUAGE sql IMMUTABLE
+    AS $$ SELECT md5('run' || n)::uuid $$;
+INSERT INTO threads SELECT '{thread}', 't1', md5('made')::uuid, now(), 'ada', NULL, '{{}}', NULL, 0, 0;
+INSERT INTO thread_activity SELECT '{thread}', 't1', now(), 1, 0;
+INSERT INTO messages (run_id, tenant_id, thread_id, event_id, message_id, content, text, sent_by, on_busy, created_at,
+    partition, record_offset)
+SELECT pg_temp.run(n), 't1', '{thread}', md5('event' || n)::uuid, md5('message' || n)::uuid,
+    '[{{"type": "text", "text": "q"}}]', 'q', 'ada', 'enqueue', now(), 0, n FROM generate_series(1, {runs}) n;
+INSERT INTO plans (run_id, tenant_id, thread_id, parent_run_id, actionable, plan, planned_at, requests, input_tokens,
+    output_tokens, partition, record_offset)
+SELECT pg_temp.run(n), 't1', '{thread}', {parent}, false, '{{}}', now(), 0, 0, 0, 0, n
+FROM generate_series(1, {runs}) n;
+INSERT INTO runs (run_id, tenant_id, thread_id, partition, created_at, last_seq, status, output, started_at, ended_at,
+    requests, input_tokens, output_tokens)
+SELECT pg_temp.run(n), 't1', '{thread}', 0, now(), 8, 'completed', 'a', now(), now(), 0, 0, 0
+FROM generate_series(1, {runs}) n;
+ANALYZE messages, plans, runs;
+"""
+
+
+def fill(env: dict[str, str], namespace: str, parent: str) -> UUID:
+    """A thread of `RUNS` runs; its id."""
+    thread = Story().thread_id
+    with psycopg.connect(env["DATABASE_URL"], options=f"-c search_path={Schemas.of(namespace).tables}") as connection:
+        connection.execute(FILL.format(thread=thread, runs=RUNS, parent=parent).encode())
+    return thread
+
+
+@pytest.mark.parametrize(
+    ("parent", "messages"),
+    [
+        ("CASE WHEN n > 1 THEN pg_temp.run(n - 1) END", 2 * RUNS),
+        ("CASE WHEN n > 1 THEN pg_temp.run(1) END", 4),
+        ("CASE WHEN n > 1 THEN pg_temp.run(n / 2) END", 28),
+    ],
+    ids=["deep", "wide", "both"],
+)
+async def test_a_path_in_a_tree_of_10000_runs_is_found_in_moments(
+    stack_env: dict[str, str], fresh: str, t1: TenantViews, parent: str, messages: int
+) -> None:
+    thread_id = fill(stack_env, fresh, parent)
+    thread = await t1.thread(thread_id)
+    assert thread is not None
+    assert thread.current_run_id is not None
+    began = time.perf_counter()
+    path = await t1.messages(thread_id, thread.current_run_id)
+    took = time.perf_counter() - began
+    print(f"\n{messages} messages of {RUNS} runs in {took * 1000:.0f} ms")
+    assert len(path) == messages
+    assert [message.role for message in path[:2]] == ["user", "assistant"]
+    assert took < LIMIT
+
+
+async def test_a_run_that_ended_before_it_was_planned_is_no_leaf(projecting: MemoryUnderTest, t1: TenantViews) -> None:
+    story = Story()
+    steered = RunCancelled(**story.stamp("b", 2), **story.where("b"), seq=2, steered_into=story.run_id("a"))
+    await projecting.project(story.created(), *story.whole("a"), story.asked("b"), steered)
+    thread = await t1.thread(story.thread_id)
+    assert thread is not None
+    assert thread.current_run_id == story.run_id("a")
+    assert [message.text for message in await t1.messages(story.thread_id)] == ["question a", "answer a"]
+
+
+async def test_a_run_that_was_cancelled_under_way_is_a_leaf(projecting: MemoryUnderTest, t1: TenantViews) -> None:
+    story = Story()
+    begun = [story.asked("b"), story.planned("b", "a"), story.started("b")]
+    cancelled = RunCancelled(**story.stamp("b", 3), **story.where("b"), seq=3)
+    await projecting.project(story.created(), *story.whole("a"), *begun, cancelled)
+    thread = await t1.thread(story.thread_id)
+    assert thread is not None
+    assert thread.current_run_id == story.run_id("b")
+
+
+async def test_a_fork_is_a_queued_run_as_soon_as_it_is_asked_for_and_stands_where_its_origin_does(
+    projecting: MemoryUnderTest, t1: TenantViews
+) -> None:
+    story, of = Story(), Story().where("f")
+    asked = RunForkRequested(**story.stamp("f"), **of, forked_from=story.run_id("b"), after_seq=5, requested_by="ada")
+    await projecting.project(story.created(), *story.whole("a"), *story.whole("b", "a"), asked)
+    queued = await t1.run(story.run_id("f"))
+    assert queued is not None
+    assert (queued.status, queued.forked_from) == ("queued", story.run_id("b"))
+    started = RunStarted(
+        **story.stamp("f", 2), **of, seq=2, model="m", code_version="1", forked_from=story.run_id("b"), after_seq=5
+    )
+    ended = RunCompleted(**story.stamp("f", 3), **of, seq=3, output="answer f", usage=Usage())
+    await projecting.project(started, ended, story.asked("c", "and then?", parent="f"))
+    path = await t1.messages(story.thread_id, story.run_id("c"))
+    assert [message.text for message in path] == [
+        "question a",
+        "answer a",
+        "question b",
+        "answer f",
+        "and then?",
+    ]
+    own = await t1.messages(story.thread_id, story.run_id("f"))
+    assert [message.text for message in own] == ["question a", "answer a", "question b", "answer f"]
+    recorded = await t1.recorded(story.run_id("f"))
+    assert [(event.run_id == story.run_id("f"), event.seq) for event in recorded] == [
+        *((False, seq) for seq in range(6)),
+        (True, 2),
+        (True, 3),
+    ]
