@@ -16,7 +16,7 @@ from clew.gateway.auth import ApiKeys, Authenticator, nobody_asked
 from clew.gateway.deps import Deps
 from clew.gateway.edge import Edge, Gate, Origins
 from clew.gateway.errors import install
-from clew.gateway.rest import capabilities, documents, messages, runs, threads
+from clew.gateway.rest import capabilities, documents, events, messages, runs, threads
 from clew.gateway.settings import Settings
 from clew.gateway.storage import connect
 from clew.views.door import Views
@@ -28,7 +28,14 @@ carries what you have written to your next read. Errors are RFC 9457 problem det
 Limits: request body 4 MiB, message 1 MiB of text, title 200 characters, metadata 16 KiB, JSON 32 deep, pages of 200.
 Texts hold no control characters but tab and line ends.
 """
-REST = (threads.make_router, messages.make_router, runs.make_router, documents.make_router, capabilities.make_router)
+REST = (
+    threads.make_router,
+    messages.make_router,
+    runs.make_router,
+    events.make_router,
+    documents.make_router,
+    capabilities.make_router,
+)
 
 
 def build(settings: Settings) -> Service:
@@ -42,6 +49,7 @@ def build(settings: Settings) -> Service:
     edge = Edge(create_app(deps), authenticator(settings, service), origins, gate, clock.new_id)
     service.serve(cast(ASGIApp, edge), settings.host, settings.port)
     service.check("views", views.check)
+    service.task("streams", deps.streams.see_off)
     return service
 
 
