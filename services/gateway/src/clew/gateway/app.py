@@ -16,7 +16,7 @@ from clew.gateway.auth import ApiKeys, Authenticator, nobody_asked
 from clew.gateway.deps import Deps
 from clew.gateway.edge import Edge, Gate, Origins
 from clew.gateway.errors import install
-from clew.gateway.rest import agui, capabilities, documents, events, messages, runs, threads
+from clew.gateway.rest import agui, capabilities, chat_completions, documents, events, messages, runs, threads
 from clew.gateway.settings import Settings
 from clew.gateway.storage import connect
 from clew.views.door import Views
@@ -34,6 +34,7 @@ REST = (
     runs.make_router,
     events.make_router,
     agui.make_router,
+    chat_completions.make_router,
     documents.make_router,
     capabilities.make_router,
 )

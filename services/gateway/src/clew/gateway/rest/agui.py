@@ -27,7 +27,9 @@ AS_STREAM: dict[int | str, dict[str, Any]] = {
     }
 }
 NOTHING_LEFT: dict[int | str, dict[str, Any]] = {204: {"description": "There is nothing behind `Last-Event-ID`"}}
-INPUT = {"requestBody": {"content": {"application/json": {"schema": {"title": "RunAgentInput", "type": "object"}}}}}
+EXAMPLE = {"threadId": "trip", "runId": "1", "messages": [{"id": "m1", "role": "user", "content": "hello"}]}
+SCHEMA = {"title": "RunAgentInput", "type": "object", "examples": [EXAMPLE]}  # the whole of it is AG-UI's to publish
+INPUT = {"requestBody": {"content": {"application/json": {"schema": SCHEMA}}}}
 
 
 def make_router(deps: Deps) -> APIRouter:
