@@ -63,20 +63,26 @@ async def frames(batches: AsyncGenerator[Sequence[ClientEvent]]) -> AsyncGenerat
 
 
 async def encode(
-    source: AsyncGenerator[bytes], streams: Streams, *, comment_every: float = COMMENT_EVERY
+    source: AsyncGenerator[bytes],
+    streams: Streams,
+    *,
+    comment_every: float = COMMENT_EVERY,
+    comes_again: bool = True,
 ) -> AsyncGenerator[bytes]:
     """The stream of `source`, with a comment when there was nothing for `comment_every` seconds.
 
-    Ends with it, when the process stops, and when the views go away: the client comes again with its last id.
+    Ends with it, when the process stops, and when the views go away: the client comes again with its last id. One that
+    does not (OpenAI's takes `retry:` for an event and breaks) is not told when.
     """
     leave = asyncio.ensure_future(streams.turn_to_leave())
     with streams.one():
         async with aclosing(source):
             try:
-                yield RETRY
+                if comes_again:
+                    yield RETRY
                 async for part in _with_pauses(source, leave, comment_every):
                     yield COMMENT if part is None else part
-                if leave.done():
+                if leave.done() and comes_again:
                     yield retry(come_back_after())
             except ViewsUnavailable as error:
                 log.info("a stream ends early, because the views are away: %s", translate(error))

@@ -59,7 +59,7 @@ def make_router(deps: Deps) -> APIRouter:
         events = deps.views.tenant(caller.tenant_id).follow(accepted.run_id)
         shape = Shape(accepted, body)
         if body.stream:
-            return EventStream(encode(_chunks(events, shape), deps.streams), headers)
+            return EventStream(encode(_chunks(events, shape), deps.streams, comes_again=False), headers)
         return JSONResponse(await _whole(events, shape), headers=headers)
 
     async def _say(
