@@ -3,7 +3,7 @@ folded from it and can lag or be away. Only what the gateway asks for; the real 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -25,8 +25,10 @@ from clew.views import state
 from clew.views.client import ClientEvent, client_event
 from clew.views.cursor import Cursor, ListPlace
 from clew.views.database import ViewsUnavailable
-from clew.views.door import TenantViews, Views
+from clew.views.door import Views
+from clew.views.fanout import Torn
 from clew.views.models import Capabilities, Message, Page, Run, RunStatus, Thread
+from clew.views.tenant import TenantViews
 
 CAPABILITIES = Capabilities(
     agents=(AgentSpec(name="assistant", description="Answers."),),
@@ -78,6 +80,7 @@ class MemoryViews(Views):
         self.known: int | None = None
         self.catches_up = True
         self.away = False
+        self.torn: set[tuple[UUID, int]] = set()  # run and seq behind which an event is missing for ever
 
     @property
     def events(self) -> list[Event]:
@@ -218,11 +221,18 @@ class MemoryTenantViews(TenantViews):
         first = -1 if after is None else after.seq
         return [client_event(event) for event in mine if event.seq > first][:limit]
 
-    async def follow(self, run_id: UUID, after: Cursor | None = None) -> AsyncIterator[ClientEvent]:
+    async def follow(self, run_id: UUID, after: Cursor | None = None) -> AsyncGenerator[ClientEvent]:
+        async for batch in self.follow_batches(run_id, after):
+            for event in batch:
+                yield event
+
+    async def follow_batches(self, run_id: UUID, after: Cursor | None = None) -> AsyncGenerator[Sequence[ClientEvent]]:
         while True:
+            if (run_id, after.seq if after else -1) in self._views.torn:
+                raise Torn(Cursor(run_id, after.seq if after else -1), (after.seq if after else -1) + 2)
             for event in await self.events(run_id, after, 10_000):
                 after = event.place
-                yield event
+                yield [event]
                 if event.final:
                     return
             if (run := await self.run(run_id)) is not None and run.ended:

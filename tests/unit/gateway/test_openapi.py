@@ -1,9 +1,12 @@
 """The OpenAPI page says what the API does."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from clew.contracts.conversation import UserMessageReceived
+from tests.support.gateway_ports import completed
 from tests.unit.gateway.conftest import Gateway
 
 MUTATING = ("post", "patch", "put")
@@ -17,7 +20,7 @@ async def page(gateway: Gateway) -> dict[str, Any]:
 def schema_of(page: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
     schema = content["application/json"]["schema"]
     schema = next((option for option in schema.get("anyOf", []) if "$ref" in option), schema)
-    return page["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return page["components"]["schemas"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
 
 
 def test_every_call_of_the_api_is_there(page: dict[str, Any]) -> None:
@@ -36,6 +39,9 @@ def test_every_call_of_the_api_is_there(page: dict[str, Any]) -> None:
         "GET /v1/runs/{run_id}",
         "GET /v1/runs/{run_id}/events",
         "POST /v1/runs/{run_id}/cancel",
+        "POST /v1/agui",
+        "GET /v1/agui/{thread_id}/{run_id}",
+        "POST /v1/chat/completions",
         "GET /v1/tools",
         "GET /v1/agents",
     }
@@ -56,6 +62,17 @@ async def test_the_examples_of_messages_and_threads_are_accepted(gateway: Gatewa
     for path, name in (("/v1/messages", "MessageCreate"), ("/v1/threads", "ThreadCreate")):
         for example in page["components"]["schemas"][name]["examples"]:
             assert (await gateway.client.post(path, json=example)).status_code in (201, 202)
+
+
+async def test_the_example_of_ag_ui_begins_a_run(gateway: Gateway, page: dict[str, Any]) -> None:
+    [example] = schema_of(page, page["paths"]["/v1/agui"]["post"]["requestBody"]["content"])["examples"]
+    asking = asyncio.create_task(gateway.client.post("/v1/agui", json=example))
+    while not (said := [event for event in gateway.log.events if isinstance(event, UserMessageReceived)]):
+        await asyncio.sleep(0.01)
+    gateway.log.events.append(completed(said[0], 1))
+    answer = await asking
+    assert answer.status_code == 200
+    assert '"type":"RUN_FINISHED"' in answer.text
 
 
 def test_every_call_says_how_it_fails(page: dict[str, Any]) -> None:

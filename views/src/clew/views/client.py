@@ -4,6 +4,7 @@ What is left out of `data` is what only services need: hashes, positions, the pl
 """
 
 from datetime import datetime
+from functools import cached_property
 from typing import Final, cast
 from uuid import UUID
 
@@ -74,9 +75,14 @@ class ClientEvent(BaseModel):
         """Nothing follows this event in its run."""
         return self.type in FINAL_TYPES
 
-    @property
+    @cached_property
     def place(self) -> Cursor:
         return Cursor.parse(self.cursor)
+
+    @cached_property
+    def wire(self) -> str:
+        """The event as JSON. Made once, however many viewers it goes to."""
+        return self.model_dump_json()
 
 
 def client_event(event: RunEvent) -> ClientEvent:

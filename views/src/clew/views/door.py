@@ -7,8 +7,10 @@ from typing import Final, Self
 
 from clew.contracts.envelope import SYSTEM_TENANT, Position
 from clew.views.database import Database, Query, ViewsUnavailable
+from clew.views.hub import Hub
 from clew.views.live import LiveReader
 from clew.views.names import Keys
+from clew.views.past import PastReader
 from clew.views.recovery import RecoveryViews
 from clew.views.tenant import TenantViews
 
@@ -27,22 +29,26 @@ class Views:
         self._database = Database(database_url, namespace)
         self._live = LiveReader(redis_url)
         self._keys = Keys(namespace)
+        self._past = PastReader(self._database)
+        self.hub = Hub(self._live, self._past.behind)
         self.recovery = RecoveryViews(self._database)
 
     async def __aenter__(self) -> Self:
         await self._live.__aenter__()
         await self._database.__aenter__()
+        await self.hub.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.hub.__aexit__(kind, error, trace)
         await self._database.__aexit__(kind, error, trace)
         await self._live.__aexit__(kind, error, trace)
 
     def tenant(self, tenant_id: str) -> TenantViews:
         """The views of one tenant."""
-        return TenantViews(self._database, self._live, self._keys, tenant_id)
+        return TenantViews(self._database, self._live, self.hub, self._keys, tenant_id)
 
     async def passed(self, position: Position, timeout: timedelta) -> bool:
         """Waits until memory has projected the record at `position`; False when it has not in time."""
@@ -63,6 +69,8 @@ class Views:
 
     async def check(self) -> str | None:
         """None when Postgres answers in a version of the read contract that is known here; else the reason."""
+        if (dead := self.hub.check()) is not None:
+            return dead
         try:
             there = await self._database.as_tenant(
                 SYSTEM_TENANT, Query("SELECT to_regclass('version') IS NOT NULL AS it")

@@ -1,9 +1,11 @@
 """Reading Redis: live streams of runs and cached histories. When it fails, Postgres is asked instead."""
 
 import logging
+from collections.abc import Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self, cast
+from uuid import UUID
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
@@ -17,8 +19,8 @@ from clew.views.names import stream_id
 
 MOMENT: Final = timedelta(milliseconds=100)  # for an answer that needs no waiting; then Postgres is asked
 SLACK: Final = timedelta(seconds=1)  # above the longest wait for news, before Redis counts as hanging
-WAIT: Final = timedelta(seconds=1)  # of silence on a live stream before Postgres is asked
-FETCH: Final = 500  # entries of one read
+WAIT: Final = timedelta(milliseconds=100)  # of one read for news: a run that joins the others waits this long at most
+FETCH: Final = 500  # entries of one read, for each stream
 logger = logging.getLogger(__name__)
 
 
@@ -49,11 +51,14 @@ class LiveReader:
 
     async def behind(self, key: str, place: Cursor) -> list[ClientEvent]:
         """What a run's stream holds behind `place` now."""
-        return await self._read(self._quick, key, place, None)
+        return (await self._read(self._quick, {key: place}, None)).get(key, [])
 
-    async def news(self, key: str, place: Cursor) -> list[ClientEvent]:
-        """What a run's stream holds behind `place`, or what comes first; nothing after WAIT."""
-        return await self._read(self._patient, key, place, int(WAIT.total_seconds() * 1000))
+    async def news(self, places: Mapping[str, Cursor]) -> dict[str, list[ClientEvent]]:
+        """What the streams hold behind their places, or what comes first; nothing after WAIT.
+
+        A stream that is named without events holds some that cannot be read.
+        """
+        return await self._read(self._patient, places, int(WAIT.total_seconds() * 1000))
 
     async def cached(self, key: str) -> bytes | None:
         """The bytes kept under `key`."""
@@ -69,15 +74,21 @@ class LiveReader:
         except (RedisError, OSError) as error:
             raise LiveUnavailable(str(error)) from error
 
-    async def _read(self, redis: Redis | None, key: str, place: Cursor, block: int | None) -> list[ClientEvent]:
-        after = stream_id(place.seq, place.delta)
+    async def _read(
+        self, redis: Redis | None, places: Mapping[str, Cursor], block: int | None
+    ) -> dict[str, list[ClientEvent]]:
+        after = {key: stream_id(place.seq, place.delta) for key, place in places.items()}
         try:
-            answer = await _used(redis).xread({key: after}, count=FETCH, block=block)
+            answer = await _used(redis).xread({**after}, count=FETCH, block=block)
         except (RedisError, OSError) as error:
             raise LiveUnavailable(str(error)) from error
         streams = cast(list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]], answer)
-        found = [_event(fields) for _, entries in streams for _, fields in entries]
-        return [event for event in found if event is not None and event.place.run_id == place.run_id]
+        return {name.decode(): _events(entries, places[name.decode()].run_id) for name, entries in streams}
+
+
+def _events(entries: list[tuple[bytes, dict[bytes, bytes]]], run_id: UUID) -> list[ClientEvent]:
+    found = [_event(fields) for _, fields in entries]
+    return [event for event in found if event is not None and event.place.run_id == run_id]
 
 
 def _used(redis: Redis | None) -> Redis:
@@ -100,7 +111,7 @@ def _event(fields: dict[bytes, bytes]) -> ClientEvent | None:
     """An entry's event. One that cannot be read is left out: the gap that it leaves is filled from Postgres."""
     try:
         event = ClientEvent.model_validate_json(fields.get(b"e", b""))
-        Cursor.parse(event.cursor)
+        _ = event.place
     except (ValidationError, InvalidCursor) as error:
         logger.warning("an entry of a live stream cannot be read: %s", error)
         return None

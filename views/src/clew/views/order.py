@@ -4,6 +4,7 @@ Pure. Topics are projected independently, so an event may be seen before one tha
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 from clew.views.client import ClientEvent
 from clew.views.cursor import Cursor
@@ -23,6 +24,34 @@ def joined(place: Cursor, events: Sequence[ClientEvent]) -> list[ClientEvent]:
         found.append(event)
         place = here
     return found
+
+
+def coalesced(events: Sequence[ClientEvent]) -> list[ClientEvent]:
+    """The same events, with the pieces of a text that stand side by side put into one, at the cursor of the last."""
+    found: list[ClientEvent] = []
+    run: list[ClientEvent] = []
+    for event in events:
+        if run and not _continues(run[-1], event):
+            found.append(_one(run))
+            run = []
+        run.append(event)
+    return [*found, _one(run)] if run else found
+
+
+def _continues(before: ClientEvent, event: ClientEvent) -> bool:
+    if before.type != "token.delta" or event.type != "token.delta":
+        return False
+    one, two = before.data, event.data
+    same = one["call_id"] == two["call_id"] and one["attempt"] == two["attempt"]
+    return same and two["start"] == cast(int, one["start"]) + len(cast(str, one["text"]))
+
+
+def _one(run: Sequence[ClientEvent]) -> ClientEvent:
+    if len(run) == 1:
+        return run[0]
+    last = run[-1]
+    data = {**run[0].data, "text": "".join(cast(str, event.data["text"]) for event in run)}
+    return ClientEvent(**{name: getattr(last, name) for name in ClientEvent.model_fields if name != "data"}, data=data)
 
 
 def _follows(place: Cursor, event: ClientEvent, here: Cursor) -> bool:

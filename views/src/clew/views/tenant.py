@@ -1,7 +1,7 @@
 """What one tenant may read: each method is one question, asked under row-level security."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final, LiteralString, TypeVar
 from uuid import UUID
 
@@ -9,20 +9,21 @@ from clew.contracts.conversation import ApprovalDecided
 from clew.contracts.envelope import RunEvent, RunScoped
 from clew.contracts.execution import AgentSpec, RunStarted, ToolSpec
 from clew.views.approvals import SETTLING, Approval, asked, heard
-from clew.views.client import ClientEvent, client_event
+from clew.views.client import ClientEvent
 from clew.views.cursor import Cursor, ListPlace
 from clew.views.database import Database, Query, Row
 from clew.views.facts import FactViews
-from clew.views.follow import Follower, Past
+from clew.views.follow import Follower
 from clew.views.history import HistoryCache
+from clew.views.hub import Hub
 from clew.views.live import LiveReader
 from clew.views.models import Capabilities, Document, Message, Page, Passage, Run, RunStatus, Thread
 from clew.views.names import Keys
 from clew.views.order import joined
-from clew.views.rows import document_of, event_of, messages_of, passage_of, run_of, thread_of
+from clew.views.past import PastReader, client_events
+from clew.views.rows import document_of, messages_of, passage_of, run_of, thread_of
 
 PAGE: Final = 50
-EVENTS_AT_ONCE: Final = 1000  # read by a follower in one question
 RUN: Final = """
 SELECT run_id, thread_id, tenant_id, parent_run_id, forked_from, status, suspension, on_busy, model, plan::text AS plan,
     output, confidence, failure, error, requests, input_tokens, output_tokens, cost_usd, last_seq,
@@ -83,9 +84,10 @@ T = TypeVar("T")
 class TenantViews:
     """The views of one tenant. Every method raises ViewsUnavailable when Postgres cannot answer."""
 
-    def __init__(self, database: Database, live: LiveReader, keys: Keys, tenant_id: str) -> None:
+    def __init__(self, database: Database, live: LiveReader, hub: Hub, keys: Keys, tenant_id: str) -> None:
         self._database = database
         self._live = live
+        self._hub = hub
         self._keys = keys
         self._history = HistoryCache(live)
         self._tenant_id = tenant_id
@@ -159,7 +161,7 @@ class TenantViews:
         """The numbered events of a run behind `after`, as far as they are there without a gap."""
         place = after or Cursor(run_id, -1)
         rows = await self._rows(EVENTS, run_id, place.seq, limit)
-        return joined(place, _client_events(rows))
+        return joined(place, client_events(rows))
 
     async def run_events(
         self, run_id: UUID, upto: int | None = None, kinds: Sequence[type[RunEvent]] = ()
@@ -199,21 +201,22 @@ class TenantViews:
         }
         return [approval for approval in waiting.values() if approval.call_id not in answered]
 
-    def follow(self, run_id: UUID, after: Cursor | None) -> AsyncIterator[ClientEvent]:
+    def follow(self, run_id: UUID, after: Cursor | None = None) -> AsyncGenerator[ClientEvent]:
         """Every event of a run behind `after`, with the tokens as they come, up to the run's final event.
 
-        The caller has made sure that the run is the tenant's: of an unknown run it waits for the first event.
+        The caller has made sure that the run is the tenant's: of an unknown run it waits for the first event. Torn when
+        an event is missing for ever. Close it (`aclosing`) when it is left before its end.
         """
-        follower = Follower(self._live, self._keys.live(self._tenant_id, run_id), self._past)
-        return follower.events(after or Cursor(run_id, -1))
+        return self._follower(run_id, after).events()
 
-    async def _past(self, place: Cursor) -> Past:
-        run = Query("SELECT ended_at, last_seq FROM runs WHERE run_id = %s", [place.run_id])
-        events = Query(EVENTS, [place.run_id, place.seq, EVENTS_AT_ONCE])
-        runs, rows = await self._database.as_tenant(self._tenant_id, run, events)
-        gone = not runs and place.seq >= 0  # a place in it was given out: its thread was deleted since
-        ended = bool(runs) and runs[0]["ended_at"] is not None and runs[0]["last_seq"] <= place.seq
-        return Past(joined(place, _client_events(rows)), over=gone or ended)
+    def follow_batches(self, run_id: UUID, after: Cursor | None = None) -> AsyncGenerator[Sequence[ClientEvent]]:
+        """As `follow`: those events together that came together."""
+        return self._follower(run_id, after).batches()
+
+    def _follower(self, run_id: UUID, after: Cursor | None) -> Follower:
+        key, past = self._keys.live(self._tenant_id, run_id), PastReader(self._database)
+        place = after or Cursor(run_id, -1)
+        return Follower(self._hub, self._live, past, self._tenant_id, key, place)
 
     # -- documents and capabilities
 
@@ -251,10 +254,6 @@ class TenantViews:
     async def _rows(self, text: LiteralString, *parameters: Any, **named: Any) -> list[Row]:
         [rows] = await self._database.as_tenant(self._tenant_id, Query(text, named or parameters))
         return rows
-
-
-def _client_events(rows: Sequence[Row]) -> list[ClientEvent]:
-    return [client_event(event) for row in rows if isinstance(event := event_of(row), RunEvent)]
 
 
 def _behind(place: ListPlace | None) -> tuple[Any, Any, Any]:

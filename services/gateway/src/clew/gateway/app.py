@@ -16,7 +16,19 @@ from clew.gateway.auth import ApiKeys, Authenticator, nobody_asked
 from clew.gateway.deps import Deps
 from clew.gateway.edge import Edge, Gate, Origins
 from clew.gateway.errors import install
-from clew.gateway.rest import capabilities, documents, memories, messages, moments, runs, steering, threads
+from clew.gateway.rest import (
+    agui,
+    capabilities,
+    chat_completions,
+    documents,
+    events,
+    memories,
+    messages,
+    moments,
+    runs,
+    steering,
+    threads,
+)
 from clew.gateway.settings import Settings
 from clew.gateway.storage import connect
 from clew.views.door import Views
@@ -34,6 +46,9 @@ REST = (
     runs.make_router,
     steering.make_router,
     moments.make_router,
+    events.make_router,
+    agui.make_router,
+    chat_completions.make_router,
     documents.make_router,
     memories.make_router,
     capabilities.make_router,
@@ -51,6 +66,7 @@ def build(settings: Settings) -> Service:
     edge = Edge(create_app(deps), authenticator(settings, service), origins, gate, clock.new_id)
     service.serve(cast(ASGIApp, edge), settings.host, settings.port)
     service.check("views", views.check)
+    service.task("streams", deps.streams.see_off)
     return service
 
 

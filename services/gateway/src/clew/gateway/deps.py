@@ -12,6 +12,7 @@ from clew.chassis.clock import Clock
 from clew.chassis.publish import Publisher
 from clew.gateway.auth import Principal
 from clew.gateway.ids import Recent
+from clew.gateway.leaving import Streams
 from clew.gateway.news import News
 from clew.gateway.storage import DocumentStore
 from clew.views.door import Views
@@ -30,6 +31,10 @@ class Deps:
     stopping: asyncio.Event
     recent: Recent = field(default_factory=Recent)
     news: News = field(default_factory=News)
+    streams: Streams = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "streams", Streams(self.stopping))
 
 
 async def caller(request: Request) -> Principal:

@@ -1,7 +1,8 @@
 """Problems as clients see them: one small class per status, rendered as RFC 9457 problem details.
 
     400 Malformed            401 Unauthenticated       403 Forbidden          404 NotFound       405 (the router's own)
-    409 Conflict             413 TooLarge              415 WrongMediaType     422 Invalid        429 TooMany
+    409 Conflict             410 Torn                  413 TooLarge           415 WrongMediaType
+    422 Invalid              429 TooMany
     503 Unavailable (nothing happened; try again)      503 OutcomeUnknown (it may be in the log; safe to repeat)
 
 Not the words of the log itself (`clew.chassis.errors`) nor of the views: those are translated in `translate`.
@@ -20,6 +21,7 @@ from starlette.responses import JSONResponse
 
 from clew.chassis.errors import LogUnreachable
 from clew.views.database import ViewsUnavailable
+from clew.views.fanout import Torn as EventMissing
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}  # seconds; a broker that was killed is back in about three
@@ -82,6 +84,17 @@ class NotFound(Problem):
 
 class Conflict(Problem):
     status, slug = 409, "conflict"
+
+
+class Torn(Problem):
+    """An event of the run is missing for ever: its record was put aside. `resume_after` is the place behind it."""
+
+    status, slug = 410, "torn"
+
+    @classmethod
+    def of(cls, missing: EventMissing) -> "Torn":
+        detail = "An event of the run cannot be shown: its record could not be read. The rest is behind `resume_after`."
+        return cls(detail, more={"resume_after": str(missing.resume_after)})
 
 
 class TooLarge(Problem):

@@ -1,6 +1,7 @@
 """Waiting for a run on behalf of a caller who would rather have its end than a promise."""
 
 import asyncio
+from contextlib import aclosing
 from datetime import timedelta
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from clew.contracts.envelope import Position
 from clew.gateway.auth import Principal
 from clew.gateway.deps import Deps
 from clew.views.database import ViewsUnavailable
+from clew.views.fanout import Torn
 from clew.views.models import Run
 
 
@@ -18,7 +20,7 @@ async def until_at_rest(deps: Deps, caller: Principal, run_id: UUID, position: P
     try:
         await asyncio.wait([rest, stop], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         return rest.result() if rest.done() else None
-    except ViewsUnavailable:
+    except (ViewsUnavailable, Torn):
         return None
     finally:
         rest.cancel()
@@ -29,9 +31,10 @@ async def _at_rest(deps: Deps, caller: Principal, run_id: UUID, position: Positi
     if not await deps.views.passed(position, patience):
         return None
     views = deps.views.tenant(caller.tenant_id)
-    async for event in views.follow(run_id, None):
-        if event.final or event.type == "run.suspended":
-            run = await views.run(run_id)
-            if run is not None and (run.ended or run.status == "suspended"):
-                return run
+    async with aclosing(views.follow(run_id)) as events:
+        async for event in events:
+            if event.final or event.type == "run.suspended":
+                run = await views.run(run_id)
+                if run is not None and (run.ended or run.status == "suspended"):
+                    return run
     return None

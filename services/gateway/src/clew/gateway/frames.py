@@ -93,7 +93,7 @@ def accepted(frame_id: str, more: Mapping[str, JsonValue]) -> str:
 
 
 def event(subscription: str, happened: ClientEvent) -> str:
-    return f'{{"type":"event","subscription":{json.dumps(subscription)},"event":{happened.model_dump_json()}}}'
+    return f'{{"type":"event","subscription":{json.dumps(subscription)},"event":{happened.wire}}}'
 
 
 def ended(subscription: str) -> str:

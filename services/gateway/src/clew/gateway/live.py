@@ -1,30 +1,33 @@
 """The WebSocket: one session per connection, commands in, events of the runs and threads it subscribed to out.
 
 Events are pulled, one at a time, by whoever can take them: a slow reader costs no memory. One that takes nothing at all
-for `SLOW_AFTER` is cut, and told from where to go on. The frames themselves are in `frames`.
+for `SLOW_AFTER` is cut, and told from where to go on. The frames themselves are in `frames`, when each of the streams
+of a stopping process ends in `leaving`.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter
+from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from clew.gateway import commands, frames, steering_frames
+from clew.gateway import commands, errors, frames, steering_frames
 from clew.gateway.auth import Principal
 from clew.gateway.deps import Deps
 from clew.gateway.errors import OUTAGES, Conflict, Invalid, Problem, TooMany, translate
 from clew.gateway.frames import Cancel, Ping, Send, Subscribe, Unsubscribe
-from clew.gateway.reading import find_run, find_thread, parse_cursor
+from clew.gateway.reading import find_run, find_thread, parse_cursor, place_in
 from clew.gateway.schemas import CancelCreate, MessageCreate
 from clew.gateway.steering_frames import Approve, Steer
 from clew.views.client import ClientEvent
 from clew.views.cursor import Cursor
 from clew.views.database import ViewsUnavailable
+from clew.views.fanout import Torn
 
 PROTOCOL = "clew.v1"
 MAX_SUBSCRIPTIONS = 64  # of one connection
@@ -33,7 +36,8 @@ LAST_WORDS = 10.0  # seconds that a slow reader has to hear why it is cut
 NEW_RUNS_FIRST = 0.05  # seconds to the second look for a thread's runs: one may have begun just before the first
 NEW_RUNS_EVERY = 1.0  # seconds between later looks, for runs that came in through another replica
 E = TypeVar("E", bound=Exception)
-GOING_AWAY, NOT_TEXT, TRY_LATER = 1012, 1003, 1013  # close codes
+IDLE_AFTER = 600.0  # seconds in which a client without a subscription has said nothing
+IDLE, GOING_AWAY, NOT_TEXT, TRY_LATER = 1000, 1012, 1003, 1013  # close codes
 
 
 @dataclass
@@ -66,21 +70,31 @@ class Session:
         self._turn = asyncio.Lock()
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
         self._sent: dict[UUID, str] = {}
+        self._stuck = asyncio.Event()
 
     async def run(self) -> None:
+        with self._deps.streams.one():
+            code = await self._talk()
+            if code is not None:
+                await self._close(code)
+
+    async def _talk(self) -> int | None:
+        """Until it is over; then the code to close with, or None when the client has gone."""
         code: int | None = None
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                self._tasks.create_task(self._leave_when_stopping(), name="stopping")
+                self._tasks.create_task(self._leave_in_turn(), name="stopping")
+                self._tasks.create_task(self._cut_when_stuck(), name="stuck")
                 await self._listen()
         except* SessionOver as over:
             code = next((one.code for one in _leaves(over) if one.code is not None), None)
-        if code is not None:
-            await self._close(code)
+        return code
 
     async def _listen(self) -> None:
         while True:
-            message = await self._socket.receive()
+            message = await self._heard()
+            if message is None:
+                continue
             if message["type"] == "websocket.disconnect":
                 raise SessionOver
             text: str | None = message.get("text")
@@ -91,6 +105,16 @@ class Session:
                 await self._say(frames.error(frame_id, frame))
             else:
                 await self._obey(frame)
+
+    async def _heard(self) -> Message | None:
+        """What the client says; None when it has been silent for long, as one that only listens may be."""
+        try:
+            async with asyncio.timeout(IDLE_AFTER):
+                return await self._socket.receive()
+        except TimeoutError:
+            if self._subscriptions:
+                return None
+            raise SessionOver(IDLE) from None
 
     async def _obey(self, frame: frames.ClientFrame) -> None:
         try:
@@ -140,7 +164,7 @@ class Session:
         if frame.run_id is not None:
             run = await find_run(self._deps, self._caller, frame.run_id)
             after = frame.after if isinstance(frame.after, str) else None
-            place = parse_cursor(after, run.id, "#/after")
+            place = place_in(run, after, "#/after")
             return lambda: self._relay(frame.id, run.id, place)
         assert frame.thread_id is not None  # the schema says that it is one of the two
         thread = await find_thread(self._deps, self._caller, frame.thread_id)
@@ -167,8 +191,13 @@ class Session:
         await self._say(frames.ended(subscription))
 
     async def _relay(self, subscription: str, run_id: UUID, after: Cursor | None) -> None:
-        async for event in self._views.follow(run_id, after):
-            await self._say(frames.event(subscription, event), event)
+        try:
+            async with aclosing(self._views.follow_batches(run_id, after)) as batches:
+                async for batch in batches:
+                    for event in batch:
+                        await self._say(frames.event(subscription, event), event)
+        except Torn as missing:
+            await self._say(frames.error(subscription, errors.Torn.of(missing)))
 
     async def _relay_thread(self, subscription: str, thread_id: UUID, places: dict[UUID, Cursor]) -> None:
         """All runs of the thread: open ones side by side, those that have ended one after the other."""
@@ -180,7 +209,10 @@ class Session:
                     new = [run for run in await self._views.thread_runs(thread_id) if run.id not in followed]
                     followed.update(run.id for run in new)
                     for run in sorted(new, key=lambda run: run.ended):
-                        relay = self._relay(subscription, run.id, places.get(run.id))
+                        place = places.get(run.id)
+                        if run.ended and place is not None and place.seq >= run.last_seq:
+                            continue  # known to its end
+                        relay = self._relay(subscription, run.id, place)
                         await relay if run.ended else group.create_task(relay)
                     told = await _next(mailbox, pause)
                     if told is not None and told not in followed:
@@ -189,19 +221,23 @@ class Session:
                     pause = min(2 * pause, NEW_RUNS_EVERY)
 
     async def _say(self, text: str, event: ClientEvent | None = None) -> None:
-        try:
-            async with self._turn:
-                async with asyncio.timeout(SLOW_AFTER):
-                    await self._socket.send_text(text)
-                if event is not None:
-                    self._sent[event.run_id] = event.cursor
-        except TimeoutError:
-            raise SessionOver(TRY_LATER) from None
-        except (WebSocketDisconnect, RuntimeError):
-            raise SessionOver from None
+        async with self._turn:
+            too_long = asyncio.get_running_loop().call_later(SLOW_AFTER, self._stuck.set)
+            try:
+                await self._socket.send_text(text)
+            except (WebSocketDisconnect, RuntimeError):
+                raise SessionOver from None
+            finally:
+                too_long.cancel()
+            if event is not None:
+                self._sent[event.run_id] = event.cursor
 
-    async def _leave_when_stopping(self) -> None:
-        await self._deps.stopping.wait()
+    async def _cut_when_stuck(self) -> None:
+        await self._stuck.wait()
+        raise SessionOver(TRY_LATER)
+
+    async def _leave_in_turn(self) -> None:
+        await self._deps.streams.turn_to_leave()
         raise SessionOver(GOING_AWAY)
 
     async def _close(self, code: int) -> None:

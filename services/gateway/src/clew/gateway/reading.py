@@ -120,6 +120,14 @@ def known_place() -> Generator[None]:
         raise Invalid.field("query/after", str(error)) from None
 
 
+def place_in(run: Run, text: str | None, pointer: str) -> Cursor | None:
+    """The place in the run that `text` names. Invalid, naming `pointer`, when nobody can have been given it."""
+    cursor = parse_cursor(text, run.id, pointer)
+    if cursor is not None and cursor.seq > run.last_seq:
+        raise Invalid.field(pointer, f"the run has no event {cursor.seq} yet")
+    return cursor
+
+
 def parse_cursor(text: str | None, run_id: UUID, pointer: str) -> Cursor | None:
     """The place in the run `run_id`. Invalid, naming `pointer`, when it is no cursor or one of another run."""
     if text is None:
