@@ -13,7 +13,10 @@ CLAIMS = st.none() | st.text(max_size=40)
 
 
 def offsets(found: set[int]) -> Offsets:
-    return Offsets.between(0, max(found, default=-1) + 1, [o for o in range(max(found, default=0)) if o not in found])
+    if not found:
+        return Offsets()
+    low, high = min(found), max(found)
+    return Offsets.between(low, high + 1, [offset for offset in range(low, high) if offset not in found])
 
 
 def bookmark(base: int, finished: set[int], claim: str | None) -> Bookmark:
