@@ -126,6 +126,8 @@ class Assignments:
             for tp in new:
                 self._preparing[tp] = task = asyncio.create_task(self._prepare(tp, looked_up), name=f"prepare {tp}")
                 task.add_done_callback(self._prepared)
+        # Not before what was lost is dropped: who waits for the lease must not go on with that.
+        self._lease.renew(self.membership.joined_at)
         self._scheduler.held = self._ended
         self._tells.changed()
 

@@ -33,6 +33,7 @@ POLL_MS = 200
 COMMIT_INTERVAL = 0.2  # seconds
 COMMIT_LIMIT = 3.0  # seconds that a commit may take while partitions are being taken away
 BACKOFF = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between the tries of a record; after the last one the process stops
+HOLD_PAUSE = 0.05  # seconds until work is looked at again that may not begin now
 FENCED_PAUSE = 0.2  # seconds until a handler that found itself fenced is asked again
 CUT_OFF = 5.0  # seconds that handlers have to end once they are cancelled
 log = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ class KeyedConsumer:
 
     def _go_on(self) -> None:
         """Begins what may begin now, and fetches as much as may be in hand."""
-        while (work := self._scheduler.next()) is not None:
+        while self._lease.fresh and (work := self._scheduler.next()) is not None:
             self._tasks[work] = task = asyncio.create_task(self._attempt(work), name=f"{work.partition.place}")
             task.add_done_callback(partial(self._ended, work))
         if not self._stopping:
@@ -142,7 +143,8 @@ class KeyedConsumer:
 
     async def _attempt(self, work: Work[Raw]) -> float | None:
         """One try. None when the record is finished, else the seconds until the next try."""
-        await self._lease.wait()
+        if self._scheduler.held or not self._lease.fresh:  # it has changed since this was begun, a moment ago
+            return HOLD_PAUSE
         place = TopicPartition(*work.partition.place)
         backlog = work.tries > 0 or self._assignments.is_backlog(place, work.offset)
         try:

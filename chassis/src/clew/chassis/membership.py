@@ -64,6 +64,7 @@ class Membership:
         forgive_header_names()
         session_ms = int(settings.session_seconds * 1000)
         self._followed: object = None
+        self.joined_at = float("-inf")  # when the request was sent whose answer was the present assignment
         self.broker = KafkaBroker(
             settings.kafka_bootstrap_servers,
             client_id=f"clew-{service}",
@@ -119,7 +120,10 @@ class Membership:
         return self._coordinator.generation
 
     def renew(self, lease: Lease) -> None:
-        """From now on `lease` is renewed by what the coordinator answers. To be called before the group is joined."""
+        """From now on `lease` is renewed by heartbeats. To be called before the group is joined.
+
+        Joining does not renew it by itself: what was lost must be dropped first (see `joined_at`).
+        """
         coordinator = self._coordinator
         if coordinator is self._followed:
             return
@@ -128,7 +132,9 @@ class Membership:
         async def timed(request: Any) -> Any:  # Any: aiokafka's requests and responses
             sent_at = monotonic()
             answer = await send(request)
-            if isinstance(request, HeartbeatRequest | SyncGroupRequest) and answer.error_code in STILL_A_MEMBER:
+            if isinstance(request, SyncGroupRequest):
+                self.joined_at = sent_at
+            elif isinstance(request, HeartbeatRequest) and answer.error_code in STILL_A_MEMBER:
                 lease.renew(sent_at)
             return answer
 

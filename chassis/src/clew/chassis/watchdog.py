@@ -28,9 +28,8 @@ class Watchdog:
     Time in which the process was frozen does not count: nothing could have moved in it.
     """
 
-    def __init__(self, checks: Sequence[Check], still_after: int = STILL_AFTER) -> None:
+    def __init__(self, checks: Sequence[Check]) -> None:
         self._checks = checks
-        self._still_after = still_after
         self._turns = 0
         self._ended = threading.Event()
 
@@ -51,7 +50,7 @@ class Watchdog:
         seen, still = -1, 0
         while not self._ended.wait(TICK):
             seen, still = (self._turns, 0 if self._turns != seen else still + 1)
-            if still >= self._still_after:
+            if still >= STILL_AFTER:
                 die(f"the event loop has not turned for {still * TICK:.0f} s")
 
 
