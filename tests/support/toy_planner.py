@@ -1,23 +1,33 @@
 """A planner without a model, to see the chassis at work: the words of a message say what its handler does.
 
-`slow N` takes N seconds, `reject` and `broken` refuse it, `flaky` fails at the first try. The plan's rationale tells
-whether the delivery was marked as backlog. Run it as a program.
+`slow N` takes N seconds, `reject` and `broken` refuse it, `flaky` fails at the first try, `later N` puts it off until
+it is N seconds old, `block` holds up the whole process. The plan's rationale tells whether the delivery was marked as
+backlog; the log tells when each began. Run it as a program, with the limit of its handlers in seconds if you like.
 """
 
 import asyncio
+import logging
+import sys
+import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
-from clew.chassis import consumer
+from clew.chassis import consumer, watchdog
 from clew.chassis.context import Context
-from clew.chassis.errors import RejectEvent
+from clew.chassis.errors import RejectEvent, RetryLater
 from clew.chassis.service import Service
 from clew.chassis.settings import ServiceSettings
 from clew.contracts.conversation import UserMessageReceived, text_of
 from clew.contracts.envelope import Event
+from clew.contracts.execution import RunStarted
 from clew.contracts.planning import Plan, PlanCreated, Step
+
+RETRY_FOR = timedelta(seconds=3)
+log = logging.getLogger("toy")
 
 
 async def on_user_message_received(message: UserMessageReceived, context: Context) -> AsyncIterator[Event]:
+    log.info("began %s", message.event_id)
     match text_of(message.content).split():
         case ["slow", seconds]:
             await asyncio.sleep(float(seconds))
@@ -25,6 +35,10 @@ async def on_user_message_received(message: UserMessageReceived, context: Contex
             raise RejectEvent("the message asks to be rejected")
         case ["flaky"] if not context.backlog:
             raise ConnectionError("not at the first try")
+        case ["later", seconds] if context.now() - message.occurred_at < timedelta(seconds=float(seconds)):
+            raise RetryLater(timedelta(seconds=0.2))
+        case ["block"]:
+            time.sleep(1000)  # noqa: ASYNC251  # what a handler must never do
         case ["broken"]:
             raise ZeroDivisionError("never")
         case _:
@@ -43,10 +57,19 @@ async def on_user_message_received(message: UserMessageReceived, context: Contex
     )
 
 
+async def on_run_started(started: RunStarted, context: Context) -> AsyncIterator[Event]:
+    log.info("heard %s", started.event_id)
+    return
+    yield  # what makes it a handler
+
+
 def main() -> None:
     consumer.BACKOFF = (0.1, 0.1)
+    watchdog.STILL_AFTER = 3
+    limit = timedelta(seconds=float(sys.argv[1])) if len(sys.argv) > 1 else timedelta(minutes=5)
     service = Service("planner", ServiceSettings())  # pyright: ignore[reportCallIssue]  # from the environment
-    service.on(UserMessageReceived, on_user_message_received)
+    service.on(UserMessageReceived, on_user_message_received, limit=limit, retry_for=RETRY_FOR)
+    service.on(RunStarted, on_run_started)
     service.run()
 
 
