@@ -150,12 +150,12 @@ def _stamp() -> Stamp:
 
 
 class RunStory:
-    """The events of one run, each with the next number."""
+    """The events of one run, each with the next number; `written` are there already."""
 
-    def __init__(self, run_id: UUID | None = None) -> None:
+    def __init__(self, run_id: UUID | None = None, thread_id: UUID | None = None, written: int = 0) -> None:
         self.run_id = run_id or clock.new_id()
-        self.thread_id = clock.new_id()
-        self._seq = 1
+        self.thread_id = thread_id or clock.new_id()
+        self._seq = 1 + written
 
     def _next(self) -> int:
         self._seq += 1

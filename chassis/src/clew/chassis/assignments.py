@@ -80,6 +80,7 @@ class Assignments:
         self._claimed = settings.in_namespace(CLAIMED_TOPIC)
         self._generation = -1
         self._preparing: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._starts: dict[TopicPartition, Bookmark] = {}  # of those that are being prepared, once it is known
         self._recoveries: dict[int, asyncio.Task[None]] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._ended = False
@@ -98,6 +99,12 @@ class Assignments:
     def is_backlog(self, tp: TopicPartition, offset: int) -> bool:
         """Whether a record was in the log before this process took its partition over."""
         return offset < self._ends.get(tp, 0)
+
+    def mark(self) -> dict[TopicPartition, Bookmark]:
+        """What may be committed of one partition, no matter which; a recovery may ask before any is taken."""
+        for place, partition in self._scheduler.partitions.items():
+            return {TopicPartition(*place): partition.bookmark}
+        return dict(list(self._starts.items())[:1])
 
     # -- the group's callbacks
 
@@ -166,6 +173,7 @@ class Assignments:
         return [*self._preparing, *(TopicPartition(*place) for place in self._scheduler.partitions)]
 
     def _drop(self, tp: TopicPartition) -> None:
+        self._starts.pop(tp, None)
         if (task := self._preparing.pop(tp, None)) is not None:
             task.cancel()
         if tp in self._scheduler.partitions:
@@ -188,6 +196,7 @@ class Assignments:
         """Finds out where to begin and what is in the log already; recovers; then records may come."""
         found = (await asyncio.shield(looked_up))[tp]
         start = self._scheduler.known(tp, found.committed or Bookmark(found.first), found.end)
+        self._starts[tp] = start
         claims = await self._claims(tp, found.first, start)
         await asyncio.shield(self._recovery(tp.partition))
         if tp not in self.membership.consumer.assignment():
@@ -198,7 +207,7 @@ class Assignments:
         partition.committed = found.committed
         self._ends[tp] = found.end
         self.membership.consumer.seek(tp, partition.position)
-        del self._preparing[tp]
+        del self._preparing[tp], self._starts[tp]
         self._tells.changed()
 
     def _prepared(self, task: "asyncio.Task[None]") -> None:

@@ -81,10 +81,7 @@ class KeyedConsumer:
 
     async def still_member(self) -> bool:
         """Whether the group took a commit from this process as a member of its present generation."""
-        place = next(iter(self._scheduler.partitions), None)
-        if place is None:
-            return False
-        return await self._membership.confirm({TopicPartition(*place): self._scheduler.partitions[place].bookmark})
+        return await self._membership.confirm(self._assignments.mark())
 
     # -- the loop
 

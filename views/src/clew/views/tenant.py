@@ -21,7 +21,7 @@ from clew.views.models import Capabilities, Document, Message, Page, Passage, Ru
 from clew.views.names import Keys
 from clew.views.order import joined
 from clew.views.past import PastReader, client_events
-from clew.views.rows import document_of, messages_of, passage_of, run_of, thread_of
+from clew.views.rows import document_of, event_of, messages_of, passage_of, run_of, thread_of
 
 PAGE: Final = 50
 RUN: Final = """
