@@ -1,10 +1,14 @@
 """What the documents name that should exist: links, headings, paths and commands."""
 
-import ast
 import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+
+import click
+
+from clew.cli.further import DefaultGroup
+from clew.cli.main import clew
 
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
@@ -64,9 +68,8 @@ def _commands(root: Path, snippet: str) -> Iterator[str]:
     for module in re.findall(r"python3? -m ([a-z][\w.]*)", snippet):
         if not _runnable(module):
             yield f"python -m {module} cannot be run"
-    words = _cli_words(root / "cli/src")
-    for command in re.findall(r"(?:^|[\n$;&|] *|bin/|run )clew ([a-z][\w-]*)", snippet):
-        if words and command not in words:
+    for command in re.findall(r"(?:^|[\n$;&|] *|bin/|run )clew ([a-z][\w-]*(?: [a-z][\w-]*)?)", snippet):
+        if not _is_command(command):
             yield f"clew {command} is no command"
 
 
@@ -78,13 +81,13 @@ def _runnable(module: str) -> bool:
     return found is not None and (not found.submodule_search_locations or find_spec(f"{module}.__main__") is not None)
 
 
-def _cli_words(source: Path) -> set[str]:
-    """Every string and function name in the source of the CLI: a command has to be among them. Empty without a CLI."""
-    words: set[str] = set()
-    for path in source.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                words.add(node.value)
-            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                words.add(node.name)
-    return words if len(list(source.rglob("*.py"))) > 1 else set()
+def _is_command(words: str) -> bool:
+    """Whether `dlq list` is a command. What follows a command that takes no subcommands is an argument."""
+    here: click.Command = clew
+    for word in words.split():
+        if not isinstance(here, click.Group):
+            return True
+        if word not in here.commands:
+            return isinstance(here, DefaultGroup)
+        here = here.commands[word]
+    return True

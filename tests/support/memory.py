@@ -17,6 +17,7 @@ from clew.chassis.records import Record
 from clew.contracts import codec
 from clew.contracts.deadletters import RecordDeadLettered
 from clew.contracts.envelope import Event
+from clew.contracts.execution import PartitionClaimed
 from clew.contracts.topics import load_topics, topic_of
 from clew.memory.app import PROJECTED
 from clew.memory.intake import Intake
@@ -38,9 +39,9 @@ class MemoryLog:
     def __init__(self) -> None:
         self.records: dict[tuple[str, int], list[Record]] = defaultdict(list)
 
-    def write(self, *events: Event) -> list[Record]:
-        """Appends events to their topics; returns their records in the same order."""
-        return [self._append(event) for event in events]
+    def write(self, *events: Event, claim: str | None = None) -> list[Record]:
+        """Appends events to their topics, under a claim; returns their records in the same order."""
+        return [self._append(event, claim) for event in events]
 
     def write_raw(self, topic: str, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> Record:
         """Appends what may be no event at all, to partition 0."""
@@ -54,10 +55,12 @@ class MemoryLog:
         for record in self.records[topic, partition][start:end]:
             yield record
 
-    def _append(self, event: Event) -> Record:
+    def _append(self, event: Event, claim: str | None) -> Record:
         topic = topic_of(type(event))
-        wire = codec.encode(event, source="test")
+        wire = codec.encode(event, source="test", claim=claim)
         partition = UUID(wire.key.decode()).int % PARTITIONS if wire.key and topic.partitions == "threads" else 0
+        if isinstance(event, PartitionClaimed):
+            partition = event.partition
         return self._add(topic.name, partition, wire.key, wire.value, wire.headers)
 
     def _add(

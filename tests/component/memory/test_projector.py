@@ -9,6 +9,7 @@ from clew.chassis.records import Record
 from clew.contracts.deadletters import from_base64
 from clew.contracts.execution import CapabilitiesAnnounced, ToolSpec
 from clew.memory.intake import Entry
+from clew.memory.offsets import Place
 from clew.memory.store import StaleOffsets, Store
 from clew.views.door import Views
 from clew.views.names import Schemas
@@ -174,7 +175,7 @@ async def test_a_projector_that_fell_behind_another_is_fenced(
     await projecting.projector.on_records(written)
     entries = [Entry(record, await decode(record), record.position) for record in written[:1]]
     with pytest.raises(StaleOffsets):
-        await projecting.store.write(entries, {entries[0].partition: 0})
+        await projecting.store.write(entries, {entries[0].partition: Place(0)})
 
 
 async def test_poison_is_parked_alone_and_the_partition_goes_on(projecting: MemoryUnderTest, t1: TenantViews) -> None:

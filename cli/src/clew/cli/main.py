@@ -11,6 +11,7 @@ from clew.cli.context import DEFAULT_URL, Cli, ascii_only, http_url
 from clew.cli.doctor import doctor
 from clew.cli.documents import documents
 from clew.cli.errors import EXIT_CODES, INTERRUPTED, OK, USAGE, Failure
+from clew.cli.further import add_installed
 from clew.cli.keys import keys
 from clew.cli.runs import events, run, runs
 from clew.cli.send import send
@@ -57,6 +58,7 @@ def clew(context: click.Context, url: str, token: str | None) -> None:
 
 for command in (chat, send, runs, run, events, documents, doctor, keys):
     clew.add_command(command)
+add_installed(clew)
 
 
 def invoke(arguments: Sequence[str]) -> int:

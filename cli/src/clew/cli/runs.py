@@ -9,6 +9,7 @@ from clew.cli import lines
 from clew.cli.context import Cli, as_json, ascii_only, pass_cli, text_of
 from clew.cli.errors import NotCompleted
 from clew.cli.follow import follow
+from clew.cli.further import with_default
 from clew.cli.picture import picture, tree
 from clew.cli.safe import clean, fold
 from clew.cli.wire import Event, Run
@@ -66,11 +67,11 @@ def row(run: Run) -> tuple[str, ...]:
     return run.id, run.status, began, took, run.thread_id, fold(run.output or run.error or "", ANSWER)
 
 
-@click.command(help=RUN_HELP)
+@click.command("show", help=RUN_HELP)
 @click.argument("run_id", type=click.UUID, metavar="RUN")
 @as_json
 @pass_cli
-def run(cli: Cli, run_id: UUID, as_json: bool) -> None:
+def show_run(cli: Cli, run_id: UUID, as_json: bool) -> None:
     found = cli.client.run(str(run_id))
     if as_json:
         cli.out.json(found.json)
@@ -98,13 +99,13 @@ def header(run: Run) -> list[tuple[str, str]]:
     return [(name, value) for name, value in rows if value]
 
 
-@click.command(help=EVENTS_HELP)
+@click.command("of", help=EVENTS_HELP)
 @click.argument("run_id", type=click.UUID, metavar="RUN")
 @click.option("--follow", "following", is_flag=True, help="Go on until the run has ended.")
 @click.option("--after", callback=ascii_only, metavar="CURSOR", help="Begin behind this event.")
 @as_json
 @pass_cli
-def events(cli: Cli, run_id: UUID, following: bool, after: str | None, as_json: bool) -> None:
+def events_of(cli: Cli, run_id: UUID, following: bool, after: str | None, as_json: bool) -> None:
     found = (
         follow(cli.gateway, str(run_id), after, cli.err.note) if following else cli.client.events(str(run_id), after)
     )
@@ -123,3 +124,7 @@ def event_line(event: Event) -> Text:
     at = f"{event.occurred_at.astimezone():%H:%M:%S}.{event.occurred_at.microsecond // 1000:03}"
     number = event.cursor.rpartition(":")[2]
     return Text.assemble((f"{number:>6}  {at}  ", "dim"), (f"{clean(event.type):<18} ", "bold"), lines.summary(event))
+
+
+run = with_default(show_run, name="run", help=RUN_HELP)
+events = with_default(events_of, name="events", help=EVENTS_HELP)

@@ -44,6 +44,12 @@ def json_line(value: Any) -> str:
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", _compact(value))
 
 
+def json_text(value: Any) -> str:
+    """JSON for reading, a member a line; safe to print."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
 def _compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 

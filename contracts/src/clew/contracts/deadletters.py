@@ -1,10 +1,11 @@
 """Records that a service could not take in, kept as they were."""
 
 from base64 import b64decode, b64encode
+from typing import Literal
 
 from pydantic import Field
 
-from clew.contracts.envelope import Event, Text, Timestamp, Value
+from clew.contracts.envelope import Event, Position, Text, Timestamp, Value
 
 
 class RawHeader(Value):
@@ -36,6 +37,22 @@ class RecordDeadLettered(Event):
     @property
     def subject(self) -> str | None:
         return self.run_id
+
+
+class DeadLetterResolved(Event):
+    """An operator has dealt with the dead letters about one record: written again at `redriven_to`, or dropped.
+
+    The letter itself stays as it was. `edited`: the record was mended before it was written again.
+    """
+
+    topic: Text
+    partition: int = Field(ge=0)
+    offset: int = Field(ge=0)
+    action: Literal["redriven", "dropped"]
+    redriven_to: Position | None = None
+    edited: bool = False
+    resolved_by: Text
+    note: Text | None = None
 
 
 def to_base64(raw: bytes | None) -> str | None:

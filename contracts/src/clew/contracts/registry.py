@@ -49,6 +49,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     documents.DocumentIngested,
     documents.DocumentFailed,
     deadletters.RecordDeadLettered,
+    deadletters.DeadLetterResolved,
 )
 BY_CLASS_NAME: Final[dict[str, type[Event]]] = {event.__name__: event for event in EVENTS}
 BY_NAME: Final[dict[str, type[Event]]] = {event.type_name(): event for event in EVENTS}

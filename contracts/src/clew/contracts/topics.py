@@ -27,7 +27,7 @@ class Topic(BaseModel):
     lane: Literal["work", "control", "output"]
     partitions: int | Literal["threads"]
     retention: str = Field(pattern=r"^(forever|compacted|\d+[dh])$")
-    producers: tuple[Literal["gateway", "planner", "executor", "ingestion", "memory"], ...]
+    producers: tuple[Literal["gateway", "planner", "executor", "ingestion", "memory", "operator"], ...]
     consumers: tuple[Literal["gateway", "planner", "executor", "ingestion", "memory"], ...]
     events: tuple[str, ...] = Field(min_length=1)
 

@@ -1,14 +1,21 @@
 """What the new owner of a partition reads, over all tenants: open runs, their journals, and how far they go."""
 
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
-from clew.contracts.envelope import Event
-from clew.views.database import Database, Query
-from clew.views.models import OpenRuns, Thread
-from clew.views.rows import event_of, open_run_of, thread_of
+from pydantic import ValidationError
+
+from clew.contracts.envelope import Event, RunEvent, RunScoped
+from clew.views.database import Database, Query, Row
+from clew.views.models import OpenRuns, Suspension, Thread
+from clew.views.rows import event_of, open_run_of, suspension_of, thread_of
 from clew.views.tenant import THREAD
 
+ROWS_AT_ONCE: Final = 100  # that are decoded between two turns of the event loop: about two milliseconds
 TAILS: Final = ("user-messages", "plans", "task-updates")  # read on from the snapshot by who took the partition over
 OPEN_RUNS: Final = """
 SELECT run_id, thread_id, tenant_id, parent_run_id, forked_from, status, suspension, on_busy, planned, deleted,
@@ -16,6 +23,38 @@ SELECT run_id, thread_id, tenant_id, parent_run_id, forked_from, status, suspens
 FROM open_runs WHERE partition = %s
 ORDER BY message_offset NULLS LAST, created_at
 """
+
+OFFSETS: Final = "SELECT topic, next_offset, claim FROM offsets WHERE partition = %s"
+UNDER_WAY: Final = "SELECT run_id, status, suspension FROM open_runs WHERE partition = %s AND status <> 'queued'"
+JOURNALS: Final = "SELECT run_id, type, body::text AS body FROM journals WHERE seq > 0 AND run_id "
+SIGNALS: Final = "SELECT run_id, type, body::text AS body FROM signals WHERE run_id "
+RUNNING: Final = "IN (SELECT run_id FROM open_runs WHERE partition = %s AND status NOT IN ('queued', 'suspended'))"
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """What the views hold of a run: its numbered events but the message, by seq, and the signals to it, in log order.
+
+    An event that cannot be read is left out, so that its number is missing.
+    """
+
+    events: list[RunEvent] = field(default_factory=list[RunEvent])
+    signals: list[RunScoped] = field(default_factory=list[RunScoped])
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionSnapshot:
+    """One snapshot of what the executor needs of a partition.
+
+    `running` holds runs that were taken up and neither ended nor were suspended. `claim` is the claim in force at
+    `next_offsets["task-updates"]`; a topic of which nothing is in the views has no offset there.
+    """
+
+    claim: str | None
+    next_offsets: Mapping[str, int]
+    running: Mapping[UUID, RunRecord]
+    suspended: Mapping[UUID, Suspension]
 
 
 class RecoveryViews:
@@ -43,6 +82,38 @@ class RecoveryViews:
         next_offsets |= {row["topic"]: row["next_offset"] for row in known}
         return OpenRuns(runs=[open_run_of(row) for row in runs], next_offsets=next_offsets)
 
+    async def snapshot(self, partition: int) -> PartitionSnapshot:
+        """The runs of a partition that are under way, whole, and how far memory had read each topic."""
+        offsets, under_way, journals, signals = await self._database.as_recovery(
+            Query(OFFSETS, [partition]),
+            Query(UNDER_WAY, [partition]),
+            Query(JOURNALS + RUNNING + " ORDER BY run_id, seq", [partition]),
+            Query(SIGNALS + RUNNING + " ORDER BY record_offset", [partition]),
+        )
+        running = [row["run_id"] for row in under_way if row["status"] != "suspended"]
+        suspensions = {row["run_id"]: suspension_of(row) for row in under_way if row["status"] == "suspended"}
+        return PartitionSnapshot(
+            claim=next((row["claim"] for row in offsets if row["topic"] == "task-updates"), None),
+            next_offsets={row["topic"]: row["next_offset"] for row in offsets},
+            running=await _records(running, journals, signals),
+            suspended={run_id: said for run_id, said in suspensions.items() if said is not None},
+        )
+
+    async def run_records(self, run_ids: Sequence[UUID], partition: int) -> PartitionSnapshot:
+        """These runs of a partition, whatever their state, all as `running`; none is missing."""
+        ids = list(run_ids)
+        offsets, journals, signals = await self._database.as_recovery(
+            Query(OFFSETS, [partition]),
+            Query(JOURNALS + "= ANY(%s) ORDER BY run_id, seq", [ids]),
+            Query(SIGNALS + "= ANY(%s) ORDER BY record_offset", [ids]),
+        )
+        return PartitionSnapshot(
+            claim=next((row["claim"] for row in offsets if row["topic"] == "task-updates"), None),
+            next_offsets={row["topic"]: row["next_offset"] for row in offsets},
+            running=await _records(ids, journals, signals),
+            suspended={},
+        )
+
     async def run_events(self, run_id: UUID) -> list[Event]:
         """A run's numbered events, message and plan included, by seq."""
         events = Query("SELECT type, body::text AS body FROM journals WHERE run_id = %s ORDER BY seq", [run_id])
@@ -58,3 +129,26 @@ class RecoveryViews:
         """The run behind which a message without a parent goes on."""
         thread = await self.thread(thread_id)
         return None if thread is None else thread.current_run_id
+
+
+async def _records(run_ids: Iterable[UUID], journals: Sequence[Row], signals: Sequence[Row]) -> dict[UUID, RunRecord]:
+    records = {run_id: RunRecord() for run_id in run_ids}
+    for n, row in enumerate((*journals, *signals)):
+        if n % ROWS_AT_ONCE == 0:
+            await asyncio.sleep(0)  # journals are long, and other partitions are at work
+        match _readable(row):
+            case RunEvent() as event:
+                records[event.run_id].events.append(event)
+            case RunScoped() as signal:
+                records[signal.run_id].signals.append(signal)
+            case _:
+                pass
+    return records
+
+
+def _readable(row: Row) -> Event | None:
+    try:
+        return event_of(row)
+    except (KeyError, ValidationError) as error:
+        log.warning("a %s of run %s cannot be read and is left out: %s", row["type"], row["run_id"], error)
+        return None

@@ -1,10 +1,11 @@
 """From records to events, once each: what cannot be read is parked alone, what is not known is skipped."""
 
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
+from clew.chassis.claims import CLAIMED_TOPIC, Claims
 from clew.chassis.clock import Clock
 from clew.chassis.deadletter import dead_letter
 from clew.chassis.records import Record
@@ -13,6 +14,7 @@ from clew.contracts.deadletters import RecordDeadLettered
 from clew.contracts.envelope import Event, Position, RunEvent
 from clew.contracts.topics import topic_of
 from clew.memory.metrics import Metrics
+from clew.memory.offsets import Place
 from clew.views.cursor import LAST_SEQ
 
 SEQS: Final = {"user-messages": range(1), "plans": range(1, 2), "task-updates": range(2, LAST_SEQ + 1)}
@@ -26,6 +28,8 @@ class Entry:
     record: Record
     event: Event | None
     position: Position
+    claim: str | None = None  # in force behind the record
+    void: bool = False
 
     @property
     def partition(self) -> tuple[str, int]:
@@ -46,6 +50,27 @@ class Intake:
         self._publish = publish
         self._clock = clock
         self._metrics = metrics
+
+    async def entries(self, records: Sequence[Record], places: Mapping[tuple[str, int], Place]) -> list[Entry]:
+        """The events of records that follow on `places`. First void, then everything else: a record that does not
+        count is not even decoded."""
+        claims: dict[int, Claims] = {}
+        found: list[Entry] = []
+        for record in records:
+            if record.topic != CLAIMED_TOPIC:
+                found.append(await self.entry(record))
+                continue
+            place = places[record.topic, record.partition]
+            current = claims.setdefault(record.partition, Claims(place.claim))
+            if current.counts(record.headers):
+                found.append(replace(await self.entry(record), claim=current.in_force))
+            else:
+                found.append(self._void(record, current.in_force))
+        return found
+
+    def _void(self, record: Record, in_force: str | None) -> Entry:
+        self._metrics.void.labels(record.topic).inc()
+        return Entry(record, None, record.position, in_force, void=True)
 
     async def entry(self, record: Record) -> Entry:
         """The event of a record, or None with the record parked or skipped."""

@@ -22,6 +22,7 @@ from clew.contracts.envelope import Event, RunEvent
 from clew.contracts.execution import TokenDelta, TokenReset
 from clew.memory.intake import Entry
 from clew.memory.metrics import Metrics
+from clew.memory.superseded import Superseded
 from clew.views.client import client_event, client_token
 from clew.views.cursor import Cursor
 from clew.views.names import Keys, stream_id
@@ -62,6 +63,7 @@ class LiveStreams:
         self._metrics = metrics
         self._redis: Redis | None = None
         self._quiet_until = clock()
+        self._superseded = Superseded()
 
     async def __aenter__(self) -> Self:
         if self._url is not None:
@@ -79,6 +81,7 @@ class LiveStreams:
 
     async def on_projected(self, events: Sequence[Event]) -> None:
         """Appends the numbered events, in the order of each run, and forgets the histories of deleted threads."""
+        self._superseded.learn(events)
         since = self._clock() - KEPT
         numbered = [event for event in events if isinstance(event, RunEvent) and event.occurred_at > since]
         deleted = [event for event in events if isinstance(event, ThreadDeleted)]
@@ -86,11 +89,13 @@ class LiveStreams:
             await self._send(lambda pipe: self._add_events(pipe, numbered, deleted))
 
     async def on_tokens(self, entries: Sequence[Entry]) -> None:
-        """Appends tokens, each once, behind what their run's stream holds when they arrive."""
+        """Appends tokens, each once, behind what their run's stream holds when they arrive.
+
+        Those of an owner that is known to have lost the partition are dropped.
+        """
         since = self._clock() - KEPT
-        tokens = [
-            e.event for e in entries if isinstance(e.event, TokenDelta | TokenReset) and e.record.timestamp > since
-        ]
+        fresh = [e for e in entries if e.record.timestamp > since and not self._superseded.late(e.record)]
+        tokens = [e.event for e in fresh if isinstance(e.event, TokenDelta | TokenReset)]
         if tokens:
             await self._send(lambda pipe: self._add_tokens(pipe, tokens))
 

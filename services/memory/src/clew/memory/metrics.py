@@ -13,6 +13,8 @@ class Metrics:
         self.projected = Counter("clew_memory_projected", "Events projected", ["topic"], registry=registry)
         # Records of types that this version does not know, by topic; skipped.
         self.unknown = Counter("clew_memory_unknown", "Records of unknown types", ["topic"], registry=registry)
+        # Records written under a claim that was not in force, by topic; set apart.
+        self.void = Counter("clew_memory_void", "Records that do not count", ["topic"], registry=registry)
         # Records parked in the dead letters, by topic and reason.
         self.parked = Counter("clew_memory_parked", "Records parked", ["topic", "reason"], registry=registry)
         # One batch: rows and offsets committed in Postgres.

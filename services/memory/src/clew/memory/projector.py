@@ -7,6 +7,7 @@ and what it leaves out (because Kafka's own offsets were ahead of Postgres') is 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Protocol
 
@@ -17,6 +18,7 @@ from clew.chassis.records import Record
 from clew.contracts.envelope import Event
 from clew.memory.intake import Entry, Intake
 from clew.memory.metrics import Metrics
+from clew.memory.offsets import Place
 from clew.memory.store import UNAVAILABLE, Partition, StaleOffsets, Store
 
 CHUNK: Final = 2000  # records per transaction when a hole is filled
@@ -55,7 +57,7 @@ class Projector:
         self._projected = projected
         self._topics = topics
         self._metrics = metrics
-        self._next: dict[Partition, int] = {}
+        self._places: dict[Partition, Place] = {}
         self._turn = asyncio.Lock()
         self._not_ready: str | None = "the log has not been read yet"
 
@@ -94,7 +96,7 @@ class Projector:
         ends: dict[Partition, int] = {}
         for topic in self._topics:
             ends |= {(topic, number): end for number, end in (await self._log.ends(topic)).items()}
-        self._next = await self._store.offsets(list(ends))
+        self._places = await self._store.offsets(list(ends))
         for partition, end in ends.items():
             self._not_ready = f"reading {partition[0]}/{partition[1]} up to {end}"
             await self._fill(partition, end)
@@ -109,8 +111,9 @@ class Projector:
     async def _fill(self, partition: Partition, end: int) -> None:
         """Reads what is missing before offset `end`."""
         chunk: list[Record] = []
-        if self._next[partition] < end:
-            async for record in self._log.read(*partition, self._next[partition], end):
+        start = self._places[partition].next_offset
+        if start < end:
+            async for record in self._log.read(*partition, start, end):
                 chunk.append(record)
                 if len(chunk) == CHUNK:
                     await self._write(await self._entries(chunk))
@@ -123,20 +126,22 @@ class Projector:
         firsts: dict[Partition, int] = {}
         for record in records:
             firsts.setdefault((record.topic, record.partition), record.offset)
-        if new := [partition for partition in firsts if partition not in self._next]:
-            self._next |= await self._store.offsets(new)
+        if new := [partition for partition in firsts if partition not in self._places]:
+            self._places |= await self._store.offsets(new)
         for partition, first in firsts.items():
             await self._fill(partition, first)
-        if fresh := [record for record in records if record.offset >= self._next[record.topic, record.partition]]:
+        if fresh := [
+            record for record in records if record.offset >= self._places[record.topic, record.partition].next_offset
+        ]:
             await self._write(await self._entries(fresh))
 
     async def _entries(self, records: Sequence[Record]) -> list[Entry]:
-        return [await self._intake.entry(record) for record in records]
+        return await self._intake.entries(records, self._places)
 
     async def _write(self, entries: Sequence[Entry]) -> None:
         try:
             with self._metrics.commit.time():
-                events = await self._store.write(entries, self._next)
+                events = await self._store.write(entries, self._places)
         except StaleOffsets:
             return await self._catch_up_with_other(entries)
         except PostgresError as error:
@@ -145,21 +150,22 @@ class Projector:
             return await self._split(entries, error)
         now = self._clock()
         for entry in entries:
-            self._next[entry.partition] = entry.record.offset + 1
+            self._places[entry.partition] = Place(entry.record.offset + 1, entry.claim)
             self._metrics.projected.labels(entry.record.topic).inc()
             self._metrics.delay.labels(entry.record.topic).observe((now - entry.record.timestamp).total_seconds())
         await self._projected(events)
 
     async def _catch_up_with_other(self, entries: Sequence[Entry]) -> None:
         """Another process had these partitions meanwhile: go on from where the store stands."""
-        self._next |= await self._store.offsets(list({entry.partition for entry in entries}))
+        self._places |= await self._store.offsets(list({entry.partition for entry in entries}))
         await self._take([entry.record for entry in entries])
 
     async def _split(self, entries: Sequence[Entry], error: PostgresError) -> None:
         """One of the entries cannot be written: halve until it stands alone, and park it."""
         if len(entries) == 1:
             [entry] = entries
-            await self._write([await self._intake.park(entry.record, type(error).__name__, str(error))])
+            parked = await self._intake.park(entry.record, type(error).__name__, str(error))
+            await self._write([replace(parked, claim=entry.claim)])
             return
         middle = len(entries) // 2
         await self._write(entries[:middle])

@@ -17,7 +17,8 @@ from psycopg.errors import ReadOnlySqlTransaction
 from clew.contracts.envelope import Event, RunEvent
 from clew.memory import offsets
 from clew.memory.intake import Entry
-from clew.memory.projections import ALL, EVENTS
+from clew.memory.offsets import Place
+from clew.memory.projections import ALL, EVENTS, VOID_EVENTS, void_events
 from clew.memory.projections.table import Projection, Row
 from clew.views.names import Schemas
 
@@ -71,16 +72,16 @@ class Store:
         async with asyncio.timeout(TIMEOUT.total_seconds()):
             await self._live.execute("SELECT 1")
 
-    async def offsets(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
-        """The first offset of each partition that is not in the tables; 0 for one that was never read."""
+    async def offsets(self, partitions: Sequence[Partition]) -> dict[Partition, Place]:
+        """How far each partition is in the tables; 0 for one that was never read."""
         async with asyncio.timeout(TIMEOUT.total_seconds()):
             topics, numbers = [topic for topic, _ in partitions], [number for _, number in partitions]
             await self._live.execute(offsets.MAKE, [topics, numbers])
             rows = await (await self._live.execute(offsets.READ)).fetchall()
-        known = {(topic, number): next_offset for topic, number, next_offset in rows}
+        known = {(topic, number): Place(next_offset, claim) for topic, number, next_offset, claim in rows}
         return {partition: known[partition] for partition in partitions}
 
-    async def write(self, entries: Sequence[Entry], expected: Mapping[Partition, int]) -> list[Event]:
+    async def write(self, entries: Sequence[Entry], expected: Mapping[Partition, Place]) -> list[Event]:
         """Writes what the entries mean and moves the offsets behind them. Returns the events that count.
 
         `expected` is how far this process believes each partition to have been read: StaleOffsets when it is wrong.
@@ -89,17 +90,16 @@ class Store:
             moved = await self._advance(entries, expected)
             written = await self._insert_events(entries)
             # Both are under way before either is waited for: one round trip, and a stale one is rolled back whole.
+            await self._upsert(VOID_EVENTS, [void_events.row(e.record, e.claim) for e in entries if e.void])
             await _check(moved, {entry.partition for entry in entries})
             counting = await _first_of_each(entries, written)
             for projection in ALL:
                 await self._upsert(projection, _rows(projection, counting))
         return [entry.event for entry in counting if entry.event is not None]
 
-    async def _advance(self, entries: Sequence[Entry], expected: Mapping[Partition, int]) -> Cursor:
-        ends: dict[Partition, int] = {}
-        for entry in entries:
-            ends[entry.partition] = entry.record.offset + 1
-        steps = [(*partition, expected[partition], end) for partition, end in sorted(ends.items())]
+    async def _advance(self, entries: Sequence[Entry], expected: Mapping[Partition, Place]) -> Cursor:
+        ends = {entry.partition: Place(entry.record.offset + 1, entry.claim) for entry in entries}
+        steps = [(*partition, expected[partition].next_offset, *ends[partition]) for partition in sorted(ends)]
         return await self._live.execute(offsets.ADVANCE, [list(column) for column in zip(*steps, strict=True)])
 
     async def _insert_events(self, entries: Sequence[Entry]) -> Cursor | None:

@@ -10,15 +10,18 @@ from clew.memory.projections import (
     documents,
     events,
     messages,
+    missed_steers,
     plans,
     runs,
     signals,
     steps,
     threads,
+    void_events,
 )
 from clew.memory.projections.table import Projection
 
 EVENTS: Final = events.EVENTS  # written first: it decides which of the numbered events count
+VOID_EVENTS: Final = void_events.VOID_EVENTS  # written for the records that do not count, and nothing else is
 ALL: Final[tuple[Projection, ...]] = (
     *threads.ALL,
     messages.MESSAGES,
@@ -27,6 +30,7 @@ ALL: Final[tuple[Projection, ...]] = (
     steps.STEPS,
     calls.CALLS,
     signals.SIGNALS,
+    missed_steers.MISSED_STEERS,
     *documents.ALL,
     chunks.CHUNKS,
     capabilities.CAPABILITIES,

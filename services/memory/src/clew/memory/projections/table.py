@@ -61,6 +61,18 @@ def place() -> tuple[Column[int], Column[int]]:
     return Column("partition", Integer, nullable=False), Column("record_offset", BigInteger, nullable=False)
 
 
+def keyed_by_place(name: str, *columns: Column[Any]) -> Table:
+    """A table with a row for each record that it is about, whatever ids the record bears."""
+    return Table(
+        name,
+        metadata,
+        Column("topic", Text, primary_key=True),
+        Column("partition", Integer, primary_key=True, autoincrement=False),
+        Column("record_offset", BigInteger, primary_key=True, autoincrement=False),
+        *columns,
+    )
+
+
 def by(rule: Rule | None) -> dict[str, Rule]:
     """The `info` of a column that is merged by `rule`."""
     return {} if rule is None else {"merge": rule}

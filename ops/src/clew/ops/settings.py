@@ -1,0 +1,41 @@
+"""Where the log is, from the environment, as a service reads it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import click
+from aiokafka.errors import KafkaError
+from pydantic import ValidationError
+
+from clew.chassis.errors import LogUnreachable
+from clew.chassis.settings import ServiceSettings
+from clew.cli.errors import Unreachable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def settings() -> ServiceSettings:
+    """UsageError names the variable that is missing or wrong."""
+    try:
+        return ServiceSettings.model_validate({})
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        raise click.UsageError(
+            f"this command reads the log itself, and the environment does not say where it is: {'; '.join(faults)}"
+        ) from error
+
+
+def asynchronous(command: Callable[P, Coroutine[None, None, T]]) -> Callable[P, T]:
+    """A command written as a coroutine. A broker that does not answer becomes Unreachable."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return asyncio.run(command(*args, **kwargs))
+        except (KafkaError, LogUnreachable) as error:
+            raise Unreachable(f"the log cannot be read: {error}") from error
+
+    return run

@@ -1,0 +1,300 @@
+"""Owning partitions: claims on the log, writing under a claim, and reading back what was written.
+
+`Owners` takes partitions over as the group assigns them; an `Ownership` lasts from the moment its claim is in force
+until it is lost. What a claim is worth is decided in `claiming`, what runs have been through is read by `recall`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+from uuid import UUID
+
+from clew.chassis.claims import CLAIMED_TOPIC
+from clew.chassis.clock import Clock, monotonic
+from clew.chassis.errors import Fenced, LogUnreachable
+from clew.contracts.envelope import SYSTEM_TENANT, Event, Position, root_stamp
+from clew.contracts.execution import PartitionClaimed
+from clew.contracts.topics import topic_of
+from clew.executor.claiming import Bid, Next, Stage
+from clew.executor.past import PartitionPast, RunPast
+from clew.executor.recall import Reading, Recall
+
+UNDER_CLAIM = frozenset({CLAIMED_TOPIC, "token-deltas"})  # the topics whose records say under which claim they are
+PAUSE = 0.2  # seconds between two questions to the group
+AWAY = 1.0  # seconds between two tries to reach a log that is away
+STUCK_AFTER = 60.0  # seconds; a broker that restarts is back before
+log = logging.getLogger(__name__)
+Headers: TypeAlias = Sequence[tuple[str, bytes]]
+
+
+class Sender(Protocol):
+    """The log's near end."""
+
+    async def send(self, event: Event, *, claim: str | None = None) -> Awaitable[Position]: ...
+
+
+class Lease(Protocol):
+    """Whether the group has heard of this process lately enough."""
+
+    @property
+    def fresh(self) -> bool: ...
+    async def wait(self) -> None: ...
+
+
+class Follower(Protocol):
+    """Reads partitions of `task-updates` on, from an offset, for as long as they are followed."""
+
+    def follow(self, partition: int, start: int, take: Callable[[int, Headers], None]) -> None: ...
+    def leave(self, partition: int) -> None: ...
+    async def run(self) -> None: ...
+
+
+StillMember: TypeAlias = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """This process's place in the consumer group: `still_member` is sure, and costs a commit; `lease` costs nothing."""
+
+    lease: Lease
+    still_member: StillMember
+
+
+class Ownership:
+    """One partition, from the moment its claim is in force until it is lost. Then everything raises Fenced."""
+
+    def __init__(self, partition: int, bid: Bid, position: int, sender: Sender, lease: Lease) -> None:
+        if bid.stage is not Stage.OWNER or bid.mine is None:
+            raise ValueError(f"the claim on partition {partition} is not in force")
+        self.partition = partition
+        self.claim = bid.mine
+        self._bid = bid
+        self._next = position  # all before it was read back
+        self._sender = sender
+        self._lease = lease
+        self._ended = asyncio.Event()
+        self._waiting: dict[int, asyncio.Future[bool]] = {}
+        self._moved = 0.0  # when a record was last read back that somebody waited for
+
+    @property
+    def lost(self) -> bool:
+        return self._ended.is_set()
+
+    async def send(self, event: Event) -> Awaitable[Position]:
+        """Hands an event to the log, under this claim where its topic knows claims. Await the result for the ack,
+        which says where the record is and not that it counts: that is for `valid`."""
+        self._raise_if_lost()
+        claim = self.claim if topic_of(type(event)).name in UNDER_CLAIM else None
+        return await self._sender.send(event, claim=claim)
+
+    async def valid(self, position: Position) -> None:
+        """Returns once the record that was sent to `position` under this claim was read back, and counts.
+
+        The claim has been in force without a break as far as was read: so a place that was passed is valid.
+        """
+        self._raise_if_lost()
+        if position.offset < self._next:
+            return
+        if not self._waiting:
+            self._moved = monotonic()
+        read_back = self._waiting.get(position.offset)
+        if read_back is None:
+            read_back = self._waiting[position.offset] = asyncio.get_running_loop().create_future()
+        if not await asyncio.shield(read_back):
+            raise self._fenced()
+
+    async def may_begin(self) -> None:
+        """Returns when the lease is fresh and the partition ours."""
+        while not self.lost and not self._lease.fresh:
+            waits = [asyncio.ensure_future(self._lease.wait()), asyncio.ensure_future(self._ended.wait())]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+        self._raise_if_lost()
+
+    def take(self, offset: int, headers: Headers) -> bool:
+        """Takes in the next record of the partition. False when with it somebody else's claim took effect."""
+        self._bid.take(headers)
+        if self._bid.stage is not Stage.OWNER:
+            return False
+        self._next = offset + 1
+        if self._waiting and (read_back := self._waiting.pop(offset, None)) is not None:
+            read_back.set_result(True)
+            self._moved = monotonic()
+        return True
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds for which records were waited for and none came; 0 when none is waited for."""
+        return monotonic() - self._moved if self._waiting else 0.0
+
+    def end(self) -> None:
+        """The partition is lost. Whoever waits for a record to be read back is told."""
+        self._ended.set()
+        for read_back in self._waiting.values():
+            read_back.set_result(False)
+        self._waiting.clear()
+
+    def _raise_if_lost(self) -> None:
+        if self.lost:
+            raise self._fenced()
+
+    def _fenced(self) -> Fenced:
+        return Fenced(f"claim {self.claim} on partition {self.partition} is lost")
+
+
+class Owners:
+    """The partitions of one executor process: `recover` and `forget` are hooks for `service.on_partition`, `run` is a
+    task for `service.task`.
+
+    `taken` is told of each partition that is owned now, with its past; `lost` when it no longer is. A partition that
+    somebody else claimed although the group gave it to us is lost, and taken again if the group stands by it.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        recall: Recall,
+        follower: Follower,
+        sender: Sender,
+        group: Group,
+        now: Clock,
+        new_id: Callable[[], UUID],
+        taken: Callable[[Ownership, PartitionPast], None],
+        lost: Callable[[int], None],
+    ) -> None:
+        self._owner = owner
+        self._recall = recall
+        self._follower = follower
+        self._sender = sender
+        self._group = group
+        self._now = now
+        self._new_id = new_id
+        self._taken = taken
+        self._lost = lost
+        self._claimed: dict[int, Ownership] = {}  # the claim is in force, the past may still be read
+        self._owned: dict[int, Ownership] = {}
+        self._again: dict[int, asyncio.Task[None]] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Follows the partitions that are owned, and claims again those that were taken from us. Never ends."""
+        async with asyncio.TaskGroup() as self._tasks:
+            self._tasks.create_task(self._follower.run(), name="follower")
+
+    def of(self, partition: int) -> Ownership:
+        """Raises Fenced when the partition is not ours, or not yet."""
+        owned = self._owned.get(partition)
+        if owned is None or owned.lost:
+            raise Fenced(f"partition {partition} is not owned here")
+        return owned
+
+    async def stuck(self) -> str | None:
+        """A condition of liveness: None while what is written is read back in time."""
+        longest = max((ownership.silent_for for ownership in self._owned.values()), default=0.0)
+        return None if longest < STUCK_AFTER else f"records were written and not read back for {longest:.0f} s"
+
+    async def past(self, partition: int, run_id: UUID) -> RunPast:
+        """What a run has been through that is not in memory, of whatever age and state. Waits for Postgres."""
+        return await self._recall.run_past(partition, run_id)
+
+    # -- the hooks
+
+    async def recover(self, partition: int) -> None:
+        """Returns once the partition is owned and `taken` was told."""
+        while True:
+            try:
+                return await self._take_over(partition)
+            except LogUnreachable as error:
+                log.warning("partition %d waits for the log: %s", partition, error)
+                await asyncio.sleep(AWAY)
+
+    def forget(self, partition: int) -> None:
+        """The group gave the partition to somebody else, or took it from all."""
+        if (again := self._again.pop(partition, None)) is not None:
+            again.cancel()
+        self._end(partition)
+
+    # -- taking over
+
+    async def _take_over(self, partition: int) -> None:
+        began = monotonic()
+        while True:
+            reading = await self._recall.begin(partition)
+            await self._until_claimed(reading)
+            ownership = Ownership(partition, reading.bid, reading.position, self._sender, self._group.lease)
+            self._claimed[partition] = ownership
+            self._follower.follow(partition, reading.position, self._taker(ownership))
+            past = await self._recall.partition_past(reading)
+            if not ownership.lost:
+                break
+            await self._until_member(partition)
+        self._owned[partition] = ownership
+        self._taken(ownership, past)
+        took = monotonic() - began
+        log.info("partition %d is ours with %d open runs, after %.2f s", partition, len(past.open), took)
+
+    async def _until_claimed(self, reading: Reading) -> None:
+        bid = reading.bid
+        while (step := bid.next(self._group.lease.fresh)) is not Next.OWN:
+            match step:
+                case Next.READ:
+                    await self._recall.read_on(reading)
+                    bid.caught_up()
+                case Next.WAIT:
+                    await self._group.lease.wait()
+                case Next.CLAIM:
+                    await self._claim(reading)
+                case Next.ASK:
+                    await self._until_member(reading.partition)
+                    bid.go_on()
+
+    async def _claim(self, reading: Reading) -> None:
+        """Sends a claim and reads up to it."""
+        claim = self._new_id().hex
+        event = PartitionClaimed(
+            **root_stamp(self._new_id(), SYSTEM_TENANT, self._now()),
+            partition=reading.partition,
+            claim=claim,
+            supersedes=reading.bid.send(claim),
+            owner=self._owner,
+        )
+        position = await (await self._sender.send(event, claim=claim))
+        await self._recall.read_on(reading, position.offset + 1)
+
+    async def _until_member(self, partition: int) -> None:
+        """Somebody else's claim took effect: the group says whose the partition is. Ends when `forget` cancels it."""
+        log.warning("partition %d was claimed by somebody else: asking the group", partition)
+        while True:
+            if await self._group.still_member():
+                return
+            await asyncio.sleep(PAUSE)
+
+    def _taker(self, ownership: Ownership) -> Callable[[int, Headers], None]:
+        def take(offset: int, headers: Headers) -> None:
+            if not ownership.take(offset, headers):
+                self._outbid(ownership)
+
+        return take
+
+    def _outbid(self, ownership: Ownership) -> None:
+        partition = ownership.partition
+        was_owned = partition in self._owned
+        self._end(partition)
+        if was_owned and self._tasks is not None:  # else whoever is taking it over sees that it is lost
+            self._again[partition] = self._tasks.create_task(self._reclaim(partition), name=f"reclaim {partition}")
+
+    async def _reclaim(self, partition: int) -> None:
+        await self._until_member(partition)
+        await self.recover(partition)
+
+    def _end(self, partition: int) -> None:
+        self._follower.leave(partition)
+        if (claimed := self._claimed.pop(partition, None)) is not None:
+            claimed.end()
+        if self._owned.pop(partition, None) is not None:
+            self._lost(partition)

@@ -1,0 +1,128 @@
+"""What runs of a partition have been through, put together from the views and from what only the log has. Pure.
+
+A tail is kept as records and sorted by headers: what is decoded in the end is only what belongs to open runs.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from clew.chassis.records import Record
+from clew.contracts.envelope import RunEvent, RunScoped
+from clew.contracts.execution import (
+    InboxRead,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunResumed,
+    RunStarted,
+    RunSuspended,
+    SteerMissed,
+)
+from clew.contracts.planning import PlanCreated
+from clew.executor.execution import FIRST_SEQ, gap, in_order
+
+FINAL: Final = frozenset(kind.ce_type() for kind in (RunCompleted, RunFailed, RunCancelled))
+UNNUMBERED: Final = frozenset({SteerMissed.ce_type()})  # about a run, and no part of its journal
+SUSPENDS: Final = RunSuspended.ce_type()
+RESUMES: Final = frozenset({RunStarted.ce_type(), RunResumed.ce_type()})
+
+
+@dataclass(frozen=True, slots=True)
+class RunPast:
+    """All that is known of a run. `events` are the executor's, valid and in order, from seq 2.
+
+    `signals` are those that no InboxRead of the run has taken yet, in log order; the cancel requests too. `torn` is
+    the first number that is missing, also after Kafka itself was read; None in a journal without gaps.
+    """
+
+    plan: PlanCreated | None = None
+    events: Sequence[RunEvent] = ()
+    signals: Sequence[RunScoped] = ()
+    torn: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionPast:
+    """A partition as its new owner finds it.
+
+    `open`: runs that were started and neither ended nor are suspended. `ended`: those whose end only the log told.
+    `suspended`: the others that are open, with the moment at which each is to go on by itself, if there is one.
+    """
+
+    open: Mapping[UUID, RunPast] = field(default_factory=dict[UUID, RunPast])
+    ended: frozenset[UUID] = frozenset()
+    suspended: Mapping[UUID, datetime | None] = field(default_factory=dict["UUID", "datetime | None"])
+
+
+@dataclass(slots=True)
+class Tail:
+    """The end of a partition of `task-updates`: the records of each run that has not ended there, in log order.
+
+    `suspended` holds the last record that suspended a run which was not resumed after it.
+    """
+
+    records: dict[UUID, list[Record]] = field(default_factory=dict[UUID, list[Record]])
+    suspended: dict[UUID, Record] = field(default_factory=dict[UUID, Record])
+    resumed: set[UUID] = field(default_factory=set[UUID])
+    ended: set[UUID] = field(default_factory=set[UUID])
+
+    def take(self, record: Record) -> None:
+        """Takes in a record that counts."""
+        run_id, kind = about(record)
+        if run_id is None or run_id in self.ended or kind in UNNUMBERED:
+            return
+        if kind in FINAL:
+            self.ended.add(run_id)
+            self._drop(run_id)
+            return
+        self.records.setdefault(run_id, []).append(record)
+        if kind == SUSPENDS:
+            self.suspended[run_id] = record
+            self.resumed.discard(run_id)
+        elif kind in RESUMES:
+            self.resumed.add(run_id)
+            self.suspended.pop(run_id, None)
+
+    def _drop(self, run_id: UUID) -> None:
+        self.records.pop(run_id, None)
+        self.suspended.pop(run_id, None)
+        self.resumed.discard(run_id)
+
+    def open(self, running: Collection[UUID], suspended: Collection[UUID]) -> set[UUID]:
+        """The runs that are under way at the end of the tail, of which `running` and `suspended` were at its start."""
+        asleep = (set(suspended) - self.resumed) | self.suspended.keys()
+        return (set(running) | self.records.keys()) - asleep - self.ended
+
+
+def about(record: Record) -> tuple[UUID | None, str]:
+    """The run that a record is about, and the type of its event; (None, "") when its headers do not say."""
+    said = dict(record.headers)
+    try:
+        return UUID(said["ce_subject"].decode()), said["ce_type"].decode()
+    except (KeyError, ValueError):
+        return None, ""
+
+
+def run_past(plan: PlanCreated | None, events: Iterable[RunEvent], signals: Iterable[RunScoped]) -> RunPast:
+    """The past of one run, from all that was found of it, in whatever order and however often; signals in log order."""
+    ordered = in_order(events)
+    heard = {signal_id for event in ordered if isinstance(event, InboxRead) for signal_id in event.signal_ids}
+    unheard = {signal.event_id: signal for signal in signals if signal.event_id not in heard}
+    return RunPast(plan, ordered, tuple(unheard.values()), _torn(plan, ordered))
+
+
+def with_events(past: RunPast, plan: PlanCreated | None, events: Iterable[RunEvent]) -> RunPast:
+    """The same past after more of it was found."""
+    return run_past(past.plan or plan, [*past.events, *events], past.signals)
+
+
+def _torn(plan: PlanCreated | None, events: Sequence[RunEvent]) -> int | None:
+    """A journal begins with the plan, or with what its run was forked from, or is nothing but an end."""
+    if (hole := gap(events)) is not None:
+        return hole
+    planned = plan is not None or not events or isinstance(events[0], RunCancelled | RunFailed)
+    forked = bool(events) and isinstance(events[0], RunStarted) and events[0].forked_from is not None
+    return None if planned or forked else FIRST_SEQ - 1
