@@ -6,11 +6,13 @@ from datetime import timedelta
 from pydantic import Field
 
 from clew.chassis.settings import DatabaseSettings
+from clew.executor.life import LifeLimits
 from clew.executor.model_policy import ModelPolicy
+from clew.executor.runs import RunLimits
 
 
 class Settings(DatabaseSettings):
-    """How patient the executor is with models."""
+    """How patient the executor is, and how much it does at once."""
 
     model_request_seconds: float = Field(
         300, gt=0, validation_alias="CLEW_MODEL_REQUEST_SECONDS", description="Time limit of one model request"
@@ -27,6 +29,39 @@ class Settings(DatabaseSettings):
     tool_endpoint_seconds: float = Field(
         20, gt=0, validation_alias="CLEW_SEARCH_SECONDS", description="Time limit of one request to the search provider"
     )
+
+    run_seconds: float = Field(
+        3600, gt=0, validation_alias="CLEW_RUN_SECONDS", description="Time limit of a run, without the time it sleeps"
+    )
+    cancel_grace_seconds: float = Field(
+        1.5,
+        ge=0,
+        validation_alias="CLEW_CANCEL_GRACE_SECONDS",
+        description="How long a tool that shields itself from a cancel is waited for before it is abandoned",
+    )
+    open_runs: int = Field(
+        2000, ge=1, validation_alias="CLEW_OPEN_RUNS", description="Runs under way at once; more plans wait"
+    )
+    resumptions: int = Field(
+        64, ge=1, validation_alias="CLEW_RESUMPTIONS", description="Runs that are taken up at once after a take-over"
+    )
+    approval_days: float = Field(
+        90, gt=0, validation_alias="CLEW_APPROVAL_DAYS", description="How long a person may take to decide; then: no"
+    )
+    run_depth: int = Field(
+        4, ge=0, validation_alias="CLEW_RUN_DEPTH", description="Levels of child runs below a run without a budget"
+    )
+
+    @property
+    def run_limits(self) -> RunLimits:
+        grace = timedelta(seconds=self.cancel_grace_seconds)
+        return RunLimits(
+            life=LifeLimits(run=timedelta(seconds=self.run_seconds), grace=grace),
+            open_runs=self.open_runs,
+            resumptions=self.resumptions,
+            approval=timedelta(days=self.approval_days),
+            depth=self.run_depth,
+        )
 
     @property
     def model_policy(self) -> ModelPolicy:
