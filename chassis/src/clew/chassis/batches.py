@@ -6,6 +6,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -14,10 +15,13 @@ from clew.chassis.clock import monotonic
 from clew.chassis.membership import Membership
 from clew.chassis.records import Record, from_kafka
 from clew.chassis.settings import ServiceSettings
+from clew.chassis.watchdog import Unchanged
 
 FETCH = 2000  # records per batch
 POLL_MS = 200
 COMMIT_INTERVAL = 1.0  # seconds; a projection keeps its own offsets, Kafka's only trail
+STUCK_AFTER = 60.0  # seconds without a poll between batches
+BATCH_LIMIT = timedelta(hours=6)  # a projection waits for Postgres inside its handler, and may wait for long
 BACKOFF = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between the tries of a batch; after the last one the process stops
 log = logging.getLogger(__name__)
 
@@ -32,12 +36,25 @@ class BatchConsumer:
         topics: Sequence[str],
         handle: Callable[[Sequence[Record]], Awaitable[None]],
         group: str,
+        limit: timedelta = BATCH_LIMIT,
     ) -> None:
         self._settings = settings
+        self._limit = limit
         self._handle = handle
-        self._membership = Membership(service, settings, topics, group, None)
+        self._membership = Membership(service, settings, topics, group)
         self._handled: dict[TopicPartition, int] = {}
+        self._polls, self._batches = Unchanged(), Unchanged()
+        self._handling = False
         self.polled_at: float | None = None
+
+    def stuck(self, awake: float) -> str | None:
+        """Why this consumer will not get on by itself; None when all is well. See `watchdog`."""
+        handling = self._batches.seconds(awake, self.polled_at, due=self._handling)
+        if handling > self._limit.total_seconds():
+            return f"a batch has been in hand for {handling:.0f} s, its limit is {self._limit.total_seconds():.0f} s"
+        due = self.polled_at is not None and not self._handling
+        polls = self._polls.seconds(awake, self.polled_at, due=due)
+        return f"the consumer has not polled for {polls:.0f} s" if polls > STUCK_AFTER else None
 
     @property
     def joined(self) -> bool:
@@ -56,7 +73,9 @@ class BatchConsumer:
             batch = await consumer.getmany(timeout_ms=POLL_MS, max_records=FETCH)
             self.polled_at = monotonic()
             if batch:
+                self._handling = True
                 await self._try([from_kafka(raw, self._settings.namespace) for raws in batch.values() for raw in raws])
+                self._handling = False
                 self._handled |= {tp: raws[-1].offset + 1 for tp, raws in batch.items()}
 
     async def _try(self, records: Sequence[Record]) -> None:

@@ -1,54 +1,41 @@
 """Key-ordered consumption: many keys in hand at once, one record of a key at a time, commits that never pass
-unfinished work. What is handled is the dispatcher's business, which record comes next is `keyed`'s.
+unfinished work. What is handled is the dispatcher's business, which record comes next is `keyed`'s, which partitions
+there are is `assignments`'.
 """
 
 # aiokafka is typed in part only.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Hashable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError
 
+from clew.chassis.assignments import Assignments, PartitionHooks, Tells
 from clew.chassis.clock import monotonic
-from clew.chassis.keyed import Ownership
+from clew.chassis.dispatch import Dispatcher
+from clew.chassis.errors import Fenced, RetryLater
+from clew.chassis.hosting import Raw
+from clew.chassis.keyed import Scheduler
+from clew.chassis.lease import Lease
 from clew.chassis.membership import Membership, Rebalances
 from clew.chassis.metrics import Metrics
-from clew.chassis.records import Record, from_kafka
+from clew.chassis.partition import Work
+from clew.chassis.progress import Progress
+from clew.chassis.records import tenant_of
 from clew.chassis.settings import ServiceSettings
-from clew.contracts.topics import load_topics
 
-MAX_OPEN = 1000  # records in hand before work topics are paused
-MAX_RUNNING = 250  # handlers of work topics that run at once; control topics are never held back
 FETCH = 500  # records per poll
 POLL_MS = 200
 COMMIT_INTERVAL = 0.2  # seconds
 COMMIT_LIMIT = 3.0  # seconds that a commit may take while partitions are being taken away
 BACKOFF = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between the tries of a record; after the last one the process stops
+FENCED_PAUSE = 0.2  # seconds until a handler that found itself fenced is asked again
+CUT_OFF = 5.0  # seconds that handlers have to end once they are cancelled
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class PartitionHooks:
-    """`recover(p)` ends before any record of partition p is handled; `forget(p)` is told when it is lost."""
-
-    recover: Callable[[int], Awaitable[None]]
-    forget: Callable[[int], None]
-
-
-@dataclass(eq=False)
-class Owned:
-    """A partition of a topic while it is ours. `prepared` ends with the log's end as it was at the assignment."""
-
-    prepared: "asyncio.Task[int]"
-    records: Ownership[Record] = field(default_factory=Ownership[Record])
-    tasks: set["asyncio.Task[None]"] = field(default_factory=set["asyncio.Task[None]"])
-    committed: int | None = None
 
 
 class KeyedConsumer:
@@ -59,29 +46,44 @@ class KeyedConsumer:
         service: str,
         settings: ServiceSettings,
         topics: Sequence[str],
-        handle: Callable[[Record, bool], Awaitable[None]],
+        dispatcher: Dispatcher,
         hooks: Sequence[PartitionHooks],
         metrics: Metrics,
+        lease: Lease,
+        reachable: Callable[[], bool],
     ) -> None:
         self._settings = settings
-        self._handle = handle
-        self._hooks = hooks
+        self._dispatcher = dispatcher
         self._metrics = metrics
-        self._owned: dict[TopicPartition, Owned] = {}
-        self._recoveries: dict[int, asyncio.Task[None]] = {}
-        self._running = asyncio.Semaphore(MAX_RUNNING)
-        self._paused = False
-        self._draining = False
+        self._lease = lease
+        self._scheduler = Scheduler[Raw]()
+        self._tasks: dict[Work[Raw], asyncio.Task[float | None]] = {}
+        self._failures: dict[Work[Raw], int] = {}
         self._failed: asyncio.Future[None] = asyncio.Future()
-        rebalances = Rebalances(self._before_loss, self._on_assigned)
-        self._membership = Membership(service, settings, topics, service, rebalances)
-        self._work = {settings.in_namespace(topic.name) for topic in load_topics().topics if topic.lane == "work"}
-        self.polled_at: float | None = None
+        self._stopping = False
+        tells = Tells(self._cancel, self._go_on, self._fail)
+        self._assignments = Assignments(settings, topics, self._scheduler, hooks, lease, tells)
+        rebalances = Rebalances(self._before_loss, self._assignments.assigned)
+        self._membership = Membership(service, settings, topics, service, rebalances, dispatcher.decode)
+        self._assignments.membership = self._membership
+        dispatcher.host(self._membership.subscriber)
+        self._progress = Progress(self._scheduler, self._membership, dispatcher, lease, reachable)
 
     @property
     def joined(self) -> bool:
         """Whether the group has given this process partitions and they are recovered."""
-        return bool(self._owned) and all(owned.prepared.done() for owned in self._owned.values())
+        return self._assignments.complete
+
+    def stuck(self, awake: float) -> str | None:
+        """Why this consumer will not get on by itself; None when all is well. See `watchdog`."""
+        return self._progress.stuck(awake)
+
+    async def still_member(self) -> bool:
+        """Whether the group took a commit from this process as a member of its present generation."""
+        place = next(iter(self._scheduler.partitions), None)
+        if place is None:
+            return False
+        return await self._membership.confirm({TopicPartition(*place): self._scheduler.partitions[place].bookmark})
 
     # -- the loop
 
@@ -91,64 +93,110 @@ class KeyedConsumer:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._poll(consumer), name="poll")
             group.create_task(self._commit_often(), name="commit")
+            group.create_task(self._progress.observe(), name="progress")
             await self._failed
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
         while True:
             batch = await consumer.getmany(timeout_ms=POLL_MS, max_records=FETCH)
-            self.polled_at = monotonic()
+            self._progress.polled_at = monotonic()
             for tp, raws in batch.items():
-                owned = self._own(tp)  # records may come before the callback that announces their partition
-                for raw in raws:
-                    self._admit(tp, owned, from_kafka(raw, self._settings.namespace))
-            self._balance_pressure(consumer)
+                self._take_in(tp, raws)
+            self._go_on()
 
-    def _admit(self, tp: TopicPartition, owned: Owned, record: Record) -> None:
-        key: Hashable = record.key if record.key is not None else record.offset
-        if owned.records.admit(record.offset, key, record):
-            task = asyncio.create_task(self._work_on(tp, owned, key), name=f"{record.topic}/{record.partition}")
-            owned.tasks.add(task)
-            task.add_done_callback(partial(self._worker_ended, owned))
+    def _take_in(self, tp: TopicPartition, raws: Sequence[Raw]) -> None:
+        """Records of a partition that is not ours (yet, or any more) are let go: who takes it sets its position."""
+        partition = self._scheduler.partitions.get(tp)
+        if partition is None or self._scheduler.held:
+            return
+        for raw in raws:
+            size = len(raw.value or b"") + len(raw.key or b"")
+            self._scheduler.admit(
+                partition, raw.offset, raw.key, raw, tenant=tenant_of(raw.value), size=size, headers=raw.headers
+            )
 
-    async def _work_on(self, tp: TopicPartition, owned: Owned, key: Hashable) -> None:
-        end = await asyncio.shield(owned.prepared)
-        while not self._draining and (record := owned.records.head(key)) is not None:
-            async with self._running if tp.topic in self._work else nullcontext():
-                await self._try(record, record.offset < end)
-            owned.records.finish(key)
+    def _go_on(self) -> None:
+        """Begins what may begin now, and fetches as much as may be in hand."""
+        while (work := self._scheduler.next()) is not None:
+            self._tasks[work] = task = asyncio.create_task(self._attempt(work), name=f"{work.partition.place}")
+            task.add_done_callback(partial(self._ended, work))
+        if not self._stopping:
+            self._balance_pressure(self._membership.consumer)
 
-    async def _try(self, record: Record, backlog: bool) -> None:
-        for pause in BACKOFF:
-            try:
-                return await self._handle(record, backlog)
-            except Exception:
-                log.exception("%s/%d/%d failed; next try in %g s", *_place(record), pause)
-                self._metrics.failures.labels(record.topic).inc()
-                backlog = True
-                await asyncio.sleep(pause)
-        await self._handle(record, backlog)
+    def _balance_pressure(self, consumer: AIOKafkaConsumer) -> None:
+        full = {control for control, lane in self._scheduler.lanes.items() if lane.full}
+        assigned, paused = consumer.assignment(), consumer.paused()
+        wanted = {
+            tp
+            for tp in assigned
+            if (partition := self._scheduler.partitions.get(tp)) is None or partition.control in full
+        }
+        if wanted - paused:
+            consumer.pause(*(wanted - paused))
+        if paused - wanted:
+            consumer.resume(*(paused - wanted))
+        self._metrics.open_records.set(sum(lane.records for lane in self._scheduler.lanes.values()))
+        self._metrics.partitions.set(len(self._scheduler.partitions))
 
-    def _worker_ended(self, owned: Owned, task: "asyncio.Task[None]") -> None:
-        owned.tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+    # -- one record
+
+    async def _attempt(self, work: Work[Raw]) -> float | None:
+        """One try. None when the record is finished, else the seconds until the next try."""
+        await self._lease.wait()
+        place = TopicPartition(*work.partition.place)
+        backlog = work.tries > 0 or self._assignments.is_backlog(place, work.offset)
+        try:
+            await self._dispatcher.handle(work.record, backlog)
+        except Fenced:
+            return FENCED_PAUSE
+        except RetryLater as later:
+            self._metrics.put_off.labels(place.topic).inc()
+            return later.after.total_seconds()
+        except Exception as error:
+            return self._after_failure(work, error)
+        return None
+
+    def _after_failure(self, work: Work[Raw], error: Exception) -> float:
+        """The pause until the next try. Raises `error` when there have been too many."""
+        failures = self._failures[work] = self._failures.get(work, 0) + 1
+        if failures > len(BACKOFF):
+            raise error
+        pause = BACKOFF[failures - 1]
+        log.error("%s/%d/%d failed; next try in %g s", *work.partition.place, work.offset, pause, exc_info=error)
+        self._metrics.failures.labels(work.partition.place[0]).inc()
+        return pause
+
+    def _ended(self, work: Work[Raw], task: "asyncio.Task[float | None]") -> None:
+        del self._tasks[work]
+        if task.cancelled():
+            self._scheduler.abandon(work)
+        elif (error := task.exception()) is not None:
+            self._scheduler.abandon(work)
             self._fail(error)
+        elif (pause := task.result()) is not None:
+            self._scheduler.postpone(work)
+            asyncio.get_running_loop().call_later(pause, self._wake, work)
+        else:
+            self._failures.pop(work, None)
+            self._scheduler.finish(work)
+            if (flood := self._dispatcher.flood) is not None:
+                self._fail(flood)
+        self._go_on()
+
+    def _wake(self, work: Work[Raw]) -> None:
+        self._scheduler.wake(work)
+        self._go_on()
+
+    def _cancel(self, works: Sequence[Work[Raw]]) -> None:
+        for work in works:
+            self._tasks[work].cancel()
+            self._failures.pop(work, None)
 
     def _fail(self, error: BaseException) -> None:
         if not self._failed.done():
             self._failed.set_exception(error)
 
-    # -- pressure and commits
-
-    def _balance_pressure(self, consumer: AIOKafkaConsumer) -> None:
-        in_hand = sum(len(owned.records) for owned in self._owned.values())
-        self._metrics.open_records.set(in_hand)
-        work = [tp for tp in self._owned if tp.topic in self._work]
-        if not self._paused and in_hand >= MAX_OPEN:
-            self._paused = True
-            consumer.pause(*work)
-        elif self._paused and in_hand <= MAX_OPEN // 2:
-            self._paused = False
-            consumer.resume(*work)
+    # -- commits
 
     async def _commit_often(self) -> None:
         while True:
@@ -156,85 +204,38 @@ class KeyedConsumer:
             await self._commit()
 
     async def _commit(self) -> None:
-        offsets = {
-            tp: offset
-            for tp, owned in self._owned.items()
-            if (offset := owned.records.commit) is not None and offset != owned.committed
-        }
-        if not offsets:
+        marks = self._scheduler.plan()
+        if not marks:
             return
         try:
-            await self._membership.consumer.commit(offsets)
-        except KafkaError as error:  # a rebalance or a broker that is away: the next commit says the same again
+            await self._membership.commit({TopicPartition(*place): mark for place, mark in marks.items()})
+        except (KafkaError, IllegalStateError) as error:  # a rebalance: the next commit says the same again
             log.warning("offsets are not committed yet: %r", error)
             return
-        for tp, offset in offsets.items():
-            if tp in self._owned:
-                self._owned[tp].committed = offset
-
-    # -- rebalances
+        self._scheduler.committed(marks)
 
     async def _before_loss(self) -> None:
+        self._assignments.revoked()
+        await self._commit_in_time()
+
+    async def _commit_in_time(self) -> None:
         try:
             async with asyncio.timeout(COMMIT_LIMIT):
                 await self._commit()
         except TimeoutError:
             log.warning("offsets were not committed before the partitions were taken away")
 
-    def _on_assigned(self, assigned: frozenset[TopicPartition]) -> None:
-        for tp in [tp for tp in self._owned if tp not in assigned]:
-            self._drop(self._owned.pop(tp))
-        for number in [n for n in self._recoveries if n not in {tp.partition for tp in assigned}]:
-            self._recoveries.pop(number).cancel()
-            for hooks in self._hooks:
-                hooks.forget(number)
-        for tp in assigned:
-            self._own(tp)
-        self._paused = False  # aiokafka forgets pauses at every rebalance
-        self._metrics.partitions.set(len(assigned))
-
-    def _own(self, tp: TopicPartition) -> Owned:
-        if tp not in self._owned:
-            self._owned[tp] = Owned(asyncio.create_task(self._prepare(tp), name=f"prepare {tp}"))
-        return self._owned[tp]
-
-    def _drop(self, owned: Owned) -> None:
-        owned.prepared.cancel()
-        for task in owned.tasks:
-            task.cancel()
-
-    async def _prepare(self, tp: TopicPartition) -> int:
-        """Recovers the partition, once for all its topics. Returns the log's end as it is now."""
-        try:
-            end = (await self._membership.consumer.end_offsets([tp]))[tp]
-            if tp.partition not in self._recoveries:
-                self._recoveries[tp.partition] = asyncio.create_task(self._recover(tp.partition))
-            await asyncio.shield(self._recoveries[tp.partition])
-        except Exception as error:
-            self._fail(error)
-            raise
-        return end
-
-    async def _recover(self, partition: int) -> None:
-        for hooks in self._hooks:
-            await hooks.recover(partition)
-
     # -- the end
 
     async def stop(self) -> None:
         """Starts nothing new, lets handlers end within the deadline, cancels the rest, commits and leaves."""
-        self._draining = True
-        tasks = [task for owned in self._owned.values() for task in owned.tasks]
-        if tasks:
+        self._scheduler.held = self._stopping = True
+        if tasks := list(self._tasks.values()):
             await asyncio.wait(tasks, timeout=self._settings.drain_seconds)
-        for owned in self._owned.values():
-            self._drop(owned)
-        for recovery in self._recoveries.values():
-            recovery.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._before_loss()
+        if self._membership.assigned:
+            await self._commit_in_time()
+        tasks = list(self._tasks.values())
+        self._assignments.end()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CUT_OFF)
         await self._membership.leave()
-
-
-def _place(record: Record) -> tuple[str, int, int]:
-    return record.topic, record.partition, record.offset

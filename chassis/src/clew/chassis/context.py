@@ -1,6 +1,11 @@
-"""What a handler knows beside the event itself."""
+"""What a handler knows beside the event itself.
+
+`Depends` declares what else it wants, as in `def on_x(event: X, context: Context, db: Annotated[Db, Depends(open)])`.
+"""
 
 from dataclasses import dataclass
+
+from faststream import Depends as Depends
 
 from clew.chassis.clock import Clock
 from clew.contracts.envelope import Event, Position, Stamp, stamp

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from clew.chassis.claims import Claims
 from clew.chassis.errors import LogUnreachable
 from clew.chassis.lenient import forgive_header_names
 from clew.chassis.records import Record, from_kafka
@@ -45,6 +46,14 @@ class LogReader:
                     if raw.offset >= stop:
                         return
                     yield from_kafka(raw, self._settings.namespace)
+
+    async def valid(
+        self, topic: str, partition: int, start: int, claims: Claims, end: int | None = None
+    ) -> AsyncIterator[Record]:
+        """As `read`, without what is void. `claims` has the claim in force at `start`, and folds those that come."""
+        async for record in self.read(topic, partition, start, end):
+            if claims.counts(record.headers):
+                yield record
 
     async def follow(self, topic: str) -> AsyncIterator[Record]:
         """Every record of all partitions of `topic`, from the first one, and then on as they come. Never ends."""

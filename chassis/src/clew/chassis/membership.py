@@ -1,17 +1,32 @@
-"""A consumer's place in its group: FastStream builds and connects the consumer, with the defaults that lose nothing."""
+"""A consumer's place in its group: FastStream builds and connects the consumer, with the defaults that lose nothing.
 
-from collections.abc import Awaitable, Callable, Sequence
+Leans on the inside of aiokafka's group coordinator, as the tests of its seams watch over.
+"""
+
+# aiokafka is typed in part only.
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from faststream import AckPolicy
+from aiokafka.errors import IllegalStateError, KafkaError, NoError, RebalanceInProgressError
+from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 from faststream.kafka import KafkaBroker
 
+from clew.chassis import bookmarks
+from clew.chassis.bookmarks import Bookmark
+from clew.chassis.clock import monotonic
+from clew.chassis.hosting import Decode, Raw, host
+from clew.chassis.lease import Lease
 from clew.chassis.lenient import forgive_header_names
 from clew.chassis.settings import ServiceSettings
+from clew.contracts.envelope import Event
 
 HEARTBEATS_PER_SESSION = 10
 MAX_POLL_MS = 60 * 60 * 1000  # a projection waits for Postgres inside its handler; leaving the group would not help
+STILL_A_MEMBER = {NoError.errno, RebalanceInProgressError.errno}  # answers that the group gives to its members only
 
 
 class Rebalances(ConsumerRebalanceListener):
@@ -38,45 +53,107 @@ class Membership:
     """Joins `group` for `topics` (bare names); `consumer` can be used between `join` and `leave`."""
 
     def __init__(
-        self, service: str, settings: ServiceSettings, topics: Sequence[str], group: str, rebalances: Rebalances | None
+        self,
+        service: str,
+        settings: ServiceSettings,
+        topics: Sequence[str],
+        group: str,
+        rebalances: Rebalances | None = None,
+        decode: Decode | None = None,
     ) -> None:
         forgive_header_names()
         session_ms = int(settings.session_seconds * 1000)
-        self._broker = KafkaBroker(
+        self._followed: object = None
+        self.broker = KafkaBroker(
             settings.kafka_bootstrap_servers,
             client_id=f"clew-{service}",
             consumer_only=True,
             allow_auto_create_topics=False,
+            graceful_timeout=1,  # the consumer has drained by then
             logger=None,
         )
-        self._subscriber = self._broker.subscriber(
-            *(settings.in_namespace(topic) for topic in topics),
-            group_id=settings.in_namespace(group),
-            auto_offset_reset="earliest",
-            ack_policy=AckPolicy.MANUAL,
-            partition_assignment_strategy=(RangePartitionAssignor,),
-            session_timeout_ms=session_ms,
-            heartbeat_interval_ms=session_ms // HEARTBEATS_PER_SESSION,
-            max_poll_interval_ms=MAX_POLL_MS,
-            listener=rebalances,
+        self.subscriber = host(
+            self.broker,
+            [settings.in_namespace(topic) for topic in topics],
+            settings.in_namespace(group),
+            rebalances,
+            decode or _undecoded,
+            {
+                "auto_offset_reset": "earliest",
+                "partition_assignment_strategy": (RangePartitionAssignor,),
+                "session_timeout_ms": session_ms,
+                "heartbeat_interval_ms": session_ms // HEARTBEATS_PER_SESSION,
+                "max_poll_interval_ms": MAX_POLL_MS,
+            },
         )
 
     async def join(self) -> AIOKafkaConsumer:
-        await self._broker.start()
+        await self.broker.start()
         return self.consumer
 
     @property
     def assigned(self) -> bool:
         """Whether this process has partitions; False before `join` and after `leave`."""
-        consumer = self._subscriber.consumer
+        consumer = self.subscriber.consumer
         return consumer is not None and bool(consumer.assignment())
 
     @property
     def consumer(self) -> AIOKafkaConsumer:
         """The consumer; RuntimeError while it has not joined."""
-        if self._subscriber.consumer is None:
+        if self.subscriber.consumer is None:
             raise RuntimeError("the consumer is not connected: join first")
-        return self._subscriber.consumer
+        return self.subscriber.consumer
 
     async def leave(self) -> None:
-        await self._broker.stop()
+        await self.broker.stop()
+
+    # -- what only the coordinator knows
+
+    @property
+    def _coordinator(self) -> Any:  # Any: untyped, and private to aiokafka
+        return self.consumer._coordinator  # pyright: ignore[reportPrivateUsage]
+
+    @property
+    def generation(self) -> int:
+        """The group's generation that this process is a member of; -1 when it is none."""
+        return self._coordinator.generation
+
+    def renew(self, lease: Lease) -> None:
+        """From now on `lease` is renewed by what the coordinator answers. To be called before the group is joined."""
+        coordinator = self._coordinator
+        if coordinator is self._followed:
+            return
+        self._followed, send = coordinator, coordinator._send_req
+
+        async def timed(request: Any) -> Any:  # Any: aiokafka's requests and responses
+            sent_at = monotonic()
+            answer = await send(request)
+            if isinstance(request, HeartbeatRequest | SyncGroupRequest) and answer.error_code in STILL_A_MEMBER:
+                lease.renew(sent_at)
+            return answer
+
+        coordinator._send_req = timed
+
+    async def bookmarks(self, tps: Sequence[TopicPartition]) -> dict[TopicPartition, Bookmark]:
+        """What the group has committed of these; nothing for a partition of which it never committed anything."""
+        found = await self._coordinator.fetch_committed_offsets(list(tps))
+        return {tp: bookmarks.decode(said.offset, said.metadata) for tp, said in found.items()}
+
+    async def commit(self, marks: Mapping[TopicPartition, Bookmark]) -> None:
+        """Commits. Raises KafkaError or IllegalStateError when the group does not take it (from us)."""
+        await self.consumer.commit({tp: (mark.offset, bookmarks.encode(mark)) for tp, mark in marks.items()})
+
+    async def confirm(self, marks: Mapping[TopicPartition, Bookmark]) -> bool:
+        """Whether a commit succeeded as one of a member of the present generation. Waits while the broker is away."""
+        before = self.generation
+        if before < 0 or not marks:  # a commit without a generation may be taken from anybody
+            return False
+        try:
+            await self.commit(marks)
+        except (KafkaError, IllegalStateError):
+            return False
+        return self.generation == before
+
+
+async def _undecoded(raw: Raw) -> Event:
+    raise TypeError(f"{raw.topic} has no handlers: its records are taken as they are")

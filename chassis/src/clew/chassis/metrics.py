@@ -14,6 +14,8 @@ class Metrics:
         self.handled = self._counter("clew_events_handled", "Events handled", "topic", "type")
         # Tries of a handler that raised something other than RejectEvent.
         self.failures = self._counter("clew_handler_failures", "Handlers that failed and were tried again", "topic")
+        # Records whose handler asked for a later try.
+        self.put_off = self._counter("clew_records_put_off", "Records put off by their handler", "topic")
         # Records of types that this version does not know. Not an error: a newer service wrote them.
         self.unknown = self._counter("clew_events_unknown", "Records of unknown types, skipped", "topic")
         # Records that went to the dead letters.

@@ -9,21 +9,25 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import uvloop
 from pydantic import ValidationError
 
 from clew.chassis import clock
-from clew.chassis.batches import BatchConsumer
+from clew.chassis.assignments import PartitionHooks
+from clew.chassis.batches import BATCH_LIMIT, BatchConsumer
 from clew.chassis.blobs import S3BlobStore
-from clew.chassis.consumer import KeyedConsumer, PartitionHooks
-from clew.chassis.dispatch import AnyHandler, Dispatcher
+from clew.chassis.consumer import KeyedConsumer
+from clew.chassis.dispatch import HANDLER_LIMIT, RETRY_FOR, AnyHandler, Dispatcher, Registration
 from clew.chassis.errors import StartError
 from clew.chassis.health import ASGIApp, Health, HttpServer, Probe
+from clew.chassis.lease import Lease
 from clew.chassis.log import LogReader
 from clew.chassis.metrics import Metrics
 from clew.chassis.publish import Publisher
@@ -31,10 +35,11 @@ from clew.chassis.records import Decoder, Record
 from clew.chassis.settings import ServiceSettings
 from clew.chassis.telemetry import set_up_logging, set_up_tracing
 from clew.chassis.topics import until_topics_fit
+from clew.chassis.watchdog import Watchdog, die_after
 from clew.contracts.envelope import Event
 from clew.contracts.topics import load_topics, topic_of
 
-STUCK_AFTER = 60.0  # seconds without a poll after which a consumer counts as stuck
+STOP_LIMIT = 30.0  # seconds that a stop may take beyond the drain
 GC_THRESHOLDS = (50_000, 20, 100)  # many live objects make the default collect far too often
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=ServiceSettings)
@@ -53,13 +58,16 @@ class Service:
         self.decoder = Decoder(blobs)
         self.publisher = Publisher(name, settings, blobs)
         self.log = LogReader(settings)
+        self.lease = Lease(settings.session_seconds)
         self.health = Health(self.metrics.registry)
-        self._dispatcher = Dispatcher(name, self.decoder, self.publisher, self.metrics, clock.now)
+        self._dispatcher = Dispatcher(name, settings.namespace, self.decoder, self.publisher, self.metrics, clock.now)
         self._resources: list[AbstractAsyncContextManager[Any]] = []
         self._keyed_topics: list[str] = []
         self._hooks: list[PartitionHooks] = []
+        self._keyed: KeyedConsumer | None = None
         self._batches: list[BatchConsumer] = []
         self._tasks: list[tuple[str, Callable[[], Coroutine[None, None, None]]]] = []
+        self._stop_limit = threading.Event()
         self._address = (settings.health_host, settings.health_port)
 
     # -- what a service is made of
@@ -69,12 +77,23 @@ class Service:
         self._resources.append(resource)
         return resource
 
-    def on(self, event_type: type[Event], handler: AnyHandler) -> None:
-        """Handles an event type: one event of a key at a time, keys side by side."""
+    def on(
+        self,
+        event_type: type[Event],
+        handler: AnyHandler,
+        *,
+        limit: timedelta = HANDLER_LIMIT,
+        retry_for: timedelta = RETRY_FOR,
+    ) -> None:
+        """Handles an event type: one event of a key at a time, keys side by side.
+
+        A handler that runs for longer than `limit` is taken for wedged, and the process ends. One that raises
+        RetryLater is tried again until the record is `retry_for` old; then it is a dead letter.
+        """
         topic = self._readable(topic_of(event_type).name)
         if topic not in self._keyed_topics:
             self._keyed_topics.append(topic)
-        self._dispatcher.handlers[event_type] = handler
+        self._dispatcher.handlers[event_type] = Registration(handler, limit, retry_for)
 
     def on_partition(self, recover: Callable[[int], Awaitable[None]], forget: Callable[[int], None]) -> None:
         """`recover(p)` ends before any record of partition p is handled; `forget(p)` when it is lost."""
@@ -86,10 +105,11 @@ class Service:
         handler: Callable[[Sequence[Record]], Awaitable[None]],
         *,
         group: str | None = None,
+        limit: timedelta = BATCH_LIMIT,
     ) -> None:
-        """Handles raw records in batches, committed when `handler` returns."""
+        """Handles raw records in batches, committed when `handler` returns; after `limit` it is taken for wedged."""
         names = [self._readable(topic) for topic in topics]
-        self._batches.append(BatchConsumer(self.name, self.settings, names, handler, group or self.name))
+        self._batches.append(BatchConsumer(self.name, self.settings, names, handler, group or self.name, limit))
 
     def task(self, name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
         """Runs beside the handlers; when it raises, the service stops."""
@@ -109,6 +129,10 @@ class Service:
             raise ValueError(f"{self.name} is no consumer of {topic}: see contracts/topics.yaml")
         return topic
 
+    async def still_member(self) -> bool:
+        """Whether the group took a commit from this process as a member of its present generation. Asks the broker."""
+        return self._keyed is not None and await self._keyed.still_member()
+
     # -- its life
 
     def run(self) -> None:
@@ -119,9 +143,11 @@ class Service:
             uvloop.run(self._main())
         except StartError as error:
             sys.exit(f"clew {self.name} cannot start: {error}")
-        except Exception:
-            log.exception("the %s died", self.name)
+        except Exception as error:
+            log.exception("the %s died: %s", self.name, "; ".join(_reasons(error)))
             sys.exit(1)
+        finally:
+            self._stop_limit.set()
 
     async def _main(self) -> None:
         loop = asyncio.get_running_loop()
@@ -143,15 +169,19 @@ class Service:
     async def _live(self, consumers: Sequence[KeyedConsumer | BatchConsumer]) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(consumer.run(), name="consumer") for consumer in consumers]
+            watchdog = Watchdog([consumer.stuck for consumer in consumers])
+            tasks.append(group.create_task(watchdog.watch(), name="watchdog"))
             tasks += [group.create_task(run(), name=name) for name, run in self._tasks]
-            self.health.live["consumers"] = partial(_stuck, consumers)
             self.health.ready |= {"consumers": partial(_joining, consumers), "log": self._log_away}
             del self.health.ready["start"]
             gc.collect()
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLDS)
             log.info("%s has started", self.name)
-            await self.stopping.wait()
+            try:
+                await self.stopping.wait()
+            finally:
+                self._stop_limit = die_after(self.settings.drain_seconds + STOP_LIMIT, f"the stop of the {self.name}")
             log.info("%s is stopping", self.name)
             self.health.ready["stop"] = partial(_reason, "the service is stopping")
             for task in tasks:
@@ -160,10 +190,17 @@ class Service:
     def _consumers(self) -> list[KeyedConsumer | BatchConsumer]:
         if not self._keyed_topics:
             return [*self._batches]
-        keyed = KeyedConsumer(
-            self.name, self.settings, self._keyed_topics, self._dispatcher.handle, self._hooks, self.metrics
+        self._keyed = KeyedConsumer(
+            self.name,
+            self.settings,
+            self._keyed_topics,
+            self._dispatcher,
+            self._hooks,
+            self.metrics,
+            self.lease,
+            lambda: self.publisher.reachable,
         )
-        return [keyed, *self._batches]
+        return [self._keyed, *self._batches]
 
     async def _serve_http(self, stack: AsyncExitStack) -> HttpServer:
         self.health.ready["start"] = partial(_reason, "the service is starting")
@@ -198,6 +235,15 @@ def start(name: str, settings: type[S], build: Callable[[S], Service]) -> None:
     service.run()
 
 
+def _reasons(error: BaseException) -> Iterator[str]:
+    """What is at the bottom of it, in one line each."""
+    if isinstance(error, BaseExceptionGroup):
+        for part in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            yield from _reasons(part)
+    else:
+        yield f"{type(error).__name__}: {error}"
+
+
 async def _reason(text: str) -> str:
     return text
 
@@ -206,10 +252,3 @@ async def _joining(consumers: Sequence[KeyedConsumer | BatchConsumer]) -> str | 
     if all(consumer.joined for consumer in consumers):
         return None
     return "the consumer has no partitions yet, or is recovering them"
-
-
-async def _stuck(consumers: Sequence[KeyedConsumer | BatchConsumer]) -> str | None:
-    since = [clock.monotonic() - consumer.polled_at for consumer in consumers if consumer.polled_at is not None]
-    if max(since, default=0) < STUCK_AFTER:
-        return None
-    return f"a consumer has not polled for {max(since):.0f} s"

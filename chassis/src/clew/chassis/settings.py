@@ -35,7 +35,10 @@ class ServiceSettings(BaseSettings):
         10, ge=0, validation_alias="CLEW_DRAIN_SECONDS", description="How long a stop waits for handlers to end"
     )
     session_seconds: float = Field(
-        10, ge=6, validation_alias="CLEW_SESSION_SECONDS", description="A silent process loses its partitions after"
+        10,
+        ge=1,
+        validation_alias="CLEW_SESSION_SECONDS",
+        description="A silent process loses its partitions after; brokers refuse less than 6 by default",
     )
     s3_endpoint: str | None = Field(
         None, validation_alias="S3_ENDPOINT", description="URL of the object store, http(s)://host:port"
