@@ -13,12 +13,16 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
+import uvloop
+
 from clew.chassis.clock import now
 from clew.contracts.envelope import Event, Position, RunEvent
 from clew.contracts.planning import PlanCreated
 from clew.executor.execution import gap
 from clew.executor.life import Life, LifeLimits
+from clew.executor.app import performing
 from clew.executor.pipe import LONGEST, from_line, to_line
+from clew.executor.settings import Settings
 from clew.executor.working import Performer, journal_of, working
 
 ORPHANED = 3  # exit code
@@ -86,3 +90,13 @@ async def run_alone(
         await life.live()
     listening.cancel()
     os._exit(0 if life.end != "left" else 1)  # whatever a tool left behind, a thread perhaps, ends here
+
+
+def main() -> None:
+    settings = Settings.model_validate({})
+    limits = settings.run_limits
+    uvloop.run(run_alone(performing(settings), limits.life, limits.approval))
+
+
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from clew.contracts.envelope import RunEvent
-from clew.contracts.execution import CallCompleted, CallEvent, CallFailed, CallStarted
+from clew.contracts.execution import CallCompleted, CallEvent, CallFailed, CallInDoubt, CallStarted
 from clew.executor.calls import Call, Done, Recorded, tool_error
 from clew.executor.children import Children
 from clew.executor.execution import FIRST_SEQ
@@ -51,6 +51,8 @@ class Record:
 
     def _take_call(self, event: CallEvent) -> None:
         done: Done | None = None
+        if isinstance(event, CallInDoubt):
+            return
         self.attempts[event.call_id] = max(self.attempts.get(event.call_id, 0), event.attempt)
         match event:
             case CallStarted():

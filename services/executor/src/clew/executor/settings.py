@@ -2,6 +2,7 @@
 (`clew.models`, `search`, `egress_policy`), which take the environment as it is."""
 
 from datetime import timedelta
+from pathlib import Path
 
 from pydantic import Field
 
@@ -12,7 +13,7 @@ from clew.executor.runs import RunLimits
 
 
 class Settings(DatabaseSettings):
-    """How patient the executor is, and how much it does at once."""
+    """How patient the executor is, how much it does at once, and where more tools are."""
 
     model_request_seconds: float = Field(
         300, gt=0, validation_alias="CLEW_MODEL_REQUEST_SECONDS", description="Time limit of one model request"
@@ -62,6 +63,10 @@ class Settings(DatabaseSettings):
             approval=timedelta(days=self.approval_days),
             depth=self.run_depth,
         )
+
+    tools_path: Path | None = Field(
+        None, validation_alias="CLEW_TOOLS_PATH", description="Folder of tools of your own, Python files"
+    )
 
     @property
     def model_policy(self) -> ModelPolicy:
