@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -23,8 +23,9 @@ from clew.contracts.execution import (
 )
 from clew.contracts.planning import Plan, PlanCreated, Step
 from clew.contracts.usage import Usage
-from clew.executor.ownership import Group, Owners, Ownership
+from clew.executor.ownership import Owners, Ownership
 from clew.executor.past import PartitionPast
+from clew.executor.ports import Group
 from clew.executor.recall import Recall, RunStore
 from tests.support.log import PATIENCE, Log
 
@@ -129,13 +130,8 @@ async def an_owner(log: Log, store: RunStore, name: str = "one") -> AsyncGenerat
             lambda _, past: pasts.append(past),
             lost.append,
         )
-        running = asyncio.create_task(owners.run())
-        try:
+        async with owners:
             yield OneOwner(owners, group, held, pasts, lost)
-        finally:
-            running.cancel()
-            with suppress(asyncio.CancelledError):
-                await running
 
 
 async def until(holds: Callable[[], Awaitable[bool] | bool]) -> None:

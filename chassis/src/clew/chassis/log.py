@@ -19,19 +19,19 @@ FETCH_BYTES = 4 * 1024 * 1024  # per partition and request; larger fetches read 
 
 
 class LogReader:
-    """Reads ranges of partitions. Each call has a connection of its own and leaves nothing behind."""
+    """Reads ranges of partitions. Each call has a connection of its own and leaves nothing behind.
+
+    Every method raises LogUnreachable when no broker answers.
+    """
 
     def __init__(self, settings: ServiceSettings) -> None:
         forgive_header_names()
         self._settings = settings
 
     async def ends(self, topic: str) -> dict[int, int]:
-        """For each partition of `topic` the offset that the next record will have. LogUnreachable when nobody says."""
-        try:
-            async with self._consumer(self._settings.in_namespace(topic)) as consumer:
-                ends: dict[TopicPartition, int] = await consumer.end_offsets(consumer.assignment())
-        except KafkaError as error:
-            raise LogUnreachable(f"no broker at {self._settings.kafka_bootstrap_servers} answers") from error
+        """For each partition of `topic` the offset that the next record will have."""
+        async with self._consumer(self._settings.in_namespace(topic)) as consumer:
+            ends: dict[TopicPartition, int] = await consumer.end_offsets(consumer.assignment())
         return {tp.partition: end for tp, end in ends.items()}
 
     async def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Record]:
@@ -75,5 +75,7 @@ class LogReader:
         try:
             await consumer.start()
             yield consumer
+        except KafkaError as error:
+            raise LogUnreachable(f"no broker at {self._settings.kafka_bootstrap_servers} answers") from error
         finally:
             await consumer.stop()

@@ -6,9 +6,9 @@ until it is lost. What a claim is worth is decided in `claiming`, what runs have
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
 from uuid import UUID
 
 from clew.chassis.claims import CLAIMED_TOPIC
@@ -17,8 +17,9 @@ from clew.chassis.errors import Fenced, LogUnreachable
 from clew.contracts.envelope import SYSTEM_TENANT, Event, Position, root_stamp
 from clew.contracts.execution import PartitionClaimed
 from clew.contracts.topics import topic_of
-from clew.executor.claiming import Bid, Next, Stage
+from clew.executor.claiming import Bid, Headers, Next, Stage
 from clew.executor.past import PartitionPast, RunPast
+from clew.executor.ports import Follower, Group, Lease, Sender
 from clew.executor.recall import Reading, Recall
 
 UNDER_CLAIM = frozenset({CLAIMED_TOPIC, "token-deltas"})  # the topics whose records say under which claim they are
@@ -26,40 +27,6 @@ PAUSE = 0.2  # seconds between two questions to the group
 AWAY = 1.0  # seconds between two tries to reach a log that is away
 STUCK_AFTER = 60.0  # seconds; a broker that restarts is back before
 log = logging.getLogger(__name__)
-Headers: TypeAlias = Sequence[tuple[str, bytes]]
-
-
-class Sender(Protocol):
-    """The log's near end."""
-
-    async def send(self, event: Event, *, claim: str | None = None) -> Awaitable[Position]: ...
-
-
-class Lease(Protocol):
-    """Whether the group has heard of this process lately enough."""
-
-    @property
-    def fresh(self) -> bool: ...
-    async def wait(self) -> None: ...
-
-
-class Follower(Protocol):
-    """Reads partitions of `task-updates` on, from an offset, for as long as they are followed."""
-
-    def follow(self, partition: int, start: int, take: Callable[[int, Headers], None]) -> None: ...
-    def leave(self, partition: int) -> None: ...
-    async def run(self) -> None: ...
-
-
-StillMember: TypeAlias = Callable[[], Awaitable[bool]]
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """This process's place in the consumer group: `still_member` is sure, and costs a commit; `lease` costs nothing."""
-
-    lease: Lease
-    still_member: StillMember
 
 
 class Ownership:
@@ -148,8 +115,8 @@ class Ownership:
 
 
 class Owners:
-    """The partitions of one executor process: `recover` and `forget` are hooks for `service.on_partition`, `run` is a
-    task for `service.task`.
+    """The partitions of one executor process. An async context manager, so that what is written while handlers drain
+    is still read back; `recover` and `forget` are hooks for `service.on_partition`, `watch` is for `service.task`.
 
     `taken` is told of each partition that is owned now, with its past; `lost` when it no longer is. A partition that
     somebody else claimed although the group gave it to us is lost, and taken again if the group stands by it.
@@ -181,10 +148,24 @@ class Owners:
         self._again: dict[int, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
-    async def run(self) -> None:
+    async def __aenter__(self) -> Self:
+        self._running = asyncio.create_task(self._run(), name="owners")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running.cancel()
+        await asyncio.wait([self._running])
+
+    async def _run(self) -> None:
         """Follows the partitions that are owned, and claims again those that were taken from us. Never ends."""
         async with asyncio.TaskGroup() as self._tasks:
             self._tasks.create_task(self._follower.run(), name="follower")
+
+    async def watch(self) -> None:
+        """Raises what ended the following of partitions: without it nothing can be written."""
+        await asyncio.shield(self._running)
 
     def of(self, partition: int) -> Ownership:
         """Raises Fenced when the partition is not ours, or not yet."""

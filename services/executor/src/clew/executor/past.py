@@ -91,10 +91,13 @@ class Tail:
         self.suspended.pop(run_id, None)
         self.resumed.discard(run_id)
 
+    def asleep(self, suspended: Collection[UUID]) -> set[UUID]:
+        """The runs that are suspended at the end of the tail, of which these were at its start."""
+        return (set(suspended) - self.resumed - self.ended) | self.suspended.keys()
+
     def open(self, running: Collection[UUID], suspended: Collection[UUID]) -> set[UUID]:
-        """The runs that are under way at the end of the tail, of which `running` and `suspended` were at its start."""
-        asleep = (set(suspended) - self.resumed) | self.suspended.keys()
-        return (set(running) | self.records.keys()) - asleep - self.ended
+        """The runs that are under way at the end of the tail, of which these were, or were suspended, at its start."""
+        return (set(running) | self.records.keys()) - self.asleep(suspended) - self.ended
 
 
 def about(record: Record) -> tuple[UUID | None, str]:

@@ -99,8 +99,7 @@ class Recall:
         return PartitionPast(
             open=await self._completed(found, reading.partition, snapshot.next_offsets),
             ended=frozenset(tail.ended),
-            suspended={run_id: said.wake_at for run_id, said in snapshot.suspended.items() if run_id not in under_way}
-            | await self._suspended(tail),
+            suspended=await self._wake_times(reading),
         )
 
     # -- a run
@@ -164,9 +163,13 @@ class Recall:
             case _:
                 pass
 
-    async def _suspended(self, tail: Tail) -> dict[UUID, datetime | None]:
-        events = [await self._event(record) for record in tail.suspended.values()]
-        return {event.run_id: event.wake_at for event in events if isinstance(event, RunSuspended)}
+    async def _wake_times(self, reading: Reading) -> dict[UUID, datetime | None]:
+        """When each suspended run is to go on, by what was last said of it."""
+        before = {run_id: said.wake_at for run_id, said in reading.snapshot.suspended.items()}
+        asleep = reading.tail.asleep(before)
+        events = [await self._event(record) for record in reading.tail.suspended.values()]
+        after = {event.run_id: event.wake_at for event in events if isinstance(event, RunSuspended)}
+        return {run_id: after.get(run_id, before.get(run_id)) for run_id in asleep}
 
     async def _event(self, record: Record) -> Event | None:
         """None for what cannot be read: its number is then missing from its run."""

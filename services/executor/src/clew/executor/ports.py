@@ -1,0 +1,40 @@
+"""What owning a partition needs of the log and of the consumer group. The chassis has the real ones."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from clew.contracts.envelope import Event, Position
+from clew.executor.claiming import Headers
+
+StillMember: TypeAlias = Callable[[], Awaitable[bool]]
+
+
+class Sender(Protocol):
+    """The log's near end."""
+
+    async def send(self, event: Event, *, claim: str | None = None) -> Awaitable[Position]: ...
+
+
+class Lease(Protocol):
+    """Whether the group has heard of this process lately enough."""
+
+    @property
+    def fresh(self) -> bool: ...
+    async def wait(self) -> None: ...
+
+
+class Follower(Protocol):
+    """Reads partitions of `task-updates` on, from an offset, for as long as they are followed."""
+
+    def follow(self, partition: int, start: int, take: Callable[[int, Headers], None]) -> None: ...
+    def leave(self, partition: int) -> None: ...
+    async def run(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """This process's place in the consumer group: `still_member` is sure, and costs a commit; `lease` costs nothing."""
+
+    lease: Lease
+    still_member: StillMember
