@@ -30,7 +30,8 @@ from clew.executor.documents import DocumentPassages
 from clew.executor.egress import EgressClient
 from clew.executor.egress_policy import EgressPolicy
 from clew.executor.handlers import RunHandlers
-from clew.executor.ownership import Owners
+from clew.executor.ownership import Owners, Ownership
+from clew.executor.past import PartitionPast
 from clew.executor.ports import Group
 from clew.executor.quarantine import Alone
 from clew.executor.recall import Recall
@@ -39,8 +40,8 @@ from clew.executor.search import search_provider
 from clew.executor.settings import Settings
 from clew.executor.signals import Signals
 from clew.executor.tools import builtin_tools, load_tools
-from clew.models import ModelChoice, choose_model
 from clew.executor.working import Identity, Performer
+from clew.models import ModelChoice, choose_model
 from clew.views.door import Views
 
 ROOM_MARGIN = timedelta(minutes=10)  # a plan waits for room as long as a run may last
@@ -61,6 +62,12 @@ def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Serv
     agents = _agents(settings, model, egress, views, service.use(_client(settings)))
     follower = service.use(Follower(settings, CLAIMED_TOPIC))
 
+    def taken(owned: Ownership, past: PartitionPast) -> None:
+        runs.taken(owned, past)
+
+    def lost(partition: int) -> None:
+        runs.lost(partition)
+
     owners = Owners(
         f"executor-{os.getpid()}",
         Recall(views.recovery, service.log, service.decoder.event),
@@ -69,14 +76,16 @@ def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Serv
         Group(service.lease, service.still_member),
         now,
         new_id,
-        taken=lambda owned, past: runs.taken(owned, past),
-        lost=lambda partition: runs.lost(partition),
+        taken,
+        lost,
     )
+    service.use(owners)
     identity = Identity(model.name, version("clew-executor"))
     runs = service.use(Runs(owners, now, agents.performer, identity, settings.run_limits, Alone(os.environ)))
     _register(service, RunHandlers(Signals(runs)), settings)
     service.on_partition(owners.recover, owners.forget)
-    service.task("owners", owners.run)
+    service.task("owners", owners.watch)
+    service.health.live["owners"] = owners.stuck
     service.task("announcement", lambda: _announce(service, agents, model))
     service.check("views", views.check)
     return service

@@ -18,9 +18,9 @@ import uvloop
 from clew.chassis.clock import now
 from clew.contracts.envelope import Event, Position, RunEvent
 from clew.contracts.planning import PlanCreated
+from clew.executor.app import performing
 from clew.executor.execution import gap
 from clew.executor.life import Life, LifeLimits
-from clew.executor.app import performing
 from clew.executor.pipe import LONGEST, from_line, to_line
 from clew.executor.settings import Settings
 from clew.executor.working import Performer, journal_of, working
