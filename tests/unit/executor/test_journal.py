@@ -33,6 +33,7 @@ async def test_writers_side_by_side_get_numbers_without_gaps_in_the_order_of_the
     log = MemoryLog(delay=0.001)
     journal = journal_of(log)
     await asyncio.gather(*(start(journal, f"s{n}", wait=n % 2 == 0) for n in range(40)))
+    await journal.settled()
     assert [event.seq for event in log.run] == list(range(2, 42))
 
 
@@ -52,7 +53,7 @@ async def test_a_writer_that_is_cancelled_leaves_no_gap() -> None:
 async def test_events_follow_from_the_plan_and_have_the_same_ids_at_every_execution() -> None:
     first, second = MemoryLog(), MemoryLog()
     for log in (first, second):
-        await start(journal_of(log))
+        await start(journal_of(log), wait=True)
     assert [event.event_id for event in first.run] == [event.event_id for event in second.run] == [derive(RUN, 2)]
     assert first.run[0].causation_id == planned().event_id
     assert first.run[0].correlation_id == planned().correlation_id
@@ -62,9 +63,9 @@ async def test_a_resumed_journal_goes_on_behind_the_last_number() -> None:
     log = MemoryLog()
     journal = journal_of(log)
     await journal.append(lambda s: RunStarted(**s, model="m", code_version="1"))
-    await start(journal)
+    await start(journal, wait=True)
     resumed = journal_of(log, past=log.run)
-    await start(resumed, "more")
+    await start(resumed, "more", wait=True)
     assert [event.seq for event in log.run] == [2, 3, 4]
     assert resumed.started_at == NOON
 

@@ -84,6 +84,10 @@ class Life:
         self._stop = self._stop or signal
         self._wake.set()
 
+    def nudge(self) -> None:
+        """Has the run look around now, as it does by itself within a minute."""
+        self._wake.set()
+
     async def live(self) -> None:
         """Returns when the run is closed here. Raises nothing: what went wrong is in the journal, or in `end`."""
         work = asyncio.ensure_future(self._work())
