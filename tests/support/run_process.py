@@ -24,10 +24,10 @@ from clew.contracts.planning import PlanCreated, PlanFailed, Step
 from clew.executor.execution import fold, gap, in_order
 from clew.executor.handlers import RunHandlers
 from clew.executor.journal import RunJournal
-from clew.executor.life import LifeLimits
+from clew.executor.limits import LifeLimits, RunLimits
 from clew.executor.past import PartitionPast, RunPast
 from clew.executor.quarantine import Alone
-from clew.executor.runs import RunLimits, Runs
+from clew.executor.runs import Runs
 from clew.executor.signals import Signals
 from clew.executor.supervisor import Perform
 from clew.executor.working import Identity
@@ -155,13 +155,13 @@ class Process:
 
     async def idle(self) -> None:
         """Returns when no run is under way, nor about to be."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             while self.runs.busy:
                 await asyncio.sleep(0.001)
 
     async def until(self, kind: str, times: int = 1) -> None:
         """Returns once the log has as many events of a type."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             while [e.type_name() for e in self.log.events].count(kind) < times:
                 await asyncio.sleep(0.001)
 

@@ -10,7 +10,6 @@ from clew.contracts.conversation import (
     ParentCall,
     RunCancelRequested,
     TextPart,
-    ThreadCreated,
     UserMessageReceived,
 )
 from clew.contracts.envelope import derive
@@ -197,4 +196,3 @@ async def test_two_children_share_what_is_left() -> None:
         await process.take(plan)
         await asleep(process)
     assert [m.budget.model_requests for m in messages(process.log) if m.budget] == [4, 5]
-

@@ -6,6 +6,7 @@ Not the wire format: that is `codec`.
 import json
 import re
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, ClassVar, TypedDict
 from uuid import UUID, uuid5
 
@@ -13,6 +14,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 ID_NAMESPACE = UUID("6c1d2f0e-5a5b-5d0c-9d3e-c1e3c0a7e001")  # arbitrary and fixed: every derived id hangs below it
 SYSTEM_TENANT = "system"  # for events that belong to the platform and to no tenant
+
+_ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False)  # kept: making one takes longer than using it
 
 DEEPEST_JSON = 150  # levels in one field: JSON parsers here refuse a body of more than 200 in all
 
@@ -31,7 +34,7 @@ def _carriable(value: Any) -> Any:
     Said when the event is made, where the field can still be named, and not when it is sent.
     """
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text = _ENCODER.encode(value)
         text.encode()
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON that can be sent: {error}") from None
@@ -87,6 +90,11 @@ class Stamp(TypedDict):
     causation_id: UUID | None
 
 
+@cache
+def _kebab(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
+
+
 class Event(Value):
     """A fact. `causation_id` is the event that made it happen, `correlation_id` the one that began it all."""
 
@@ -101,7 +109,7 @@ class Event(Value):
     @classmethod
     def type_name(cls) -> str:
         """The type without its version: `PlanCreated` is `plan-created`."""
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+        return _kebab(cls.__name__)
 
     @classmethod
     def ce_type(cls) -> str:

@@ -24,6 +24,7 @@ from clew.executor.calls import BudgetExceeded, Diverged
 from clew.executor.durability import JournalCorrupt
 from clew.executor.execution import Completes, Fails, Suspends, ready
 from clew.executor.journal import RunJournal
+from clew.executor.limits import LifeLimits
 from clew.executor.supervisor import RunError
 from clew.executor.writer import RunStamp
 
@@ -42,14 +43,6 @@ class Stops:
 
 
 Closing: TypeAlias = Completes | Fails | Suspends | Stops
-
-
-@dataclass(frozen=True, slots=True)
-class LifeLimits:
-    """How long any run may be under way, and how long a tool that shields itself is waited for."""
-
-    run: timedelta = timedelta(hours=1)
-    grace: timedelta = timedelta(seconds=1.5)
 
 
 class Life:

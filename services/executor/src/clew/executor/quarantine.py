@@ -20,7 +20,8 @@ from clew.contracts.usage import Budget
 from clew.executor import budgets
 from clew.executor.execution import Fails, RunState
 from clew.executor.journal import RunJournal
-from clew.executor.life import End, Life, LifeLimits, Stops, close
+from clew.executor.life import End, Life, Stops, close
+from clew.executor.limits import LifeLimits
 from clew.executor.pipe import LONGEST, from_line, to_line
 
 ALONE_AFTER = 3  # take-overs in a row in which the run came no further

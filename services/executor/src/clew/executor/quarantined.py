@@ -15,12 +15,14 @@ from typing import Any
 
 import uvloop
 
-from clew.chassis.clock import now
+from clew.chassis import clock
+from clew.chassis.clock import Clock
 from clew.contracts.envelope import Event, Position, RunEvent
 from clew.contracts.planning import PlanCreated
 from clew.executor.app import performing
 from clew.executor.execution import gap
-from clew.executor.life import Life, LifeLimits
+from clew.executor.life import Life
+from clew.executor.limits import LifeLimits
 from clew.executor.pipe import LONGEST, from_line, to_line
 from clew.executor.settings import Settings
 from clew.executor.working import Performer, journal_of, working
@@ -70,7 +72,10 @@ async def _position(answer: "asyncio.Future[dict[str, Any]]") -> Position:
 
 
 async def run_alone(
-    performing: AbstractAsyncContextManager[Performer], limits: LifeLimits, approval: timedelta
+    performing: AbstractAsyncContextManager[Performer],
+    limits: LifeLimits,
+    approval: timedelta,
+    now: Clock = clock.now,
 ) -> None:
     """Runs the run that the parent names, until it is closed. Standard output belongs to the parent."""
     out = os.dup(1)

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any, Self
@@ -22,48 +21,18 @@ from clew.contracts.execution import ResumeCause, RunResumed, RunStarted
 from clew.contracts.planning import PlanCreated
 from clew.executor.execution import fold, gap
 from clew.executor.journal import RunJournal, Steered
-from clew.executor.life import Life, LifeLimits
+from clew.executor.known import Known
+from clew.executor.life import Life
+from clew.executor.limits import RunLimits
 from clew.executor.owned import Holdings, Owned, Past, Taken
 from clew.executor.quarantine import Alone, sentence
 from clew.executor.timers import Timers
 from clew.executor.waits import can_go_on, next_due
 from clew.executor.working import Identity, Performer, journal_of, limited, working
 
-REMEMBERED = 10_000  # ended runs kept in mind, so that a late signal for one asks nobody
 AGAIN = timedelta(seconds=1)  # until a run that could not be written is read back and taken up again
 STANDS = frozenset({"diverged", "journal", "operator"})  # suspensions that only an operator lifts
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RunLimits:
-    """How many runs are open at once, how many are taken up at once, and what each may do."""
-
-    life: LifeLimits = field(default_factory=LifeLimits)
-    open_runs: int = 2_000
-    resumptions: int = 64
-    approval: timedelta = timedelta(days=90)
-    depth: int = 4
-
-
-@dataclass(slots=True)
-class _Known:
-    """Runs that are not under way, by their partition."""
-
-    ended: dict[UUID, int] = field(default_factory=dict[UUID, int])
-    asleep: dict[UUID, int] = field(default_factory=dict[UUID, int])
-    early: dict[UUID, int] = field(default_factory=dict[UUID, int])  # heard something before they began
-
-    def remember(self, run_id: UUID, partition: int) -> None:
-        self.asleep.pop(run_id, None)
-        self.ended[run_id] = partition
-        while len(self.ended) > REMEMBERED:
-            del self.ended[next(iter(self.ended))]
-
-    def forget(self, partition: int) -> None:
-        self.ended = {run_id: owned for run_id, owned in self.ended.items() if owned != partition}
-        self.asleep = {run_id: owned for run_id, owned in self.asleep.items() if owned != partition}
-        self.early = {run_id: owned for run_id, owned in self.early.items() if owned != partition}
 
 
 class Runs:
@@ -81,7 +50,7 @@ class Runs:
         self.holdings = holdings
         self.now = now
         self.limits = limits or RunLimits()
-        self.known = _Known()
+        self.known = Known()
         self.timers = Timers(now, self.wake)
         self.live: dict[UUID, Life] = {}
         self.steered: Callable[[Owned], Steered] | None = None
@@ -92,6 +61,8 @@ class Runs:
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(self.limits.resumptions)
+        self._taking_up = 0
+        self._stopped = False
         self._room = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -100,6 +71,7 @@ class Runs:
 
     async def __aexit__(self, *_: object) -> None:
         """Leaves every run where it is; whoever owns its partition next goes on from there."""
+        self._stopped = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -132,12 +104,19 @@ class Runs:
     async def _take_up(self, owned: Owned) -> None:
         for run_id in [run_id for run_id, (of, _) in self._queued.items() if of is owned]:
             await self._places.acquire()
-            self.spawn(self._take_up_one(owned, run_id), f"take-over of run {run_id}", self._places.release)
+            self._taking_up += 1
+            self.spawn(self._take_up_one(owned, run_id), f"take-over of run {run_id}", self._taken_up)
+
+    def _taken_up(self) -> None:
+        self._taking_up -= 1
+        self._places.release()
 
     async def _take_up_one(self, owned: Owned, run_id: UUID) -> None:
         """Holds its place among the resumptions until the run's steps are prepared, or for a moment at most."""
         async with self.lock(run_id):
-            if run_id not in self._queued or run_id in self.live:
+            if (before := self.live.get(run_id)) is not None:
+                await before.closed.wait()  # it was lost with the partition, and is being cleared away
+            if run_id not in self._queued:
                 return
             _, past = self._queued.pop(run_id)
             life = await self.go_on(owned, past, "takeover")
@@ -149,7 +128,7 @@ class Runs:
     @property
     def busy(self) -> bool:
         """Whether a run is under way, or waits to be taken up."""
-        return bool(self.live or self._queued)
+        return bool(self.live or self._queued or self._taking_up)
 
     # -- one run. Whoever calls these holds the run's lock.
 
@@ -271,7 +250,7 @@ class Runs:
             case "suspended":
                 self._sleeps(life.plan, life.journal)
             case "left":
-                if not owned.lost and not isinstance(life.journal.error, Fenced):
+                if not self._stopped and not owned.lost and not isinstance(life.journal.error, Fenced):
                     self.spawn(self._again(owned, run_id), f"run {run_id}, once more")
 
     async def _again(self, owned: Owned, run_id: UUID) -> None:

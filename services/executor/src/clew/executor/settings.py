@@ -7,9 +7,8 @@ from pathlib import Path
 from pydantic import Field
 
 from clew.chassis.settings import DatabaseSettings
-from clew.executor.life import LifeLimits
+from clew.executor.limits import LifeLimits, RunLimits
 from clew.executor.model_policy import ModelPolicy
-from clew.executor.runs import RunLimits
 
 
 class Settings(DatabaseSettings):

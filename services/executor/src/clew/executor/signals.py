@@ -40,9 +40,11 @@ class Signals:
         await runs.room(run_id)
         async with runs.lock(run_id):
             owned = runs.holdings.of(partition)
-            if run_id in runs.live:
-                return ()
-            if backlog or plan.parent_call is not None or run_id in runs.known.early:
+            if (life := runs.live.get(run_id)) is not None:
+                if life.journal.error is None:
+                    return ()
+                await life.closed.wait()  # it could not be written; what the log has of it says what is next
+            if life is not None or backlog or plan.parent_call is not None or run_id in runs.known.early:
                 past = await runs.past(partition, run_id)
                 return await self._planned_again(owned, plan, past)
             if run_id not in runs.known.ended and run_id not in runs.known.asleep:
