@@ -1,6 +1,7 @@
 """What people say to a run reaches it once, whatever state it is in and whatever races: decisions, expiry, steering."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -191,7 +192,7 @@ def test_whatever_races_the_run_ends_once_and_nothing_is_written_after_it(
         async with running(ask) as process:
             await process.take(planned())
             await asyncio.sleep(later)
-            deliver = {
+            deliver: dict[str, Callable[[], Awaitable[object]]] = {
                 "cancel": lambda: process.take(signal(RunCancelRequested)),
                 "decide": lambda: process.take(decision()),
                 "steer": lambda: process.take(signal(RunSteered, message_run_id=UUID(int=9))),
