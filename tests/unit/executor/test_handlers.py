@@ -10,7 +10,7 @@ from clew.contracts.conversation import RunCancelRequested, RunResumeRequested
 from clew.contracts.envelope import derive
 from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunSuspended, StepCompleted
 from clew.contracts.planning import FailurePolicy, PlanFailed
-from clew.executor.durability import JournalCorrupt
+from clew.executor.calls import JournalCorrupt
 from clew.executor.limits import LifeLimits, RunLimits
 from clew.executor.supervisor import RunError, StepError
 from tests.support.run_log import NOON, RUN, THREAD, MemoryLog, planned, step

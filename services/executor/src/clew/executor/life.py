@@ -8,25 +8,22 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Literal, TypeAlias
 
 from clew.chassis.errors import Fenced
 from clew.contracts.conversation import RunCancelRequested
-from clew.contracts.envelope import stamp
-from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunSuspended, SteerMissed
+from clew.contracts.execution import RunSuspended
 from clew.contracts.planning import PlanCreated
 from clew.contracts.usage import Budget
 from clew.executor import budgets, children
-from clew.executor.calls import BudgetExceeded, Diverged
-from clew.executor.durability import JournalCorrupt
+from clew.executor.calls import BudgetExceeded, Diverged, JournalCorrupt
+from clew.executor.endings import Ending, Stops, last_event, missed
 from clew.executor.execution import Completes, Fails, Suspends, ready
 from clew.executor.journal import RunJournal
 from clew.executor.limits import LifeLimits
 from clew.executor.supervisor import RunError
-from clew.executor.writer import RunStamp
 
 SETTLE = timedelta(milliseconds=60)  # longer than a pure tool may run unseen: only then is a blocked step believed
 log = logging.getLogger(__name__)
@@ -35,14 +32,7 @@ End: TypeAlias = Literal["ended", "suspended", "left"]
 Work: TypeAlias = Callable[[], Awaitable[Completes | Fails | Suspends]]
 
 
-@dataclass(frozen=True, slots=True)
-class Stops:
-    """Somebody asked the run to stop."""
-
-    reason: str | None
-
-
-Closing: TypeAlias = Completes | Fails | Suspends | Stops
+Closing: TypeAlias = Ending | Suspends
 
 
 class Life:
@@ -187,39 +177,18 @@ class Life:
         return "ended"
 
 
-async def close(plan: PlanCreated, journal: RunJournal, closing: Completes | Fails | Stops) -> None:
+async def close(plan: PlanCreated, journal: RunJournal, ending: Ending) -> None:
     """Writes the end of a run: first whom it concerns, then, behind that, its own last event."""
     journal.seal()
     now = journal.now()
     for steer in journal.record.inbox.unread:
-        missed = SteerMissed(
-            **stamp(steer, "missed", now),
-            thread_id=plan.thread_id,
-            run_id=plan.run_id,
-            signal_id=steer.event_id,
-            message_run_id=steer.message_run_id,
-        )
-        await journal.beside(missed, wait=False)
+        await journal.beside(missed(steer, now), wait=False)
     for child in journal.record.children.open.values():
         await journal.beside(children.stopped(child, plan, now), wait=False)
-    build = partial(_final, journal, closing)
-    probe = build(journal.stamp())
-    if (told := children.ended(plan, probe, journal.state, now)) is not None:
+    build = partial(last_event, ending, journal.state.usage)
+    if (told := children.ended(plan, build(journal.stamp()), journal.state, now)) is not None:
         await journal.beside(told, wait=False)
     await journal.last(build)
-
-
-def _final(
-    journal: RunJournal, closing: Completes | Fails | Stops, s: RunStamp
-) -> RunCompleted | RunFailed | RunCancelled:
-    usage = journal.state.usage
-    match closing:
-        case Completes(output=output):
-            return RunCompleted(**s, output=output, usage=usage)
-        case Fails(reason=reason, error=error):
-            return RunFailed(**s, reason=reason, error=error, usage=usage)
-        case Stops(reason=reason):
-            return RunCancelled(**s, reason=reason, usage=usage)
 
 
 def _outcome(plan: PlanCreated, work: "asyncio.Future[Completes | Fails | Suspends]") -> Closing:

@@ -18,9 +18,10 @@ from clew.contracts.envelope import Position, RunEvent
 from clew.contracts.planning import PlanCreated
 from clew.contracts.usage import Budget
 from clew.executor import budgets
+from clew.executor.endings import Stops
 from clew.executor.execution import Fails, RunState
 from clew.executor.journal import RunJournal
-from clew.executor.life import End, Life, Stops, close
+from clew.executor.life import End, Life, close
 from clew.executor.limits import LifeLimits
 from clew.executor.pipe import LONGEST, from_line, to_line
 

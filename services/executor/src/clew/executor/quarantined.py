@@ -13,8 +13,6 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
-import uvloop
-
 from clew.chassis import clock
 from clew.chassis.clock import Clock
 from clew.contracts.envelope import Event, Position, RunEvent
@@ -100,7 +98,7 @@ async def run_alone(
 def main() -> None:
     settings = Settings.model_validate({})
     limits = settings.run_limits
-    uvloop.run(run_alone(performing(settings), limits.life, limits.approval))
+    asyncio.run(run_alone(performing(settings), limits.life, limits.approval))
 
 
 if __name__ == "__main__":

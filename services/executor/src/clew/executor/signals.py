@@ -6,6 +6,7 @@ closed waits until it is, and looks again.
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from uuid import UUID
 
 from clew.chassis.errors import Fenced
@@ -16,12 +17,14 @@ from clew.contracts.conversation import (
     RunResumeRequested,
     RunSteered,
 )
-from clew.contracts.envelope import Event, RunScoped, stamp
-from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, SteerMissed
+from clew.contracts.envelope import Event, RunScoped
+from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed
 from clew.contracts.planning import PlanCreated, PlanFailed
+from clew.contracts.usage import Usage
 from clew.executor import children
+from clew.executor.endings import Stops, last_event, missed
 from clew.executor.execution import RunState, fold
-from clew.executor.life import Life, Stops, close
+from clew.executor.life import Life, close
 from clew.executor.owned import Owned, Past
 from clew.executor.runs import Runs
 from clew.executor.writer import RunLeft
@@ -71,12 +74,11 @@ class Signals:
                 return ()
             past = await runs.past(partition, run_id)
             if not (state := fold(past.events)).ended:
-                error = f"{failure.reason}: {failure.detail}"
                 journal = runs.journal(failure, owned, past.events)
-                final = RunFailed(**journal.stamp(), reason="plan", error=error)
-                if (told := children.ended(failure, final, journal.state, runs.now())) is not None:
+                build = partial(last_event, Fails("plan", f"{failure.reason}: {failure.detail}"), Usage())
+                if (told := children.ended(failure, build(journal.stamp()), journal.state, runs.now())) is not None:
                     await journal.beside(told)
-                await journal.last(lambda s: RunFailed(**s, reason="plan", error=error))
+                await journal.last(build)
             runs.known.remember(run_id, partition)
             return _told(failure, past, state)
 
@@ -101,7 +103,7 @@ class Signals:
         if past.plan is not None:
             await close(past.plan, journal, Stops(signal.reason))
         else:
-            await journal.last(lambda s: RunCancelled(**s, reason=signal.reason))
+            await journal.last(partial(last_event, Stops(signal.reason), Usage()))
 
     async def answered(self, signal: ApprovalDecided | ChildRunEnded, partition: int) -> None:
         """Lets a run hear what it waits for, and go on if nothing else holds it up."""
@@ -168,19 +170,12 @@ class Signals:
             past = await runs.past(owned.partition, run_id)
             if not fold(past.events).ended:
                 cause = steer.model_copy(update={"run_id": run_id})
-                into = steer.run_id
-                await runs.journal(cause, owned, past.events).last(lambda s: RunCancelled(**s, steered_into=into))
+                over = partial(last_event, Stops(steered_into=steer.run_id), Usage())
+                await runs.journal(cause, owned, past.events).last(over)
             runs.known.remember(run_id, owned.partition)
 
     async def _missed(self, owned: Owned, signal: RunSteered) -> None:
-        missed = SteerMissed(
-            **stamp(signal, "missed", self._runs.now()),
-            thread_id=signal.thread_id,
-            run_id=signal.run_id,
-            signal_id=signal.event_id,
-            message_run_id=signal.message_run_id,
-        )
-        await owned.valid(await (await owned.send(missed)))
+        await owned.valid(await (await owned.send(missed(signal, self._runs.now()))))
 
 
 async def _heard(life: Life, signal: RunScoped) -> bool:

@@ -12,9 +12,9 @@ from clew.contracts.envelope import RunEvent, RunScoped
 from clew.contracts.planning import PlanCreated, Step
 from clew.contracts.usage import Budget
 from clew.executor import budgets
+from clew.executor.calls import JournalCorrupt
 from clew.executor.children import DELEGATE
 from clew.executor.delegation import delegate
-from clew.executor.durability import JournalCorrupt
 from clew.executor.execution import Outcome, RunState
 from clew.executor.journal import RunJournal
 from clew.executor.owned import Owned
