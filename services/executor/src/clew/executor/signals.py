@@ -23,7 +23,7 @@ from clew.contracts.planning import PlanCreated, PlanFailed
 from clew.contracts.usage import Usage
 from clew.executor import children
 from clew.executor.endings import Stops, last_event, missed
-from clew.executor.execution import RunState, fold
+from clew.executor.execution import Fails, RunState, fold
 from clew.executor.life import Life, close
 from clew.executor.owned import Owned, Past
 from clew.executor.runs import Runs
