@@ -79,7 +79,9 @@ async def test_a_plan_becomes_calls_tokens_and_an_answer(stage: Stage, model: Sc
     assert kinds(events) == [
         "run-started",
         "step-started",
-        *("call-started", "call-completed") * 3,
+        *("call-started", "call-completed"),
+        "call-completed",  # a quick tool that is pure is written down once it is done
+        *("call-started", "call-completed"),
         "step-completed",
         "run-completed",
     ]

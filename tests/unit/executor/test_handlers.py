@@ -1,122 +1,22 @@
-"""Plans, failures and cancels: redelivered, out of order, and interrupted between an effect and its commit."""
+"""Plans, failures and cancels: redelivered, out of order, and interrupted at every event."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
 
-from clew.chassis.context import Context
-from clew.chassis.records import Record
-from clew.contracts.codec import Malformed
-from clew.contracts.conversation import RunCancelRequested
-from clew.contracts.envelope import Event, Position, RunEvent, derive
+from clew.contracts.conversation import RunCancelRequested, RunResumeRequested
+from clew.contracts.envelope import derive
 from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunSuspended, StepCompleted
-from clew.contracts.planning import FailurePolicy, PlanCreated, PlanFailed, Step
-from clew.executor import recovery as recovery_module
-from clew.executor.durability import JournalCorrupt
-from clew.executor.handlers import Identity, RunHandlers
-from clew.executor.journal import RunJournal
-from clew.executor.recovery import Recovery
-from clew.executor.supervisor import Perform, RunError, StepError
-from clew.views.database import ViewsUnavailable
+from clew.contracts.planning import FailurePolicy, PlanFailed
+from clew.executor.calls import JournalCorrupt
+from clew.executor.limits import LifeLimits, RunLimits
+from clew.executor.supervisor import RunError, StepError
 from tests.support.run_log import NOON, RUN, THREAD, MemoryLog, planned, step
+from tests.support.run_process import Doing, ended, hang, running, signal
 
-Work = Callable[[Step, int], Awaitable[str]]
-
-
-@dataclass
-class Views:
-    """The projection of a log up to `passed`; `away` questions fail before one is answered."""
-
-    log: MemoryLog
-    passed: int = 0
-    away: int = 0
-
-    async def next_offset(self, topic: str, partition: int) -> int:
-        if self.away:
-            self.away -= 1
-            raise ViewsUnavailable("no Postgres")
-        return self.passed
-
-    async def run_events(self, run_id: UUID) -> list[Event]:
-        return [e for e in self.log.events[: self.passed] if isinstance(e, RunEvent) and e.run_id == run_id]
-
-
-@dataclass
-class Source:
-    """A log to be read back. What it reads is counted."""
-
-    log: MemoryLog
-    read_records: int = 0
-
-    async def ends(self, topic: str) -> dict[int, int]:
-        return {0: len(self.log.events)}
-
-    async def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Record]:
-        for offset in range(start, len(self.log.events) if end is None else end):
-            self.read_records += 1
-            yield Record(topic, partition, offset, NOON, None, None, ())
-
-
-@dataclass
-class Executor:
-    """One executor process over a log that outlives it."""
-
-    log: MemoryLog = field(default_factory=MemoryLog)
-    work: Work | None = None
-    passed: int = 0
-    away: int = 0
-    performed: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
-    cannot_begin: Exception | None = None
-
-    def __post_init__(self) -> None:
-        self.source = Source(self.log)
-        recovery = Recovery(Views(self.log, self.passed, self.away), self.source, self._decode)
-        self.handlers = RunHandlers(self.log.send, lambda: NOON, recovery, self._performer, Identity("m", "1"))
-
-    async def _decode(self, record: Record) -> Event:
-        return self.log.events[record.offset]
-
-    async def _performer(self, plan: PlanCreated, journal: RunJournal) -> Perform:
-        if self.cannot_begin is not None:
-            raise self.cannot_begin
-
-        async def perform(step: Step, attempt: int) -> str:
-            self.performed.append((step.step_id, attempt))
-            self.begun.set()
-            return await self.work(step, attempt) if self.work else f"out of {step.step_id}"
-
-        return perform
-
-    async def take(self, event: Event, *, backlog: bool = False) -> None:
-        """Delivers a record as the chassis does, and puts what the handler yields into the log."""
-        handlers: dict[type[Event], Any] = {
-            PlanCreated: self.handlers.on_plan_created,
-            PlanFailed: self.handlers.on_plan_failed,
-            RunCancelRequested: self.handlers.on_run_cancel_requested,
-        }
-        context = Context(Position(topic="plans", partition=0, offset=0), event, backlog, lambda: NOON)
-        async for consequence in handlers[type(event)](event, context):
-            await (await self.log.send(consequence))
-
-
-def cancel(**fields: Any) -> RunCancelRequested:
-    values = {
-        "event_id": UUID(int=9),
-        "tenant_id": "local",
-        "occurred_at": NOON,
-        "correlation_id": UUID(int=9),
-        "thread_id": THREAD,
-        "run_id": RUN,
-        "requested_by": "me",
-        "reason": "enough",
-    }
-    return RunCancelRequested.model_validate({**values, **fields})
+DIAMOND = planned(step("a"), step("b", "a"), step("c", "a"), step("d", "b", "c"))
 
 
 def no_plan() -> PlanFailed:
@@ -136,160 +36,208 @@ def no_plan() -> PlanFailed:
     )
 
 
-async def hang(_: Step, __: int) -> str:
-    await asyncio.sleep(60)
-    raise AssertionError("cancelled before")
-
-
-DIAMOND = planned(step("a"), step("b", "a"), step("c", "a"), step("d", "b", "c"))
+async def whole_log() -> MemoryLog:
+    async with running() as process:
+        await process.run(DIAMOND)
+    assert len(process.log.run) == 10
+    return process.log
 
 
 async def test_a_plan_runs_to_its_end_in_numbered_events() -> None:
-    executor = Executor()
-    await executor.take(planned())
-    assert executor.log.kinds == ["run-started", "step-started", "step-completed", "run-completed"]
-    assert [event.seq for event in executor.log.run] == [2, 3, 4, 5]
-    final = executor.log.run[-1]
+    async with running() as process:
+        await process.run(planned())
+    assert process.log.kinds == ["run-started", "step-started", "step-completed", "run-completed"]
+    assert [event.seq for event in process.log.run] == [2, 3, 4, 5]
+    final = process.log.run[-1]
     assert isinstance(final, RunCompleted)
     assert final.output == "out of answer"
+
+
+async def test_a_plan_is_finished_when_its_run_has_started_and_not_when_it_has_ended() -> None:
+    async with running(hang) as process:
+        async with asyncio.timeout(5):
+            await process.take(planned())
+        assert process.log.kinds[0] == "run-started"
+        assert RUN in process.runs.live
 
 
 async def test_steps_that_do_not_depend_on_each_other_run_side_by_side() -> None:
     both = asyncio.Barrier(2)
 
-    async def together(step: Step, _: int) -> str:
-        if step.step_id in ("b", "c"):
+    async def together(doing: Doing) -> str:
+        if doing.step.step_id in ("b", "c"):
             await both.wait()
-        return step.step_id
+        return doing.step.step_id
 
-    executor = Executor(work=together)
-    async with asyncio.timeout(5):
-        await executor.take(DIAMOND)
-    assert (executor.performed[0], executor.performed[-1]) == (("a", 1), ("d", 1))
-    assert executor.log.kinds[-1] == "run-completed"
+    async with running(together) as process:
+        await process.run(DIAMOND)
+    assert (process.performed[0], process.performed[-1]) == (("a", 1), ("d", 1))
+    assert process.log.kinds[-1] == "run-completed"
 
 
-async def test_a_redelivered_plan_does_not_start_a_second_run() -> None:
-    executor = Executor()
-    await executor.take(planned())
-    await executor.take(planned())
-    await executor.take(planned(), backlog=True)
-    assert (executor.log.kinds.count("run-started"), executor.performed) == (1, [("answer", 1)])
+@pytest.mark.parametrize("backlog", [True, False])
+async def test_a_redelivered_plan_does_not_start_a_second_run(backlog: bool) -> None:
+    async with running() as process:
+        await process.take(planned())
+        await process.run(planned(), backlog=backlog)
+        await process.run(planned(), backlog=backlog)
+    assert (process.log.kinds.count("run-started"), process.performed) == (1, [("answer", 1)])
+
+
+async def test_a_new_plan_asks_nobody_for_its_past() -> None:
+    async with running() as process:
+        await process.run(planned())
+    assert process.asked == 0
 
 
 async def test_a_plan_that_another_process_ended_is_dropped() -> None:
-    first = Executor()
-    await first.take(planned())
-    for passed in range(len(first.log.events) + 1):
-        second = Executor(log=first.log, passed=passed)
-        await second.take(planned(), backlog=True)
-        assert second.performed == []
-    assert first.log.kinds.count("run-completed") == 1
+    log = await whole_log()
+    async with running(log=log) as second:
+        await second.run(DIAMOND, backlog=True)
+    assert (second.performed, log.kinds.count("run-completed")) == ([], 1)
 
 
-@pytest.mark.parametrize("views_lag", [True, False])
-@pytest.mark.parametrize("length", range(13))
-async def test_a_run_cut_off_after_any_event_is_ended_by_the_next_owner(length: int, views_lag: bool) -> None:
-    whole = Executor()
-    await whole.take(DIAMOND)
-    assert len(whole.log.run) == 10
-    log = MemoryLog(events=list(whole.log.events[:length]))
+@pytest.mark.parametrize("redelivered", [True, False])
+@pytest.mark.parametrize("length", range(1, 10))
+async def test_a_run_cut_off_after_any_event_is_ended_by_the_next_owner(length: int, redelivered: bool) -> None:
+    whole = await whole_log()
+    log = MemoryLog(events=list(whole.events[:length]))
     done = {event.step_id for event in log.run if isinstance(event, StepCompleted)}
-    cut_off = bool(log.run) and not isinstance(log.run[-1], RunCompleted)
-    second = Executor(log=log, passed=0 if views_lag else length)
-    await second.take(DIAMOND, backlog=True)
+    async with running(log=log, plans={RUN: DIAMOND}) as second:
+        if redelivered:
+            await second.take(DIAMOND, backlog=True)
+        await second.idle()
     assert {name for name, _ in second.performed}.isdisjoint(done)
     assert [event.seq for event in log.run] == list(range(2, 2 + len(log.run)))
-    assert log.kinds.count("run-resumed") == (1 if cut_off else 0)
-    assert [kind for kind in log.kinds if kind.startswith("run-") and kind != "run-resumed"] == [
-        "run-started",
-        "run-completed",
-    ]
+    assert log.kinds.count("run-resumed") == 1
+    assert [event.type_name() for event in ended(log)] == ["run-completed"]
+    assert isinstance(final := log.run[-1], RunCompleted)
+    assert final.output == "out of d"
 
 
 async def test_a_stop_of_the_process_ends_no_run() -> None:
-    executor = Executor(work=hang)
-    task = asyncio.create_task(executor.take(planned()))
-    await executor.begun.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert executor.log.kinds == ["run-started", "step-started"]
-    second = Executor(log=executor.log)
-    await second.take(planned(), backlog=True)
+    async with running(hang) as process:
+        await process.take(planned())
+        await process.begun.wait()
+    assert process.log.kinds == ["run-started", "step-started"]
+    async with running(log=process.log, plans=process.plans) as second:
+        await second.idle()
     assert second.log.kinds == ["run-started", "step-started", "run-resumed", "step-completed", "run-completed"]
     assert second.performed == [("answer", 1)]
 
 
+async def test_what_a_frozen_owner_writes_late_is_void_and_its_run_is_somebody_elses() -> None:
+    go_on = asyncio.Event()
+
+    async def slow(doing: Doing) -> str:
+        await go_on.wait()
+        return "late"
+
+    async with running(slow) as first:
+        await first.take(planned())
+        await first.begun.wait()
+        async with running(log=first.log, plans=first.plans) as second:
+            await second.idle()
+            go_on.set()
+            await asyncio.wait_for(first.runs.live[RUN].closed.wait(), 5)
+    assert [event.type_name() for event in ended(first.log)] == ["run-completed"]
+    assert {event.type_name() for event in first.log.void} == {"step-completed", "run-completed"}
+    assert [event.seq for event in first.log.run] == list(range(2, 2 + len(first.log.run)))
+
+
+async def test_a_lost_partition_stops_its_runs_and_nothing_more_is_written() -> None:
+    async with running(hang) as process:
+        await process.take(planned())
+        await process.begun.wait()
+        process.lose()
+        await process.idle()
+        assert process.log.kinds == ["run-started", "step-started"]
+
+
 async def test_a_cancel_stops_the_run_and_its_end_is_written_once() -> None:
-    executor = Executor(work=hang)
-    run = asyncio.create_task(executor.take(planned(step("a"), step("b"))))
-    await executor.begun.wait()
-    await executor.take(cancel())
-    await executor.take(cancel())
-    await run
-    await executor.take(cancel())
-    assert [kind for kind in executor.log.kinds if kind.startswith("run-")] == ["run-started", "run-cancelled"]
-    final = executor.log.run[-1]
-    assert isinstance(final, RunCancelled)
+    async with running(hang) as process:
+        await process.take(planned(step("a"), step("b")))
+        await process.begun.wait()
+        await asyncio.gather(process.take(signal(RunCancelRequested)), process.take(signal(RunCancelRequested, 2)))
+        await process.run(signal(RunCancelRequested, 3))
+    assert [kind for kind in process.log.kinds if kind.startswith("run-")] == ["run-started", "run-cancelled"]
+    assert isinstance(final := process.log.run[-1], RunCancelled)
     assert final.reason == "enough"
 
 
+async def test_a_tool_that_shields_itself_is_abandoned_and_nothing_is_written_after_the_end() -> None:
+    over = asyncio.Event()
+
+    async def stubborn(doing: Doing) -> str:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.4)  # longer than the grace of the tests
+            over.set()
+        return "too late"
+
+    async with running(stubborn) as process:
+        await process.take(planned())
+        await process.begun.wait()
+        async with asyncio.timeout(2):
+            await process.take(signal(RunCancelRequested))
+        written = list(process.log.events)
+        await asyncio.wait_for(over.wait(), 5)
+        await asyncio.sleep(0.05)
+        assert (process.log.kinds[-1], process.log.events) == ("run-cancelled", written)
+
+
 async def test_a_cancel_before_the_plan_ends_the_run_and_the_plan_is_dropped() -> None:
-    executor = Executor()
-    await executor.take(cancel())
-    await executor.take(planned())
-    await executor.take(no_plan())
-    assert (executor.log.kinds, executor.performed) == (["run-cancelled"], [])
-    assert executor.log.run[0].seq == 2
-    assert executor.log.run[0].event_id == derive(RUN, 2)
-    second = Executor(log=executor.log)
-    await second.take(planned(), backlog=True)
+    async with running() as process:
+        await process.take(signal(RunCancelRequested))
+        await process.run(planned())
+        await process.run(no_plan())
+    assert (process.log.kinds, process.performed) == (["run-cancelled"], [])
+    assert (process.log.run[0].seq, process.log.run[0].event_id) == (2, derive(RUN, 2))
+    async with running(log=process.log) as second:
+        await second.run(planned(), backlog=True)
     assert second.performed == []
+
+
+async def test_a_cancel_reaches_a_run_that_waits_for_room() -> None:
+    other = UUID(int=77)
+    async with running(hang, limits=RunLimits(life=LifeLimits(grace=timedelta(0)), open_runs=1)) as process:
+        await process.take(planned(run_id=other))
+        waiting = asyncio.create_task(process.take(planned()))
+        await asyncio.sleep(0.01)
+        await process.take(signal(RunCancelRequested))
+        assert [e.type_name() for e in process.log.run if e.run_id == RUN] == ["run-cancelled"]
+        await process.take(signal(RunCancelRequested, 2, run_id=other))
+        await waiting
+    assert [event.type_name() for event in ended(process.log)] == ["run-cancelled"] * 2
 
 
 async def test_a_cancel_of_an_ended_run_changes_nothing_in_any_process() -> None:
-    first = Executor()
-    await first.take(planned())
-    second = Executor(log=first.log)
-    await second.take(cancel())
-    await second.take(cancel(), backlog=True)
-    assert first.log.kinds[-1] == "run-completed"
-    assert "run-cancelled" not in first.log.kinds
+    log = await whole_log()
+    async with running(log=log, plans={RUN: DIAMOND}) as second:
+        await second.run(signal(RunCancelRequested))
+        await second.run(signal(RunCancelRequested), backlog=True)
+    assert [event.type_name() for event in ended(log)] == ["run-completed"]
 
 
-async def test_a_cancel_that_comes_before_its_run_is_resumed_goes_on_behind_what_was_written() -> None:
-    first = Executor(work=hang)
-    task = asyncio.create_task(first.take(planned()))
-    await first.begun.wait()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    second = Executor(log=first.log)
-    await second.take(cancel(), backlog=True)
-    await second.take(planned(), backlog=True)
-    assert second.log.kinds == ["run-started", "step-started", "run-cancelled"]
-    assert second.performed == []
-
-
-async def test_a_final_event_that_did_not_reach_the_log_is_written_at_the_next_try() -> None:
-    executor = Executor()
-    events = executor.handlers.on_plan_created(
-        planned(), Context(Position(topic="plans", partition=0, offset=0), planned(), False, lambda: NOON)
-    )
-    lost = await anext(events)
-    del events
-    assert isinstance(lost, RunCompleted)
-    assert "run-completed" not in executor.log.kinds
-    await executor.take(planned(), backlog=True)
-    assert executor.log.kinds[-2:] == ["run-resumed", "run-completed"]
-    assert executor.performed == [("answer", 1)]
+async def test_a_cancel_after_a_crash_ends_the_run_wherever_its_resumption_is() -> None:
+    for pause in (0, 0.0005, 0.005):
+        async with running(hang) as first:
+            await first.take(planned())
+            await first.begun.wait()
+        async with running(hang, log=first.log, plans=first.plans) as second:
+            await asyncio.sleep(pause)
+            await second.run(signal(RunCancelRequested), backlog=True)
+            await second.run(planned(), backlog=True)
+        assert [event.type_name() for event in ended(second.log)] == ["run-cancelled"]
+        assert second.log.kinds[-1] == "run-cancelled"
 
 
 async def test_a_failed_plan_ends_the_run_and_a_repeat_has_the_same_ids() -> None:
-    first, second = Executor(), Executor()
-    for executor in (first, second):
-        await executor.take(no_plan())
-        await executor.take(no_plan())
+    async with running() as first, running() as second:
+        for process in (first, second):
+            await process.take(no_plan())
+            await process.take(no_plan())
     assert first.log.run == second.log.run
     [final] = first.log.run
     assert isinstance(final, RunFailed)
@@ -297,88 +245,82 @@ async def test_a_failed_plan_ends_the_run_and_a_repeat_has_the_same_ids() -> Non
 
 
 async def test_a_step_that_fails_is_tried_again_as_its_policy_says_then_fails_the_run() -> None:
-    async def fail(_: Step, attempt: int) -> str:
-        raise StepError(f"attempt {attempt} came to nothing")
+    async def fail(doing: Doing) -> str:
+        raise StepError(f"attempt {doing.attempt} came to nothing")
 
     policy = FailurePolicy(action="retry", attempts=2, backoff=timedelta(0))
-    executor = Executor(work=fail)
-    await executor.take(planned(step("a", on_failure=policy), step("b", "a")))
-    assert executor.performed == [("a", 1), ("a", 2)]
-    assert executor.log.kinds[2:] == ["step-retried", "step-started", "step-failed", "run-failed"]
-    final = executor.log.run[-1]
-    assert isinstance(final, RunFailed)
+    async with running(fail) as process:
+        await process.run(planned(step("a", on_failure=policy), step("b", "a")))
+    assert process.performed == [("a", 1), ("a", 2)]
+    assert process.log.kinds[2:] == ["step-retried", "step-started", "step-failed", "run-failed"]
+    assert isinstance(final := process.log.run[-1], RunFailed)
     assert final.error == "A: attempt 2 came to nothing"
 
 
 async def test_a_failed_step_stops_the_ones_beside_it() -> None:
-    async def work(step: Step, attempt: int) -> str:
-        if step.step_id == "b":
+    async def work(doing: Doing) -> str:
+        if doing.step.step_id == "b":
             raise StepError("no luck")
-        return await hang(step, attempt)
+        return await hang(doing)
 
-    executor = Executor(work=work)
-    async with asyncio.timeout(5):
-        await executor.take(planned(step("a"), step("b")))
-    assert executor.log.kinds[-1] == "run-failed"
+    async with running(work) as process:
+        await process.run(planned(step("a"), step("b")))
+    assert process.log.kinds[-1] == "run-failed"
 
 
 async def test_a_run_that_cannot_begin_fails_with_the_reason() -> None:
-    executor = Executor(cannot_begin=RunError("model", "there is no model of that name"))
-    await executor.take(planned())
-    final = executor.log.run[-1]
-    assert isinstance(final, RunFailed)
+    async with running(cannot_begin=RunError("model", "there is no model of that name")) as process:
+        await process.run(planned())
+    assert isinstance(final := process.log.run[-1], RunFailed)
     assert (final.reason, final.error) == ("model", "there is no model of that name")
 
 
-async def test_what_nobody_expected_leaves_the_handler_as_it_is() -> None:
-    async def bug(_: Step, __: int) -> str:
-        raise ZeroDivisionError("a bug")
+async def test_what_nobody_expected_fails_that_run_readably_and_others_go_on() -> None:
+    async def bug(doing: Doing) -> str:
+        if doing.journal.run_id == RUN:
+            raise ZeroDivisionError("a bug")
+        return "fine"
 
-    executor = Executor(work=bug)
-    with pytest.raises(ZeroDivisionError):
-        await executor.take(planned())
-    assert executor.log.kinds == ["run-started", "step-started"]
+    async with running(bug) as process:
+        await process.take(planned())
+        await process.run(planned(run_id=UUID(int=77)))
+    by_run = {event.run_id: event for event in ended(process.log)}
+    assert isinstance(failed := by_run[RUN], RunFailed)
+    assert (failed.reason, failed.error) == ("step", "unexpected ZeroDivisionError: a bug")
+    assert isinstance(by_run[UUID(int=77)], RunCompleted)
 
 
-async def test_a_torn_or_unreadable_journal_suspends_the_run() -> None:
-    whole = Executor()
-    await whole.take(planned())
-    torn = Executor(log=MemoryLog(events=[whole.log.events[0], whole.log.events[2]]))
-    await torn.take(planned(), backlog=True)
-    last = torn.log.run[-1]
-    assert isinstance(last, RunSuspended)
-    assert (last.reason, torn.performed) == ("journal", [])
+async def test_a_torn_journal_suspends_the_run_and_an_operator_makes_it_go_on() -> None:
+    whole = await whole_log()
+    log = MemoryLog(events=[whole.events[0], *whole.events[2:5]])
+    async with running(log=log, plans={RUN: DIAMOND}) as process:
+        await process.idle()
+        assert isinstance(last := log.run[-1], RunSuspended)
+        assert (last.reason, process.performed) == ("journal", [])
+        log.events.insert(1, whole.events[1])
+        await process.run(signal(RunResumeRequested))
+    assert (log.kinds.count("run-resumed"), log.kinds[-1]) == (2, "run-completed")
 
-    async def unreadable(_: Step, __: int) -> str:
+
+async def test_a_journal_that_this_code_cannot_read_suspends_the_run() -> None:
+    async def unreadable(_: Doing) -> str:
         raise JournalCorrupt("from the future")
 
-    strange = Executor(work=unreadable)
-    await strange.take(planned())
-    assert strange.log.kinds[-1] == "run-suspended"
+    async with running(unreadable) as process:
+        await process.run(planned())
+    assert isinstance(last := process.log.run[-1], RunSuspended)
+    assert (last.reason, last.detail) == ("journal", "from the future")
 
 
-async def test_a_partition_is_recovered_once_the_views_are_back_and_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery_module, "PATIENCE", timedelta(0))
-    first = Executor()
-    await first.take(planned())
-    second = Executor(log=first.log, away=3)
-    await second.handlers.recover(0)
-    await second.take(planned(), backlog=True)
-    await second.take(planned(run_id=UUID(int=77)), backlog=True)
-    assert second.source.read_records == 4
-    second.handlers.forget(0)
-    await second.take(planned(), backlog=True)
-    assert second.performed == [("answer", 1)]
+async def test_a_run_that_could_not_be_written_is_read_back_and_goes_on() -> None:
+    async def work(doing: Doing) -> str:
+        if doing.process.log.kinds.count("run-resumed") == 0:
+            doing.process.log.refusing = ConnectionError("the leader is gone")
+            asyncio.get_running_loop().call_later(0.2, setattr, doing.process.log, "refusing", None)
+        return "in the end"
 
-
-async def test_a_record_that_is_no_event_is_left_out_of_a_recovery() -> None:
-    whole = Executor()
-    await whole.take(planned())
-
-    async def decode(record: Record) -> Event:
-        if record.offset == 0:
-            raise Malformed("garbage")
-        return whole.log.events[record.offset]
-
-    recovery = Recovery(Views(whole.log), Source(whole.log), decode)
-    assert [event.seq for event in await recovery.events(RUN, 0)] == [3, 4, 5]
+    async with running(work) as process:
+        await process.take(planned())
+        await process.until("run-completed")
+        await process.idle()
+    assert [event.type_name() for event in ended(process.log)] == ["run-completed"]

@@ -4,11 +4,25 @@ import asyncio
 
 import pytest
 
+from clew.chassis.errors import Fenced
 from clew.contracts.envelope import Event, Position, derive
 from clew.contracts.execution import CallKind, EffectPolicy, RunCancelled, RunCompleted, RunStarted, StepStarted
 from clew.executor.calls import Call
 from clew.executor.journal import RunJournal
+from clew.executor.writer import RunLeft
 from tests.support.run_log import NOON, RUN, MemoryLog, journal_of, planned
+
+
+class Unanswered(MemoryLog):
+    """A log that acknowledges when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.acks: list[asyncio.Future[Position]] = []
+
+    async def send(self, event: Event) -> asyncio.Future[Position]:
+        self.acks.append(asyncio.get_running_loop().create_future())
+        return self.acks[-1]
 
 
 async def start(journal: RunJournal, step_id: str = "answer", *, wait: bool = False) -> None:
@@ -19,6 +33,7 @@ async def test_writers_side_by_side_get_numbers_without_gaps_in_the_order_of_the
     log = MemoryLog(delay=0.001)
     journal = journal_of(log)
     await asyncio.gather(*(start(journal, f"s{n}", wait=n % 2 == 0) for n in range(40)))
+    await journal.settled()
     assert [event.seq for event in log.run] == list(range(2, 42))
 
 
@@ -38,7 +53,7 @@ async def test_a_writer_that_is_cancelled_leaves_no_gap() -> None:
 async def test_events_follow_from_the_plan_and_have_the_same_ids_at_every_execution() -> None:
     first, second = MemoryLog(), MemoryLog()
     for log in (first, second):
-        await start(journal_of(log))
+        await start(journal_of(log), wait=True)
     assert [event.event_id for event in first.run] == [event.event_id for event in second.run] == [derive(RUN, 2)]
     assert first.run[0].causation_id == planned().event_id
     assert first.run[0].correlation_id == planned().correlation_id
@@ -48,9 +63,9 @@ async def test_a_resumed_journal_goes_on_behind_the_last_number() -> None:
     log = MemoryLog()
     journal = journal_of(log)
     await journal.append(lambda s: RunStarted(**s, model="m", code_version="1"))
-    await start(journal)
+    await start(journal, wait=True)
     resumed = journal_of(log, past=log.run)
-    await start(resumed, "more")
+    await start(resumed, "more", wait=True)
     assert [event.seq for event in log.run] == [2, 3, 4]
     assert resumed.started_at == NOON
 
@@ -59,19 +74,54 @@ async def test_nothing_is_sent_after_the_last_event() -> None:
     log = MemoryLog()
     journal = journal_of(log)
     final = await journal.last(lambda s: RunCancelled(**s))
-    assert (final.seq, log.events) == (2, [])
-    with pytest.raises(RuntimeError, match="has ended"):
+    assert final is not None
+    assert (final.seq, log.events) == (2, [final])
+    with pytest.raises(RunLeft, match="has ended"):
         await start(journal)
 
 
-async def test_a_send_that_fails_takes_no_number() -> None:
+async def test_a_send_that_fails_ends_the_journal() -> None:
     log = MemoryLog(broken=ConnectionError("no broker"))
     journal = journal_of(log)
     with pytest.raises(ConnectionError):
-        await start(journal)
+        await start(journal, wait=True)
     log.broken = None
-    await start(journal)
-    assert [event.seq for event in log.run] == [2]
+    with pytest.raises(ConnectionError):
+        await start(journal)
+    assert log.run == []
+
+
+async def test_the_last_event_is_not_written_when_what_it_builds_on_no_longer_holds() -> None:
+    log = MemoryLog()
+    journal = journal_of(log)
+    assert await journal.last(lambda s: RunCancelled(**s), only_if=lambda: False) is None
+    await start(journal, wait=True)
+    assert log.kinds == ["step-started"]
+
+
+async def test_a_call_with_effects_does_not_begin_when_its_start_is_void() -> None:
+    log = MemoryLog()
+    journal = RunJournal(planned(), log.claim(), lambda: NOON)
+    log.claim()
+    with pytest.raises(Fenced):
+        await journal.started(Call(RUN, "answer.1/x", "answer", "tool", "x", 1, "ask"), {})
+    assert [event.type_name() for event in log.void] == ["call-started"]
+
+
+async def test_no_call_begins_on_a_stale_lease_or_when_the_run_is_being_stopped() -> None:
+    log = MemoryLog()
+    owned = log.claim()
+    owned.stale = True
+    journal = RunJournal(planned(), owned, lambda: NOON)
+    call = Call(RUN, "answer.1/x", "answer", "model", "x", 1)
+    begun = asyncio.create_task(journal.started(call, {}))
+    await asyncio.wait({begun}, timeout=0.02)
+    assert (begun.done(), log.events) == (False, [])
+    owned.stale = False
+    await begun
+    journal.stop_calls()
+    with pytest.raises(RunLeft):
+        await journal.started(call, {})
 
 
 async def test_an_acknowledgement_that_fails_ends_the_journal() -> None:
@@ -97,13 +147,8 @@ async def test_an_acknowledgement_that_fails_ends_the_journal() -> None:
 async def test_only_what_may_not_be_made_again_waits_for_the_log(
     kind: CallKind, policy: EffectPolicy | None, start_waits: bool, end_waits: bool
 ) -> None:
-    acks: list[asyncio.Future[Position]] = []
-
-    async def send(_event: Event) -> asyncio.Future[Position]:
-        acks.append(asyncio.get_running_loop().create_future())
-        return acks[-1]
-
-    journal = RunJournal(planned(), send, lambda: NOON)
+    owned = Unanswered()
+    journal = RunJournal(planned(), owned, lambda: NOON)
     call = Call(RUN, "answer.1/x", "answer", kind, "x", 1, policy)
     for write, waits in (
         (journal.started(call, {}), start_waits),
@@ -112,5 +157,7 @@ async def test_only_what_may_not_be_made_again_waits_for_the_log(
         task = asyncio.create_task(write)
         await asyncio.wait({task}, timeout=0.05)
         assert task.done() is not waits
-        acks[-1].set_result(Position(topic="task-updates", partition=0, offset=0))
+        for ack in owned.acks:
+            if not ack.done():
+                ack.set_result(Position(topic="task-updates", partition=0, offset=0))
         await task

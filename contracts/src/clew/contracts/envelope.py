@@ -6,6 +6,7 @@ Not the wire format: that is `codec`.
 import json
 import re
 from datetime import UTC, datetime
+from functools import cache
 from math import isfinite
 from typing import Annotated, Any, ClassVar, TypedDict, cast
 from uuid import UUID, uuid5
@@ -114,6 +115,11 @@ class Stamp(TypedDict):
     causation_id: UUID | None
 
 
+@cache
+def _kebab(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
+
+
 class Event(Value):
     """A fact. `causation_id` is the event that made it happen, `correlation_id` the one that began it all."""
 
@@ -128,7 +134,7 @@ class Event(Value):
     @classmethod
     def type_name(cls) -> str:
         """The type without its version: `PlanCreated` is `plan-created`."""
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+        return _kebab(cls.__name__)
 
     @classmethod
     def ce_type(cls) -> str:

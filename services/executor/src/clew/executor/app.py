@@ -3,13 +3,24 @@
 import logging
 import os
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from importlib.metadata import version
 
 import httpx2
 
+from clew.chassis.claims import CLAIMED_TOPIC
 from clew.chassis.clock import new_id, now
+from clew.chassis.follower import Follower
 from clew.chassis.service import Service
-from clew.contracts.conversation import RunCancelRequested
+from clew.contracts.conversation import (
+    ApprovalDecided,
+    ChildRunEnded,
+    RunCancelRequested,
+    RunResumeRequested,
+    RunSteered,
+)
 from clew.contracts.envelope import SYSTEM_TENANT, root_stamp
 from clew.contracts.execution import CapabilitiesAnnounced
 from clew.contracts.planning import PlanCreated, PlanFailed
@@ -18,14 +29,22 @@ from clew.executor.conversation import Conversations
 from clew.executor.documents import DocumentPassages
 from clew.executor.egress import EgressClient
 from clew.executor.egress_policy import EgressPolicy
-from clew.executor.handlers import Identity, RunHandlers
-from clew.executor.recovery import Recovery
+from clew.executor.handlers import RunHandlers
+from clew.executor.ownership import Owners, Ownership
+from clew.executor.past import PartitionPast
+from clew.executor.ports import Group
+from clew.executor.quarantine import Alone
+from clew.executor.recall import Recall
+from clew.executor.runs import Runs
 from clew.executor.search import search_provider
 from clew.executor.settings import Settings
-from clew.executor.tools import builtin_tools
+from clew.executor.signals import Signals
+from clew.executor.tools import builtin_tools, load_tools
+from clew.executor.working import Identity, Performer
 from clew.models import ModelChoice, choose_model
 from clew.views.door import Views
 
+ROOM_MARGIN = timedelta(minutes=10)  # a plan waits for room as long as a run may last
 log = logging.getLogger(__name__)
 
 
@@ -39,27 +58,80 @@ def build(settings: Settings) -> Service:
 
 def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Service:
     service = Service("executor", settings)
+    views = service.use(_views(settings))
+    agents = _agents(settings, model, egress, views, service.use(_client(settings)))
+    follower = service.use(Follower(settings, CLAIMED_TOPIC))
+
+    def taken(owned: Ownership, past: PartitionPast) -> None:
+        runs.taken(owned, past)
+
+    def lost(partition: int) -> None:
+        runs.lost(partition)
+
+    owners = Owners(
+        f"executor-{os.getpid()}",
+        Recall(views.recovery, service.log, service.decoder.event),
+        follower,
+        service.publisher,
+        Group(service.lease, service.still_member),
+        now,
+        new_id,
+        taken,
+        lost,
+    )
+    service.use(owners)
+    identity = Identity(model.name, version("clew-executor"))
+    runs = service.use(Runs(owners, now, agents.performer, identity, settings.run_limits, Alone(os.environ)))
+    _register(service, RunHandlers(Signals(runs)), settings)
+    service.on_partition(owners.recover, owners.forget)
+    service.task("owners", owners.watch)
+    service.health.live["owners"] = owners.stuck
+    service.task("announcement", lambda: _announce(service, agents, model))
+    service.check("views", views.check)
+    return service
+
+
+def _register(service: Service, handlers: RunHandlers, settings: Settings) -> None:
+    patience = timedelta(seconds=settings.run_seconds) + ROOM_MARGIN
+    service.on(PlanCreated, handlers.on_plan_created, limit=patience)  # it may wait for a run that is under way
+    service.on(PlanFailed, handlers.on_plan_failed)
+    service.on(RunCancelRequested, handlers.on_run_cancel_requested)
+    service.on(ApprovalDecided, handlers.on_approval_decided)
+    service.on(ChildRunEnded, handlers.on_child_run_ended)
+    service.on(RunSteered, handlers.on_run_steered)
+    service.on(RunResumeRequested, handlers.on_run_resume_requested)
+
+
+@asynccontextmanager
+async def performing(settings: Settings) -> AsyncGenerator[Performer]:
+    """What performs the steps of runs, without a service around it: for the one run of a child process."""
+    model, egress = choose_model(os.environ), EgressPolicy.from_environ(os.environ)
+    async with _views(settings) as views, _client(settings) as client:
+        yield _agents(settings, model, egress, views, client).performer
+
+
+def _views(settings: Settings) -> Views:
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
-    views = service.use(Views(settings.database_url.get_secret_value(), redis_url, settings.namespace))
-    client = service.use(httpx2.AsyncClient(timeout=settings.tool_endpoint_seconds))
+    return Views(settings.database_url.get_secret_value(), redis_url, settings.namespace)
+
+
+def _client(settings: Settings) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(timeout=settings.tool_endpoint_seconds)
+
+
+def _agents(
+    settings: Settings, model: ModelChoice, egress: EgressPolicy, views: Views, client: httpx2.AsyncClient
+) -> Agents:
     ports = Ports(
         egress=EgressClient(egress),
         search=search_provider(os.environ, client),
         documents=DocumentPassages(views),
     )
+    tools = builtin_tools()
+    if settings.tools_path is not None:
+        load_tools(settings.tools_path, tools)
     limits = Limits(settings.model_policy, settings.step_requests)
-    agents = Agents(builtin_tools(), model, os.environ, Conversations(views), ports, limits, now)
-
-    recovery = Recovery(views.recovery, service.log, service.decoder.event)
-    identity = Identity(model.name, version("clew-executor"))
-    handlers = RunHandlers(service.publisher.send, now, recovery, agents.performer, identity)
-    service.on(PlanCreated, handlers.on_plan_created)
-    service.on(PlanFailed, handlers.on_plan_failed)
-    service.on(RunCancelRequested, handlers.on_run_cancel_requested)
-    service.on_partition(handlers.recover, handlers.forget)
-    service.task("announcement", lambda: _announce(service, agents, model))
-    service.check("views", views.check)
-    return service
+    return Agents(tools, model, os.environ, Conversations(views), ports, limits, now)
 
 
 async def _announce(service: Service, agents: Agents, model: ModelChoice) -> None:

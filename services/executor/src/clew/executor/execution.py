@@ -3,26 +3,29 @@
 Nothing here runs an agent, waits, or writes to the log; `supervisor` does what is decided here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from clew.contracts.envelope import RunEvent
 from clew.contracts.execution import (
     CallCompleted,
     CallFailed,
+    CallStarted,
     FailReason,
+    InboxRead,
     RunCancelled,
     RunCompleted,
     RunFailed,
     RunResumed,
     RunStarted,
+    RunSuspended,
     StepCompleted,
     StepFailed,
     StepRetried,
     StepStarted,
+    SuspendReason,
 )
 from clew.contracts.planning import Plan, Step
 from clew.contracts.usage import Usage
@@ -55,16 +58,26 @@ _WAITING = StepState()
 _NOTHING_USED = Usage()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunState:
-    """What the events of a run say. `last_seq` is the highest number taken; 1 before the executor's first."""
+    """What the events of a run say. `last_seq` is the highest number taken; 1 before the executor's first.
+
+    `interrupted` counts the take-overs since the run last came further; `requests` the model requests that were begun,
+    here and in child runs; `active` is how long it was under way before `active_since`. It grows in place: a run
+    of a thousand calls must not copy itself a thousand times.
+    """
 
     last_seq: int = FIRST_SEQ - 1
     started: bool = False
     resumptions: int = 0
-    steps: Mapping[str, StepState] = field(default_factory=lambda: MappingProxyType({}))
+    interrupted: int = 0
+    steps: dict[str, StepState] = field(default_factory=dict[str, StepState])
     usage: Usage = _NOTHING_USED
+    requests: int = 0
     ended: bool = False
+    suspended: RunSuspended | None = None
+    active: timedelta = timedelta(0)
+    active_since: datetime | None = None
 
     def step(self, step_id: str) -> StepState:
         return self.steps.get(step_id, _WAITING)
@@ -99,60 +112,123 @@ class GiveUp:
     skipped: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Suspends:
+    """Nothing in the run can proceed."""
+
+    reason: SuspendReason
+    detail: str | None = None
+    wake_at: datetime | None = None
+
+
 Outcome: TypeAlias = Completes | Fails
 
 
-def evolve(state: RunState, event: RunEvent) -> RunState:
-    """The state after `event`. An event whose number was already taken changes nothing: the first one counts."""
+def evolve(state: RunState, event: RunEvent) -> None:
+    """Takes `event` into `state`. One whose number was already taken changes nothing: the first one counts."""
     if event.seq <= state.last_seq:
-        return state
-    state = replace(state, last_seq=event.seq)
-    match event:
-        case RunStarted():
-            return replace(state, started=True)
-        case RunResumed():
-            return replace(state, resumptions=state.resumptions + 1)
-        case CallCompleted(usage=Usage() as usage):
-            return _with_call(replace(state, usage=state.usage + usage), event)
-        case RunCompleted() | RunFailed() | RunCancelled():
-            return replace(state, ended=True)
-        case CallCompleted() | CallFailed():
-            return _with_call(state, event)
-        case StepStarted() | StepRetried() | StepCompleted() | StepFailed():
-            return _with_step(state, event.step_id, _evolve_step(state.step(event.step_id), event))
-        case _:
-            return state
+        return
+    state.last_seq = event.seq
+    if (take := _FOLD.get(type(event))) is not None:
+        take(state, event)
 
 
-def _with_step(state: RunState, step_id: str, step: StepState) -> RunState:
-    return replace(state, steps=MappingProxyType({**state.steps, step_id: step}))
+def _started(state: RunState, event: RunStarted) -> None:
+    state.started = True
+    state.active_since = event.occurred_at
 
 
-def _with_call(state: RunState, event: CallCompleted | CallFailed) -> RunState:
+def _resumed(state: RunState, event: RunResumed) -> None:
+    state.resumptions += 1
+    state.interrupted = state.interrupted + 1 if event.cause == "takeover" else 0
+    if state.suspended is not None or state.active_since is None:
+        state.active_since = event.occurred_at
+    state.suspended = None
+
+
+def _suspended(state: RunState, event: RunSuspended) -> None:
+    state.suspended = event
+    state.active = active(state, event.occurred_at)
+    state.active_since = None
+
+
+def _ended(state: RunState, event: RunEvent) -> None:
+    state.ended = True
+
+
+def _heard(state: RunState, event: InboxRead) -> None:
+    state.interrupted = 0
+
+
+def _call_started(state: RunState, event: CallStarted) -> None:
+    if event.kind == "model":
+        state.requests += 1
+
+
+def _call_completed(state: RunState, event: CallCompleted) -> None:
+    state.interrupted = 0
+    if event.usage is not None:
+        state.usage += event.usage
+        if event.kind == "tool":
+            state.requests += event.usage.requests
     before = state.step(event.step_id)
-    failed = isinstance(event, CallFailed) and event.kind == "model"
-    untrusted = before.untrusted or (isinstance(event, CallCompleted) and event.untrusted)
-    after = replace(before, model_failed=failed, untrusted=untrusted)
-    return state if after == before else _with_step(state, event.step_id, after)
+    if before.model_failed or (event.untrusted and not before.untrusted):
+        untrusted = before.untrusted or event.untrusted
+        state.steps[event.step_id] = replace(before, model_failed=False, untrusted=untrusted)
 
 
-def _evolve_step(step: StepState, event: StepStarted | StepRetried | StepCompleted | StepFailed) -> StepState:
+def _call_failed(state: RunState, event: CallFailed) -> None:
+    before = state.step(event.step_id)
+    if before.model_failed != (event.kind == "model"):
+        state.steps[event.step_id] = replace(before, model_failed=event.kind == "model")
+
+
+def _evolve_step(state: RunState, event: StepStarted | StepRetried | StepCompleted | StepFailed) -> None:
+    step = state.step(event.step_id)
     match event:
         case StepStarted():
-            return replace(step, status="running", attempt=event.attempt, wake_at=None, model_failed=False)
+            step = replace(step, status="running", attempt=event.attempt, wake_at=None, model_failed=False)
         case StepRetried():
-            return replace(step, status="retrying", attempt=event.attempt, error=event.error, wake_at=event.wake_at)
+            step = replace(step, status="retrying", attempt=event.attempt, error=event.error, wake_at=event.wake_at)
         case StepCompleted():
-            return replace(step, status="completed", output=event.output, untrusted=event.untrusted, error="")
+            step = replace(step, status="completed", output=event.output, untrusted=event.untrusted, error="")
         case StepFailed():
-            return replace(step, status="skipped" if event.skipped else "failed", error=event.error)
+            step = replace(step, status="skipped" if event.skipped else "failed", error=event.error)
+    state.steps[event.step_id] = step
+    if not isinstance(event, StepStarted):
+        state.interrupted = 0
+
+
+_FOLD: Final[dict[type[RunEvent], Callable[[RunState, Any], None]]] = {  # Any: each takes the type it stands under
+    RunStarted: _started,
+    RunResumed: _resumed,
+    RunSuspended: _suspended,
+    RunCompleted: _ended,
+    RunFailed: _ended,
+    RunCancelled: _ended,
+    InboxRead: _heard,
+    CallStarted: _call_started,
+    CallCompleted: _call_completed,
+    CallFailed: _call_failed,
+    StepStarted: _evolve_step,
+    StepRetried: _evolve_step,
+    StepCompleted: _evolve_step,
+    StepFailed: _evolve_step,
+}
+
+
+def active(state: RunState, now: datetime) -> timedelta:
+    """How long the run has been under way, without the time for which it was suspended."""
+    if state.active_since is None:
+        return state.active
+    return state.active + max(now - state.active_since, timedelta(0))
 
 
 def fold(events: Iterable[RunEvent]) -> RunState:
     """The state that a run's events say, in whatever order and however often they are given."""
     state = RunState()
     for event in in_order(events):
-        state = evolve(state, event)
+        evolve(state, event)
     return state
 
 

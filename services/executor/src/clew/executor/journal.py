@@ -1,42 +1,42 @@
 """The journal of one run: its numbered events, written to the log in order and folded as they are written.
 
-It numbers and sends. What to write is decided elsewhere; reading an old journal back is `recovery`.
+It numbers, sends, and answers the engine (`calls.Journal`) from what was written. What to write is decided elsewhere;
+reading an old journal back is `ownership`'s business.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypedDict, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TypedDict
 from uuid import UUID
 
 from pydantic import JsonValue
 
 from clew.chassis.clock import Clock
-from clew.contracts.envelope import Event, Position, RunEvent, RunScoped, Stamp, derive
+from clew.contracts.conversation import ContentPart, RunSteered
+from clew.contracts.envelope import JsonObject, RunEvent, RunScoped, Stamp, derive
 from clew.contracts.execution import (
+    ApprovalRequested,
     CallCompleted,
-    CallEvent,
     CallFailed,
+    CallInDoubt,
     CallKind,
     CallStarted,
+    InboxRead,
     StepProgressed,
     TokenDelta,
     TokenReset,
 )
 from clew.contracts.usage import Usage
-from clew.executor.calls import Call, Done, tool_error
-from clew.executor.execution import FIRST_SEQ, RunState, evolve, in_order
-from clew.executor.model_requests import texts_in
+from clew.executor.calls import BudgetExceeded, Call, Decided, Done, Recorded
+from clew.executor.execution import RunState
+from clew.executor.inbox import About, Question, heard_signals, ids_of
+from clew.executor.owned import Owned
+from clew.executor.waits import Wait
+from clew.executor.writer import RunLeft, RunWriter
 
-Send = Callable[[Event], Awaitable[Awaitable[Position]]]
-LastEvent = TypeVar("LastEvent", bound=RunEvent)
-
-
-class RunStamp(Stamp):
-    """What every event of a run has, ready to be unpacked into its constructor."""
-
-    thread_id: UUID
-    run_id: UUID
-    seq: int
+Steered = Callable[[Sequence[RunSteered]], Awaitable[None]]
+Allowance = Callable[[RunState], str | None]  # why no further model request may begin, or None
 
 
 class _CallFields(TypedDict):
@@ -56,146 +56,157 @@ class _TokenFields(Stamp):
     attempt: int
 
 
-class RunJournal:
-    """Writes one run. `cause` is the event that began it here, usually the plan; `past` what was written before.
+async def _nobody(_: Sequence[RunSteered]) -> None:
+    return None
 
-    Numbers are taken under one lock together with the send, so that they reach the log in order and without gaps.
-    An error of a send or of an acknowledgement ends the journal: every later write raises it again.
+
+class RunJournal(RunWriter):
+    """What the engine writes of one run and finds written (`calls.Journal`).
+
+    `steered` is told which messages were taken in; `refusal` says why no further model request may begin;
+    `approval_ends` until when a person may answer a question that is asked now.
     """
 
-    def __init__(self, cause: RunScoped, send: Send, now: Clock, past: Sequence[RunEvent] = ()) -> None:
-        self._cause = cause
-        self._send = send
-        self._now = now
-        self._lock = asyncio.Lock()
-        self._unacked: set[asyncio.Future[Position]] = set()
-        self._error: BaseException | None = None
-        self._done: dict[UUID, Done] = {}
-        self._attempts: dict[UUID, int] = {}
-        self._abandoned: set[tuple[UUID, int]] = set()
-        self.state = RunState()
-        self.texts: set[str] = set()
-        self.started_at = now()
-        for event in in_order(past):
-            self._take(event)
+    def __init__(self, cause: RunScoped, owned: Owned, now: Clock, past: Sequence[RunEvent] = ()) -> None:
+        super().__init__(cause, owned, now, past)
+        self.steered: Steered = _nobody
+        self.refusal: Allowance | None = None
+        self.approval_ends: Callable[[], datetime | None] = lambda: None
+        self._listening: list[asyncio.Event] = []
 
     @property
-    def run_id(self) -> UUID:
-        return self._cause.run_id
+    def started_at(self) -> datetime:
+        return self.record.started_at
+
+    @property
+    def texts(self) -> set[str]:
+        return self.record.texts
 
     def done(self, call_id: UUID) -> Done | None:
-        return self._done.get(call_id)
+        return self.record.done.get(call_id)
 
     def attempts(self, call_id: UUID) -> int:
-        return self._attempts.get(call_id, 0)
+        return self.record.attempts.get(call_id, 0)
 
-    async def append(self, build: Callable[[RunStamp], RunEvent], *, wait: bool = False) -> None:
-        """Writes the run's next event; with `wait` returns once the log has it, and so all before it."""
-        ack = await asyncio.shield(asyncio.ensure_future(self._append(build)))
-        if wait:
-            await asyncio.shield(ack)
+    def recorded(self, path: str) -> Mapping[str, Recorded]:
+        return self.record.under(path)
 
-    async def last(self, build: Callable[[RunStamp], LastEvent]) -> LastEvent:
-        """The event that ends the run or leaves it, for the caller to publish; all before it is in the log by then."""
-        async with self._lock:
-            if self._unacked:
-                await asyncio.wait(self._unacked)
-            self._raise()
-            event = build(self._stamp())
-            self._take(event)
-            return event
+    # -- people
 
-    async def _append(self, build: Callable[[RunStamp], RunEvent]) -> asyncio.Future[Position]:
-        async with self._lock:
-            if self.state.ended:
-                raise RuntimeError(f"run {self.run_id} has ended: nothing more can be written")
-            event = build(self._stamp())
-            ack = await self._hand_over(event)
-            self._take(event)
-            return ack
+    async def hear(self, signals: Sequence[RunScoped], call_key: str | None = None) -> None:
+        """Writes that the run heard these; returns when that was read back. Whoever waits for one goes on."""
+        heard = heard_signals(signals)
+        ids = ids_of(signals)
+        try:
+            await self.append_valid(lambda s: InboxRead(**s, signal_ids=ids, signals=heard, call_key=call_key))
+        finally:
+            for listener in self._listening:
+                listener.set()
+            self.waits.changed()
 
-    async def _hand_over(self, event: Event) -> asyncio.Future[Position]:
-        self._raise()
-        ack = asyncio.ensure_future(await self._send(event))
-        self._unacked.add(ack)
-        ack.add_done_callback(self._acked)
-        return ack
+    async def decide(self, call: Call, arguments: JsonObject, reason: str, about: About) -> Decided:
+        inbox = self.record.inbox
+        if (question := inbox.questions.get(inbox.key(call.call_id, about))) is None:
+            question = await self._ask(call, arguments, reason, about)
+        if question.answer is None:
+            with self.waits.waiting(Wait(call.step_id, "approval", question.asked.expires_at)):
+                await self._until(lambda: question.answer is not None)
+        if question.answer is None:
+            raise RunLeft(f"run {self.run_id} was left before call {call.key} was decided")
+        return question.answer
 
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-    def _acked(self, ack: asyncio.Future[Position]) -> None:
-        self._unacked.discard(ack)
-        if not ack.cancelled() and (error := ack.exception()) is not None and self._error is None:
-            self._error = error
-
-    def _stamp(self) -> RunStamp:
-        return RunStamp(
-            event_id=derive(self.run_id, self.state.last_seq + 1),
-            tenant_id=self._cause.tenant_id,
-            occurred_at=self._now(),
-            correlation_id=self._cause.correlation_id,
-            causation_id=self._cause.event_id,
-            thread_id=self._cause.thread_id,
-            run_id=self.run_id,
-            seq=self.state.last_seq + 1,
+    async def _ask(self, call: Call, arguments: JsonObject, reason: str, about: About) -> Question:
+        inbox = self.record.inbox
+        ends = self.approval_ends()
+        await self.append(
+            lambda s: ApprovalRequested(
+                **s,
+                call_id=call.call_id,
+                step_id=call.step_id,
+                tool=call.name,
+                arguments=arguments,
+                reason=reason,
+                expires_at=ends,
+                about=about,
+            )
         )
+        return inbox.questions[inbox.key(call.call_id, about)]
 
-    def _take(self, event: RunEvent) -> None:
-        if event.seq == FIRST_SEQ:
-            self.started_at = event.occurred_at
-        self.state = evolve(self.state, event)
-        if isinstance(event, CallEvent):
-            self._take_call(event)
+    async def until_child_ended(self, call: Call) -> None:
+        """Returns when the child run of a call has ended."""
+        self.waits.over(call.call_id)
+        with self.waits.waiting(Wait(call.step_id, "child")):
+            await self._until(lambda: call.call_id in self.record.inbox.children)
 
-    def _take_call(self, event: CallEvent) -> None:
-        self._attempts[event.call_id] = max(self.attempts(event.call_id), event.attempt)
-        match event:
-            case CallStarted(kind="model"):
-                self.texts |= texts_in(event.request)
-            case CallCompleted():
-                self._done.setdefault(event.call_id, Done(result=event.result))
-            case CallFailed(kind="tool"):
-                self._done.setdefault(event.call_id, Done(error=tool_error(event.error_type, event.error)))
-            case CallFailed():
-                self._abandoned.add((event.call_id, event.attempt))
-            case _:
-                pass
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        """Returns when something that was heard makes it hold."""
+        heard = asyncio.Event()
+        self._listening.append(heard)
+        try:
+            while not holds():
+                await heard.wait()
+                heard.clear()
+        finally:
+            self._listening.remove(heard)
+
+    async def heard(self, call_key: str) -> Sequence[tuple[ContentPart, ...]]:
+        inbox = self.record.inbox
+        if inbox.unread and call_key not in inbox.read and not self.record.knows(call_key):
+            steers = list(inbox.unread)
+            await self.hear(steers, call_key)
+            await self.steered(steers)
+        return [steer.content for steer in inbox.read.get(call_key, ())]
+
+    # -- calls
 
     async def started(self, call: Call, request: JsonValue) -> None:
-        """A call with effects begins only once the log knows; what may be repeated does not wait for it."""
+        """A call with effects begins only once its start was read back; what may be repeated does not wait for it."""
+        await self._may_begin(call)
         before = call.attempt - 1
-        if call.kind == "model" and before and (call.call_id, before) not in self._abandoned:
-            await self._reset(call, before)  # a process that died may have streamed words of it
-        await self.append(
-            lambda s: CallStarted(**s, **_fields(call), request=request, policy=call.policy), wait=_has_effects(call)
-        )
+        if call.kind == "model" and before and (call.call_id, before) not in self.record.abandoned:
+            self._reset(call, before)  # a process that died may have streamed words of it
+        fields = _fields(call)
+        self.waits.began(call.call_id, call.step_id)
+        if _has_effects(call):
+            await self.append_valid(lambda s: CallStarted(**s, **fields, request=request, policy=call.policy))
+            await self._may_begin(call)
+        else:
+            await self.append(lambda s: CallStarted(**s, **fields, request=request, policy=call.policy))
+
+    async def _may_begin(self, call: Call) -> None:
+        await self.owned.may_begin()
+        if self.stopping or self.sealed:
+            raise RunLeft(f"run {self.run_id} is ending: {call.key} does not begin")
+        if call.kind == "model" and self.refusal is not None and (why := self.refusal(self.state)) is not None:
+            raise BudgetExceeded(why)
 
     async def completed(
         self, call: Call, result: JsonValue, usage: Usage | None, duration_ms: float, untrusted: bool
     ) -> None:
         """What a model answered must be in the log before it is acted upon; a pure tool can be asked again."""
+        fields = _fields(call)
+        self.waits.over(call.call_id)
         await self.append(
             lambda s: CallCompleted(
-                **s, **_fields(call), result=result, usage=usage, duration_ms=duration_ms, untrusted=untrusted
+                **s, **fields, result=result, usage=usage, duration_ms=duration_ms, untrusted=untrusted
             ),
             wait=call.kind == "model" or _has_effects(call),
         )
 
     async def failed(self, call: Call, error: BaseException, retryable: bool, duration_ms: float) -> None:
+        said = str(error).encode(errors="replace").decode()
+        name, fields = type(error).__name__, _fields(call)
+        self.waits.over(call.call_id)
         await self.append(
             lambda s: CallFailed(
-                **s,
-                **_fields(call),
-                error=str(error).encode(errors="replace").decode(),
-                error_type=type(error).__name__,
-                retryable=retryable,
-                duration_ms=duration_ms,
+                **s, **fields, error=said, error_type=name, retryable=retryable, duration_ms=duration_ms
             )
         )
         if call.kind == "model":
-            await self._reset(call, call.attempt)
+            self._reset(call, call.attempt)
+
+    async def in_doubt(self, call: Call) -> None:
+        await self.append(lambda s: CallInDoubt(**s, **_fields(call), policy=call.policy or "ask"))
 
     async def progress(self, step_id: str, message: str, fraction: float | None = None) -> None:
         """A word for the person who is waiting."""
@@ -203,23 +214,24 @@ class RunJournal:
 
     async def delta(self, call: Call, index: int, start: int, text: str) -> None:
         """The `index`-th piece of a model's words, from character `start`. Not journaled, not waited for."""
-        await self._hand_over(
-            TokenDelta(**self._beside(call, call.attempt, f"delta/{index}"), index=index, start=start, text=text)
-        )
+        if self.stopping or self.sealed:
+            return
+        fields = self._of_call(call, call.attempt, f"delta/{index}")
+        self.outbox.put(TokenDelta(**fields, index=index, start=start, text=text))
 
-    async def _reset(self, call: Call, attempt: int) -> None:
-        self._abandoned.add((call.call_id, attempt))
-        await self._hand_over(TokenReset(**self._beside(call, attempt, "reset")))
+    def _reset(self, call: Call, attempt: int) -> None:
+        self.record.abandoned.add((call.call_id, attempt))
+        self.outbox.put(TokenReset(**self._of_call(call, attempt, "reset")))
 
-    def _beside(self, call: Call, attempt: int, what: str) -> _TokenFields:
+    def _of_call(self, call: Call, attempt: int, what: str) -> _TokenFields:
         """The fields of an event that belongs to a call and is not numbered in the run."""
         return _TokenFields(
             event_id=derive(call.call_id, attempt, what),
-            tenant_id=self._cause.tenant_id,
-            occurred_at=self._now(),
-            correlation_id=self._cause.correlation_id,
-            causation_id=self._cause.event_id,
-            thread_id=self._cause.thread_id,
+            tenant_id=self.cause.tenant_id,
+            occurred_at=self.now(),
+            correlation_id=self.cause.correlation_id,
+            causation_id=self.cause.event_id,
+            thread_id=self.cause.thread_id,
             run_id=self.run_id,
             call_id=call.call_id,
             step_id=call.step_id,

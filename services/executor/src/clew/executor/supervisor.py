@@ -6,7 +6,7 @@ it is given.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from clew.chassis.clock import Clock
@@ -14,6 +14,9 @@ from clew.contracts.execution import FailReason, StepCompleted, StepFailed, Step
 from clew.contracts.planning import Plan, Step
 from clew.executor.execution import GiveUp, Outcome, Retry, after_failure, decide, ready, tainted
 from clew.executor.journal import RunJournal
+from clew.executor.waits import Wait
+
+SHORT = timedelta(seconds=1)  # a wait that is not worth a suspension
 
 
 class StepError(Exception):
@@ -60,8 +63,10 @@ async def _attempt(step: Step, journal: RunJournal, perform: Perform, now: Clock
     try:
         output = await perform(step, number)
     except StepError as error:
+        journal.waits.left(step.step_id)
         await _end_without_result(step, number, str(error), journal, now)
     else:
+        journal.waits.left(step.step_id)
         await journal.append(
             lambda s: StepCompleted(**s, step_id=step.step_id, output=output, untrusted=tainted(step, journal.state))
         )
@@ -73,10 +78,20 @@ async def _begin(step: Step, journal: RunJournal, now: Clock) -> int:
     if before.status == "running":
         return before.attempt
     if before.wake_at is not None:
-        await asyncio.sleep(max(before.wake_at - now(), timedelta(0)).total_seconds())
+        await _until(before.wake_at, step, journal, now)
     number = before.attempt + 1
     await journal.append(lambda s: StepStarted(**s, step_id=step.step_id, attempt=number))
     return number
+
+
+async def _until(wake_at: datetime, step: Step, journal: RunJournal, now: Clock) -> None:
+    """Waits for the next attempt. A run in which nothing else goes on is suspended over a longer wait."""
+    wait = wake_at - now()
+    if wait <= SHORT:
+        await asyncio.sleep(max(wait, timedelta(0)).total_seconds())
+        return
+    with journal.waits.waiting(Wait(step.step_id, "timer", wake_at)):
+        await asyncio.sleep(wait.total_seconds())
 
 
 async def _end_without_result(step: Step, number: int, error: str, journal: RunJournal, now: Clock) -> None:

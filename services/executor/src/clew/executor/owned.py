@@ -1,0 +1,62 @@
+"""A partition as its runs see it: the port that they write through, and what they are told of their past.
+
+Protocols only. `ownership` is the real one, over claims, lease and log; a run that is quarantined has one over a pipe.
+"""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from clew.contracts.envelope import Event, Position, RunEvent
+from clew.contracts.planning import PlanCreated
+
+
+class Owned(Protocol):
+    """One partition, from the moment its claim is in force until it is lost.
+
+    `send` hands an event over behind all before it; the result, awaited, is its place in the log. `valid` returns when
+    the record there was read back under this claim. `may_begin` returns when the lease is fresh. Each raises Fenced
+    when the partition is lost.
+    """
+
+    @property
+    def partition(self) -> int: ...
+    @property
+    def lost(self) -> bool: ...
+    async def send(self, event: Event) -> Awaitable[Position]: ...
+    async def valid(self, position: Position) -> None: ...
+    async def may_begin(self) -> None: ...
+
+
+class Past(Protocol):
+    """What counts of a run in the log: its plan, its events from 2 on in order.
+
+    `torn` is a number that is missing although the log itself was read.
+    """
+
+    @property
+    def plan(self) -> PlanCreated | None: ...
+    @property
+    def events(self) -> Sequence[RunEvent]: ...
+    @property
+    def torn(self) -> int | None: ...
+
+
+class Taken(Protocol):
+    """A partition at take-over: the runs that are under way in it, those known to have ended, and those that are
+    suspended, with the time at which each is due by itself."""
+
+    @property
+    def open(self) -> Mapping[UUID, Past]: ...
+    @property
+    def ended(self) -> frozenset[UUID]: ...
+    @property
+    def suspended(self) -> Mapping[UUID, datetime | None]: ...
+
+
+class Holdings(Protocol):
+    """The partitions of this process. `of` raises Fenced for one that is not; `past` waits while the views are away."""
+
+    def of(self, partition: int) -> Owned: ...
+    async def past(self, partition: int, run_id: UUID) -> Past: ...

@@ -1,0 +1,293 @@
+"""The runs of the partitions that this process owns: which are under way, asleep or over, and how one is taken up.
+
+A run is not a handler: it is begun or resumed here and lives in a task of its own until it ends, is suspended or is
+lost with its partition. What signals lead to is decided in `signals`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from typing import Any, Self
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from clew.chassis.clock import Clock
+from clew.chassis.errors import Fenced
+from clew.contracts.envelope import RunEvent, RunScoped
+from clew.contracts.execution import ResumeCause, RunResumed, RunStarted
+from clew.contracts.planning import PlanCreated
+from clew.executor.execution import fold, gap
+from clew.executor.journal import RunJournal, Steered
+from clew.executor.known import Known
+from clew.executor.life import Life
+from clew.executor.limits import RunLimits
+from clew.executor.owned import Holdings, Owned, Past, Taken
+from clew.executor.quarantine import Alone, sentence
+from clew.executor.timers import Timers
+from clew.executor.waits import can_go_on, next_due
+from clew.executor.working import Identity, Performer, journal_of, limited, working
+
+AGAIN = timedelta(seconds=1)  # until a run that could not be written is read back and taken up again
+STANDS = frozenset({"diverged", "journal", "operator"})  # suspensions that only an operator lifts
+log = logging.getLogger(__name__)
+
+
+class Runs:
+    """Begins, resumes and loses runs. `performer` prepares the steps of one; `alone` runs one in a child process."""
+
+    def __init__(
+        self,
+        holdings: Holdings,
+        now: Clock,
+        performer: Performer,
+        identity: Identity,
+        limits: RunLimits | None = None,
+        alone: Alone | None = None,
+    ) -> None:
+        self.holdings = holdings
+        self.now = now
+        self.limits = limits or RunLimits()
+        self.known = Known()
+        self.timers = Timers(now, self.wake)
+        self.live: dict[UUID, Life] = {}
+        self.steered: Callable[[Owned], Steered] | None = None
+        self._performer = performer
+        self._identity = identity
+        self._alone = alone
+        self._queued: dict[UUID, tuple[Owned, Past]] = {}
+        self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._places = asyncio.Semaphore(self.limits.resumptions)
+        self._taking_up = 0
+        self._stopped = False
+        self._room = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self.spawn(self.timers.run(), "timers of runs")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Leaves every run where it is; whoever owns its partition next goes on from there."""
+        self._stopped = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -- the partition
+
+    def taken(self, owned: Owned, past: Taken) -> None:
+        """Takes up every run of a partition that is under way, most recent activity first."""
+        self.known.ended |= dict.fromkeys(past.ended, owned.partition)
+        self.known.asleep |= dict.fromkeys(past.suspended, owned.partition)
+        for run_id, due in past.suspended.items():
+            if due is not None:
+                self.timers.set(owned.partition, run_id, due)
+        for run_id, of_run in sorted(past.open.items(), key=lambda item: _last_activity(item[1]), reverse=True):
+            self._queued[run_id] = owned, of_run
+        self.spawn(self._take_up(owned), f"take-over of partition {owned.partition}")
+
+    def lost(self, partition: int) -> None:
+        """Somebody else owns the partition: everything of it stops here, and nothing more is written."""
+        self.timers.forget(partition)
+        self.known.forget(partition)
+        self._queued = {
+            run: (owned, past) for run, (owned, past) in self._queued.items() if owned.partition != partition
+        }
+        for life in list(self.live.values()):
+            if life.journal.owned.partition == partition:
+                life.journal.abandon(Fenced(f"partition {partition} is no longer ours"))
+
+    async def _take_up(self, owned: Owned) -> None:
+        for run_id in [run_id for run_id, (of, _) in self._queued.items() if of is owned]:
+            await self._places.acquire()
+            self._taking_up += 1
+            self.spawn(self._take_up_one(owned, run_id), f"take-over of run {run_id}", self._taken_up)
+
+    def _taken_up(self) -> None:
+        self._taking_up -= 1
+        self._places.release()
+
+    async def _take_up_one(self, owned: Owned, run_id: UUID) -> None:
+        """Holds its place among the resumptions until the run's steps are prepared, or for a moment at most."""
+        async with self.lock(run_id):
+            if (before := self.live.get(run_id)) is not None:
+                await before.closed.wait()  # it was lost with the partition, and is being cleared away
+            if run_id not in self._queued:
+                return
+            _, past = self._queued.pop(run_id)
+            life = await self.go_on(owned, past, "takeover")
+        if life is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN.total_seconds()):
+                    await life.ready.wait()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is under way, or waits to be taken up."""
+        return bool(self.live or self._queued or self._taking_up)
+
+    # -- one run. Whoever calls these holds the run's lock.
+
+    def lock(self, run_id: UUID) -> asyncio.Lock:
+        return self._locks.setdefault(run_id, asyncio.Lock())
+
+    async def past(self, partition: int, run_id: UUID) -> Past:
+        """What the log has of a run that is not under way here."""
+        if (queued := self._queued.pop(run_id, None)) is not None:
+            return queued[1]
+        return await self.holdings.past(partition, run_id)
+
+    def journal(self, cause: RunScoped, owned: Owned, events: Sequence[RunEvent] = ()) -> RunJournal:
+        """The journal of a run, ready to be written. A plan given is the one that it lives by."""
+        journal = journal_of(cause, owned, self.now, events, self.limits.approval)
+        if self.steered is not None:
+            journal.steered = self.steered(owned)
+        return journal
+
+    async def room(self, run_id: UUID) -> None:
+        """Waits until one more run may be under way. Resumed runs are not kept waiting, and count."""
+        while len(self.live) >= self.limits.open_runs and run_id not in self.known.ended:
+            self._room.clear()
+            await self._room.wait()
+
+    async def start(self, owned: Owned, plan: PlanCreated, events: Sequence[RunEvent] = ()) -> None:
+        """Begins a run; returns when its start was read back as valid."""
+        plan = self.within(plan)
+        journal = self.journal(plan, owned, events)
+        model = plan.model or self._identity.model
+        self._begin(self._life(plan, journal, None))
+        await journal.append_valid(lambda s: RunStarted(**s, model=model, code_version=self._identity.code_version))
+
+    async def go_on(self, owned: Owned, past: Past, cause: ResumeCause) -> Life | None:
+        """Takes up a run where it was left, if it can go on; one that cannot is left asleep until it is due."""
+        if past.plan is None or (state := fold(past.events)).ended:
+            self._settled(owned, past)
+            return None
+        plan = self.within(past.plan)
+        if not state.started:
+            await self.start(owned, plan, past.events)
+            return self.live.get(plan.run_id)
+        return await self.resume(plan, self.journal(plan, owned, past.events), cause, past)
+
+    async def resume(self, plan: PlanCreated, journal: RunJournal, cause: ResumeCause, past: Past) -> Life | None:
+        """As `go_on`, for a journal at hand. `operator` lifts every suspension; returns once that was read back."""
+        suspended = journal.state.suspended
+        if suspended is None:
+            cause = "takeover"
+        elif cause != "operator":
+            if suspended.reason in STANDS or not can_go_on(plan.plan, journal.state, journal.record, self.now()):
+                self._sleeps(plan, journal)
+                return None
+            cause = "signal" if cause == "takeover" else cause
+        verdict = sentence(journal.state) if cause == "takeover" and self._alone is not None else None
+        attempt = journal.state.resumptions + 1
+        resumed = journal.append_valid(lambda s: RunResumed(**s, cause=cause, attempt=attempt))
+        if verdict is None or self._alone is None:
+            life = self._begin(self._life(plan, journal, past.torn if past.torn is not None else gap(past.events)))
+            await resumed
+        else:
+            await resumed
+            whole = await self.holdings.past(journal.owned.partition, plan.run_id)
+            life = self._begin(self._alone.life(verdict, plan, journal, whole.events, self.limits.life))
+        await journal.steered([steer for steers in journal.record.inbox.read.values() for steer in steers])
+        return life
+
+    def within(self, plan: PlanCreated) -> PlanCreated:
+        """The plan as it is lived by: with the limits of every run."""
+        return limited(plan, self.limits.depth)
+
+    async def wake(self, partition: int, run_id: UUID) -> None:
+        """What a suspended run waited for is over by itself: a time to try again, or the time to answer."""
+        async with self.lock(run_id):
+            owned = self.holdings.of(partition)
+            if run_id in self.live or run_id in self.known.ended:
+                return
+            past = await self.past(partition, run_id)
+            if past.plan is None or fold(past.events).ended:
+                return
+            plan = self.within(past.plan)
+            journal = self.journal(plan, owned, past.events)
+            if expired := journal.record.inbox.expired(self.now()):
+                await journal.hear(expired)
+            await self.resume(plan, journal, "timer", past)
+
+    # -- lives
+
+    def _life(self, plan: PlanCreated, journal: RunJournal, hole: int | None) -> Life:
+        ready = asyncio.Event()
+        return Life(
+            plan, journal, lambda: working(plan, journal, self._performer, hole, ready.set), self.limits.life, ready
+        )
+
+    def _begin(self, life: Life) -> Life:
+        run_id = life.plan.run_id
+        self.known.asleep.pop(run_id, None)
+        self.known.early.pop(run_id, None)
+        self.timers.clear(run_id)
+        self.live[run_id] = life
+        self.spawn(self._live(life), f"run {run_id}")
+        return life
+
+    async def _live(self, life: Life) -> None:
+        run_id, owned = life.plan.run_id, life.journal.owned
+        try:
+            await life.live()
+        finally:
+            del self.live[run_id]
+            self._after(life, run_id, owned)
+            self._room.set()
+            life.ready.set()
+            life.closed.set()
+
+    def _after(self, life: Life, run_id: UUID, owned: Owned) -> None:
+        match life.end:
+            case "ended":
+                self.known.remember(run_id, owned.partition)
+            case "suspended":
+                self._sleeps(life.plan, life.journal)
+            case "left":
+                if not self._stopped and not owned.lost and not isinstance(life.journal.error, Fenced):
+                    self.spawn(self._again(owned, run_id), f"run {run_id}, once more")
+
+    async def _again(self, owned: Owned, run_id: UUID) -> None:
+        """A run that could not be written is read back from the log, as if somebody else had begun it."""
+        await asyncio.sleep(AGAIN.total_seconds())
+        async with self.lock(run_id):
+            if run_id not in self.live and run_id not in self.known.ended and not owned.lost:
+                await self.go_on(owned, await self.past(owned.partition, run_id), "takeover")
+
+    def _sleeps(self, plan: PlanCreated, journal: RunJournal) -> None:
+        self.known.asleep[plan.run_id] = journal.owned.partition
+        suspended = journal.state.suspended
+        if suspended is not None and suspended.reason in STANDS:
+            return
+        if (due := next_due(plan.plan, journal.state, journal.record)) is not None:
+            self.timers.set(journal.owned.partition, plan.run_id, due)
+
+    def _settled(self, owned: Owned, past: Past) -> None:
+        """A run that cannot be taken up: it is over, or heard something before its plan came."""
+        if past.events and fold(past.events).ended:
+            self.known.remember(past.events[0].run_id, owned.partition)
+        elif past.events:
+            self.known.early[past.events[0].run_id] = owned.partition
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str, done: Callable[[], None] | None = None) -> None:
+        """Runs beside everything else. What it raises is logged; a lost partition is no error."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._done, done))
+
+    def _done(self, then: Callable[[], None] | None, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if then is not None:
+            then()
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Fenced):
+            log.error("%s came to nothing", task.get_name(), exc_info=error)
+
+
+def _last_activity(past: Past) -> float:
+    return past.events[-1].occurred_at.timestamp() if past.events else 0.0
