@@ -3,18 +3,19 @@
 A call is one model request or one tool call. Nothing here makes one or sends anything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 from uuid import UUID
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
-from clew.contracts.envelope import Json
+from clew.contracts.conversation import ContentPart, Decision
+from clew.contracts.envelope import Json, JsonObject
 from clew.contracts.execution import CallKind, EffectPolicy
-from clew.contracts.planning import Usage
+from clew.contracts.usage import Usage
 
 _JSON = TypeAdapter[JsonValue](Json)
 
@@ -47,8 +48,45 @@ class Done:
     error: str | None = None
 
 
+class Diverged(Exception):
+    """This code does not do what the journal says was done; the message names the call and both sides."""
+
+
+class BudgetExceeded(Exception):
+    """The call would take more than its run may; the message names the limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A call as the journal has it. `request` is None where only its end was written (a quick pure tool)."""
+
+    call: Call
+    request: JsonValue = None
+    done: Done | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a person said about a call: `edit` brings new arguments, `done` the result of a call made by hand.
+
+    Nobody answering in time is a `deny`.
+    """
+
+    decision: Decision
+    arguments: JsonObject | None = None
+    result: JsonValue = None
+    note: str | None = None
+
+
 class Journal(Protocol):
-    """Where the calls of one run are written. Each method returns once as much is safe as its kind of call needs."""
+    """Where the calls of one run are written. Each method returns once as much is safe as its kind of call needs.
+
+    `recorded` are the calls under a path that were written before this execution began, by key. `started` returns when
+    the call may begin: for a call with effects once its start was read back as valid; it raises BudgetExceeded before
+    anything is written. `decide` asks a person, once however often it is called for a call, and returns the answer;
+    meanwhile the run may be left, to be entered again months later. `heard` gives what people said to the run that is
+    to be taken in before the model request `call_key`: the same at every execution.
+    """
 
     @property
     def run_id(self) -> UUID: ...
@@ -58,6 +96,12 @@ class Journal(Protocol):
     def texts(self) -> set[str]: ...
     def done(self, call_id: UUID) -> Done | None: ...
     def attempts(self, call_id: UUID) -> int: ...
+    def recorded(self, path: str) -> Mapping[str, Recorded]: ...
+    async def in_doubt(self, call: Call) -> None: ...
+    async def decide(
+        self, call: Call, arguments: JsonObject, reason: str, about: Literal["approval", "in_doubt"]
+    ) -> Decided: ...
+    async def heard(self, call_key: str) -> Sequence[tuple[ContentPart, ...]]: ...
     async def started(self, call: Call, request: JsonValue) -> None: ...
     async def completed(
         self, call: Call, result: JsonValue, usage: Usage | None, duration_ms: float, untrusted: bool
