@@ -12,16 +12,16 @@ from pydantic_ai import Agent
 from pydantic_ai.exceptions import AgentRunError, UserError
 from pydantic_ai.messages import AgentStreamEvent
 from pydantic_ai.settings import ModelSettings
-from pydantic_ai.tools import RunContext
+from pydantic_ai.tools import RunContext, ToolDefinition
 from pydantic_ai.toolsets import FunctionToolset
 from pydantic_ai.usage import UsageLimits
 
 from clew.chassis.clock import Clock
 from clew.contracts.execution import AgentSpec, ToolSpec
 from clew.contracts.planning import PlanCreated, Step
-from clew.executor.calls import ToolTraits
-from clew.executor.conversation import Conversation, Conversations
+from clew.executor.conversation import Conversation, Conversations, written
 from clew.executor.durability import Durability, call_under_way, durable
+from clew.executor.effects import ToolTraits
 from clew.executor.egress import EgressClient
 from clew.executor.journal import RunJournal
 from clew.executor.model_policy import ModelBroke, ModelPolicy
@@ -108,7 +108,13 @@ class Agents:
         agent = self._agent_of(step, plan.model)
         prompt = step_prompt(conversation.request, plan.plan, step, journal.state)
         try:
-            with durable(journal, step.step_id, f"{step.step_id}.{attempt}", len(conversation.history)):
+            with durable(
+                journal,
+                step.step_id,
+                f"{step.step_id}.{attempt}",
+                len(conversation.history),
+                untrusted=any(journal.state.step(before).untrusted for before in step.depends_on),
+            ):
                 result = await agent.run(
                     prompt,
                     message_history=conversation.history,
@@ -161,13 +167,17 @@ class Agents:
             model_settings=ModelSettings(max_retries=0) if once else None,  # trying again is journaled, and ours
             toolsets=[FunctionToolset[StepDeps](self._registry.build(tools), id="tools")],
             capabilities=[
-                Durability[StepDeps](traits=self._traits, model_policy=self._limits.model, event_stream_handler=_stream)
+                Durability[StepDeps](
+                    traits=self._traits,
+                    model_policy=self._limits.model,
+                    event_stream_handler=_stream,
+                    words=written,
+                )
             ],
         )
 
-    def _traits(self, tool: str) -> ToolTraits:
-        spec = self._registry.get(tool)
-        return ToolTraits(spec.policy, spec.untrusted)
+    def _traits(self, tool: ToolDefinition) -> ToolTraits:
+        return self._registry.get(tool.name).traits
 
 
 async def _stream(context: RunContext[StepDeps], events: AsyncIterable[AgentStreamEvent]) -> None:

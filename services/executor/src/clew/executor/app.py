@@ -22,7 +22,7 @@ from clew.executor.handlers import Identity, RunHandlers
 from clew.executor.recovery import Recovery
 from clew.executor.search import search_provider
 from clew.executor.settings import Settings
-from clew.executor.tools import builtin_tools
+from clew.executor.tools import builtin_tools, load_tools
 from clew.models import ModelChoice, choose_model
 from clew.views.door import Views
 
@@ -48,7 +48,10 @@ def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Serv
         documents=DocumentPassages(views),
     )
     limits = Limits(settings.model_policy, settings.step_requests)
-    agents = Agents(builtin_tools(), model, os.environ, Conversations(views), ports, limits, now)
+    tools = builtin_tools()
+    if settings.tools_path is not None:
+        load_tools(settings.tools_path, tools)
+    agents = Agents(tools, model, os.environ, Conversations(views), ports, limits, now)
 
     recovery = Recovery(views.recovery, service.log, service.decoder.event)
     identity = Identity(model.name, version("clew-executor"))

@@ -6,22 +6,15 @@ A call is one model request or one tool call. Nothing here makes one or sends an
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol, cast
+from typing import Literal, Protocol
 from uuid import UUID
 
-from pydantic import JsonValue, TypeAdapter, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic import JsonValue
 
 from clew.contracts.conversation import ContentPart, Decision
-from clew.contracts.envelope import Json, JsonObject
+from clew.contracts.envelope import JsonObject
 from clew.contracts.execution import CallKind, EffectPolicy
 from clew.contracts.usage import Usage
-
-_JSON = TypeAdapter[JsonValue](Json)
-
-
-class Unrecordable(Exception):
-    """A result that no event can carry, such as NaN: JSON has no word for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +39,14 @@ class Done:
 
     result: JsonValue = None
     error: str | None = None
+
+
+class CallDenied(Exception):
+    """A person denied the call, or gave it up; the message is what the model is told."""
+
+
+class JournalCorrupt(Exception):
+    """A recorded result cannot be read by this code. No ValidationError: the model must not be asked again."""
 
 
 class Diverged(Exception):
@@ -81,7 +82,8 @@ class Decided:
 class Journal(Protocol):
     """Where the calls of one run are written. Each method returns once as much is safe as its kind of call needs.
 
-    `recorded` are the calls under a path that were written before this execution began, by key. `started` returns when
+    `recorded` are the calls under a path that were written before this execution began, by key, in the order in which
+    they were first written. `started` returns when
     the call may begin: for a call with effects once its start was read back as valid; it raises BudgetExceeded before
     anything is written. `decide` asks a person, once however often it is called for a call, and returns the answer;
     meanwhile the run may be left, to be entered again months later. `heard` gives what people said to the run that is
@@ -109,49 +111,6 @@ class Journal(Protocol):
     async def failed(self, call: Call, error: BaseException, retryable: bool, duration_ms: float) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class ToolTraits:
-    """What the engine must know of a tool: how it may be repeated, whether it brings bytes from outside."""
-
-    policy: EffectPolicy
-    untrusted: bool = False
-
-
 def tool_error(error_type: str, error: str) -> str:
     """What the model is told of a tool that broke: the same words live and from the journal."""
-    return f"The tool failed ({error_type}): {error}"
-
-
-def storable(result: JsonValue) -> JsonValue:
-    """The result as an event can carry it. A model may answer with half a surrogate pair, which is no text in UTF-8.
-
-    Raises Unrecordable for what cannot be mended.
-    """
-    try:
-        return _JSON.validate_python(result)
-    except ValidationError:
-        mended = _without_surrogates(result)
-    try:
-        return _JSON.validate_python(mended)
-    except ValidationError as error:
-        raise Unrecordable(error.errors(include_url=False)[0]["msg"]) from error
-
-
-def shown(arguments: Mapping[str, Any]) -> JsonValue:
-    """A tool's arguments for the journal. They are only looked at: a replay takes them from the model's answer."""
-    try:
-        return storable(cast(JsonValue, to_jsonable_python(arguments, serialize_unknown=True)))
-    except Unrecordable:
-        return repr(arguments)
-
-
-def _without_surrogates(value: JsonValue) -> JsonValue:
-    match value:
-        case str():
-            return value.encode(errors="replace").decode()
-        case list():
-            return [_without_surrogates(item) for item in value]
-        case dict():
-            return {str(_without_surrogates(name)): _without_surrogates(item) for name, item in value.items()}
-        case _:
-            return value
+    return error if error_type == CallDenied.__name__ else f"The tool failed ({error_type}): {error}"

@@ -2,6 +2,7 @@
 (`clew.models`, `search`, `egress_policy`), which take the environment as it is."""
 
 from datetime import timedelta
+from pathlib import Path
 
 from pydantic import Field
 
@@ -10,7 +11,7 @@ from clew.executor.model_policy import ModelPolicy
 
 
 class Settings(DatabaseSettings):
-    """How patient the executor is with models."""
+    """How patient the executor is with models, and where more tools are."""
 
     model_request_seconds: float = Field(
         300, gt=0, validation_alias="CLEW_MODEL_REQUEST_SECONDS", description="Time limit of one model request"
@@ -26,6 +27,10 @@ class Settings(DatabaseSettings):
     )
     tool_endpoint_seconds: float = Field(
         20, gt=0, validation_alias="CLEW_SEARCH_SECONDS", description="Time limit of one request to the search provider"
+    )
+
+    tools_path: Path | None = Field(
+        None, validation_alias="CLEW_TOOLS_PATH", description="Folder of tools of your own, Python files"
     )
 
     @property

@@ -11,7 +11,7 @@ _LONGEST = 500
 """Characters: a line or two on a screen."""
 
 
-@tool(policy="idempotent", timeout=timedelta(seconds=10))
+@tool(policy="idempotent", timeout=timedelta(seconds=10), inward=True)
 async def mark_progress(ctx: RunContext[ToolDeps], message: str) -> str:
     """Tell the user, in one short sentence, what you are about to do or have just done.
 

@@ -4,14 +4,18 @@ A tool declares here what the platform must know to run it safely: how it may be
 whether what it returns came from outside. It does not run tools; pydantic-ai does.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
+from pydantic import PydanticUserError
 from pydantic_ai import Tool
+from pydantic_ai.exceptions import UserError
 
 from clew.contracts.execution import EffectPolicy, ToolSpec
+from clew.executor.effects import Approval, Reconcile, ToolTraits
 from clew.executor.tools.deps import ToolDeps
 
 
@@ -21,6 +25,10 @@ class DuplicateTool(ValueError):
 
 class UnknownTool(LookupError):
     """No tool has this name."""
+
+
+class BadTool(ValueError):
+    """A tool's declaration makes no sense; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -34,32 +42,53 @@ class DeclaredTool:
     timeout: timedelta
     untrusted: bool
     """Whether its output holds bytes from outside (pages, search results, documents)."""
+    approval: Approval = "untrusted"
+    """When a person is asked before a call."""
+    reconcile: Reconcile | None = None
+    """Asks the outside whether a call took effect: for the policy of that name."""
+
+    def __post_init__(self) -> None:
+        if self.policy not in get_args(EffectPolicy):
+            raise BadTool(f"{self.name}: there is no policy {self.policy!r}; there are {_listed(EffectPolicy)}")
+        if (self.policy == "reconcile") != (self.reconcile is not None):
+            raise BadTool(f"{self.name}: the policy reconcile and a reconcile function belong together")
+        if self.timeout <= timedelta(0):
+            raise BadTool(f"{self.name}: its timeout leaves it no time")
+        if not (inspect.getdoc(self.function) or "").strip():
+            raise BadTool(f"{self.name}: it has no docstring, and models know a tool by its description")
 
     @property
     def name(self) -> str:
         """The name by which models call it."""
         return self.function.__name__
 
+    @property
+    def traits(self) -> ToolTraits:
+        """What the durable engine must know of it. The engine keeps its time."""
+        return ToolTraits(self.policy, self.untrusted, self.timeout, self.approval, self.reconcile)
+
     def build(self) -> Tool[ToolDeps]:
-        """A pydantic-ai tool; policy and trust ride along as its metadata, which no model sees."""
-        return Tool(
-            self.function,
-            timeout=self.timeout.total_seconds(),
-            docstring_format="google",
-            require_parameter_descriptions=True,
-            metadata={"policy": self.policy, "untrusted": self.untrusted},
-        )
+        """A pydantic-ai tool."""
+        return Tool(self.function, docstring_format="google", require_parameter_descriptions=True)
 
     def spec(self) -> ToolSpec:
-        """The tool as it is announced: name, description, JSON Schema of its arguments, policy, trust."""
-        built = self.build()
-        return ToolSpec(
-            name=self.name,
-            description=built.description or "",
-            parameters=built.function_schema.json_schema,
-            policy=self.policy,
-            untrusted_output=self.untrusted,
-        )
+        """The tool as it is announced: name, description, JSON Schema of its arguments, policy, trust.
+
+        Raises:
+            BadTool: models could not be told of it.
+        """
+        try:
+            built = self.build()
+            return ToolSpec(
+                name=self.name,
+                description=built.description or "",
+                parameters=built.function_schema.json_schema,
+                policy=self.policy,
+                untrusted_output=self.untrusted,
+                needs_approval=self.approval == "always",
+            )
+        except (UserError, PydanticUserError, ValueError, NameError, TypeError) as error:
+            raise BadTool(f"{self.name}: {error}") from error
 
     def openai_function(self) -> dict[str, Any]:
         """The tool in OpenAI's function format."""
@@ -69,14 +98,32 @@ class DeclaredTool:
 
 
 def tool(
-    *, policy: EffectPolicy, timeout: timedelta, untrusted: bool = False
+    *,
+    policy: EffectPolicy = "ask",
+    timeout: timedelta = timedelta(seconds=60),
+    untrusted: bool = False,
+    approval: bool = False,
+    inward: bool = False,
+    reconcile: Reconcile | None = None,
 ) -> Callable[[Callable[..., Any]], DeclaredTool]:
-    """Declares a function to be a tool. Its name, docstring and type hints are what models see."""
+    """Declares a function to be a tool. Its name, docstring and type hints are what models see.
+
+    `approval`: a person is asked before each call. Otherwise one is asked only for a tool with effects, once the model
+    has read untrusted content; and never when it is `inward`: what it does stays inside the run.
+
+    Raises:
+        BadTool: the declaration makes no sense.
+    """
 
     def declare(function: Callable[..., Any]) -> DeclaredTool:
-        return DeclaredTool(function, policy, timeout, untrusted)
+        asks: Approval = "always" if approval else "never" if inward else "untrusted"
+        return DeclaredTool(function, policy, timeout, untrusted, asks, reconcile)
 
     return declare
+
+
+def _listed(words: object) -> str:
+    return ", ".join(get_args(words))
 
 
 class ToolRegistry:
