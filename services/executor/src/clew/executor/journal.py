@@ -4,18 +4,21 @@ It numbers and sends. What to write is decided elsewhere; reading an old journal
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypedDict, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal, TypedDict, TypeVar
 from uuid import UUID
 
 from pydantic import JsonValue
 
 from clew.chassis.clock import Clock
-from clew.contracts.envelope import Event, Position, RunEvent, RunScoped, Stamp, derive
+from clew.contracts.conversation import ContentPart
+from clew.contracts.envelope import Event, JsonObject, Position, RunEvent, RunScoped, Stamp, derive
 from clew.contracts.execution import (
     CallCompleted,
     CallEvent,
     CallFailed,
+    CallInDoubt,
     CallKind,
     CallStarted,
     StepProgressed,
@@ -23,7 +26,7 @@ from clew.contracts.execution import (
     TokenReset,
 )
 from clew.contracts.usage import Usage
-from clew.executor.calls import Call, Done, tool_error
+from clew.executor.calls import Call, Decided, Done, Recorded, tool_error
 from clew.executor.execution import FIRST_SEQ, RunState, evolve, in_order
 from clew.executor.model_requests import texts_in
 
@@ -78,6 +81,7 @@ class RunJournal:
         self.started_at = now()
         for event in in_order(past):
             self._take(event)
+        self._recorded = recorded_calls(past)
 
     @property
     def run_id(self) -> UUID:
@@ -163,6 +167,20 @@ class RunJournal:
             case _:
                 pass
 
+    def recorded(self, path: str) -> Mapping[str, Recorded]:
+        return {key: call for key, call in self._recorded.items() if key.startswith(f"{path}/")}
+
+    async def in_doubt(self, call: Call) -> None:
+        await self.append(lambda s: CallInDoubt(**s, **_fields(call), policy=call.policy or "ask"), wait=True)
+
+    async def decide(
+        self, call: Call, arguments: JsonObject, reason: str, about: Literal["approval", "in_doubt"]
+    ) -> Decided:
+        raise NotImplementedError
+
+    async def heard(self, call_key: str) -> Sequence[tuple[ContentPart, ...]]:
+        return ()
+
     async def started(self, call: Call, request: JsonValue) -> None:
         """A call with effects begins only once the log knows; what may be repeated does not wait for it."""
         before = call.attempt - 1
@@ -240,3 +258,24 @@ def _fields(call: Call) -> _CallFields:
 
 def _has_effects(call: Call) -> bool:
     return call.policy not in (None, "pure")
+
+
+def recorded_calls(past: Iterable[RunEvent]) -> dict[str, Recorded]:
+    """The calls in a run's events by key, in the order in which they were first written."""
+    found: dict[str, Recorded] = {}
+    for event in in_order(past):
+        if not isinstance(event, CallEvent):
+            continue
+        call = Call(event.call_id, event.call_key, event.step_id, event.kind, event.name, event.attempt)
+        was = found.get(event.call_key, Recorded(call))
+        match event:
+            case CallStarted():
+                was = replace(was, request=event.request)
+            case CallCompleted():
+                was = replace(was, done=was.done or Done(result=event.result))
+            case CallFailed(kind="tool"):
+                was = replace(was, done=was.done or Done(error=tool_error(event.error_type, event.error)))
+            case _:
+                pass
+        found[event.call_key] = was
+    return found
