@@ -1,37 +1,29 @@
-"""What an agent did is never done again: replay at every prefix of a recorded run, and what is told of failures."""
+"""What an agent did is never done again: each kind of call is replayed from every state a journal can be left in."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from pydantic_ai import Agent, ModelRetry
+from pydantic_ai import Agent, ModelRetry, RunContext
 from pydantic_ai.exceptions import ModelRateLimitError
-from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
-from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
-from pydantic_ai.toolsets import FunctionToolset
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.toolsets import DynamicToolset, FunctionToolset
 
-from clew.contracts.envelope import RunEvent
-from clew.contracts.execution import CallCompleted, CallEvent, CallFailed, CallStarted, TokenDelta, TokenReset
-from clew.executor.calls import ToolTraits
-from clew.executor.durability import Durability, JournalCorrupt, call_under_way, durable
+from clew.executor.durability import JournalCorrupt
+from clew.executor.effects import ToolTraits
 from clew.executor.model_policy import ModelPolicy
-from clew.executor.tokens import stream_text
-from tests.support.run_log import MemoryLog, journal_of
+from tests.support.engine import Turn, World, agent, call, cuts, ended, run, script, shape, traits_by_name
+from tests.support.memory_journal import Entry, MemoryJournal
 
-AT_ONCE = ModelPolicy(attempts=3, backoff=timedelta(0))
-
-
-@dataclass
-class World:
-    """What happened outside: model requests answered and tool bodies run."""
-
-    asked: int = 0
-    used: Counter[str] = field(default_factory=Counter[str])
+TRAITS = traits_by_name(
+    fussy=ToolTraits("idempotent", approval="never"),
+    double=ToolTraits("pure", untrusted=True),
+    ask_helper=ToolTraits(container=True, approval="never"),
+)
 
 
 class Sum(BaseModel):
@@ -60,193 +52,148 @@ def tools(world: World) -> FunctionToolset[None]:
         raise RuntimeError("the disk is full")
 
     @toolset.tool_plain
-    async def strange() -> Any:
-        world.used["strange"] += 1
-        return {"not json": object()}
+    async def ask_helper(topic: str) -> str:
+        helper = agent(script(world, (call("double", "h", n=2),), f"about {topic}"), tools(world), name="helper")
+        return (await helper.run(topic)).output
 
-    @toolset.tool_plain
-    async def endless() -> Any:
-        nested: Any = "middle"
-        for _ in range(200):
-            nested = [nested]
-        return nested
-
-    _ = (double, fussy, broken, strange, endless)
+    _ = (double, fussy, broken, ask_helper)
     return toolset
 
 
-def script(world: World, *turns: Sequence[ToolCallPart] | str) -> FunctionModel:
-    """A model that makes these turns one after the other, whole or streamed."""
+def dynamic(world: World) -> DynamicToolset[None]:
+    def choose(_: RunContext[None]) -> FunctionToolset[None]:
+        return tools(world)
 
-    def turn(messages: list[ModelMessage]) -> Sequence[ToolCallPart] | str:
-        world.asked += 1
-        return turns[sum(isinstance(message, ModelResponse) for message in messages)]
-
-    async def whole(messages: list[ModelMessage], _: AgentInfo) -> ModelResponse:
-        now = turn(messages)
-        return ModelResponse(parts=[TextPart(now)] if isinstance(now, str) else list(now))
-
-    async def streamed(messages: list[ModelMessage], _: AgentInfo) -> AsyncIterator[str | DeltaToolCalls]:
-        now = turn(messages)
-        if isinstance(now, str):
-            for word in now.split(" "):
-                yield word + " "
-        else:
-            for index, call in enumerate(now):
-                yield {
-                    index: DeltaToolCall(
-                        name=call.tool_name, json_args=call.args_as_json_str(), tool_call_id=call.tool_call_id
-                    )
-                }
-
-    return FunctionModel(whole, stream_function=streamed)
+    return DynamicToolset[None](choose, id="dynamic")
 
 
-def call(tool: str, call_id: str, **arguments: object) -> ToolCallPart:
-    return ToolCallPart(tool, arguments, tool_call_id=call_id)
-
-
-TURNS: tuple[Sequence[ToolCallPart] | str, ...] = (
+TURNS: tuple[Turn, ...] = (
     (call("double", "a", n=1), call("double", "b", n=2)),
     (call("fussy", "a", word="now"), call("broken", "c")),
-    (call("fussy", "a", word="please"), call("strange", "d")),
+    (call("fussy", "a", word="please"), call("nonsense", "d")),
     "All done",
 )
+NESTED: tuple[Turn, ...] = (
+    (call("ask_helper", "x", topic="cats"), call("ask_helper", "y", topic="dogs"), call("double", "z", n=1)),
+    (call("ask_helper", "x", topic="fish"),),
+    "All done",
+)
+SUMMED: tuple[Turn, ...] = ((call("double", "a", n=1),), (call("final_result", "f", total=42),))
 
 
-def agent(world: World, model: FunctionModel, log: MemoryLog | None = None, **options: Any) -> Agent[None, Any]:
-    handler = None if log is None else stream_to(log)
-    durability = Durability[None](
-        traits=lambda name: ToolTraits("ask" if name == "fussy" else "pure", untrusted=name == "double"),
-        model_policy=AT_ONCE,
-        event_stream_handler=handler,
-    )
-    return Agent(model, name="assistant", toolsets=[tools(world)], capabilities=[durability], **options)
+def plain(world: World, journal: MemoryJournal) -> Agent[None, Any]:
+    return agent(script(world, *TURNS), tools(world), traits=TRAITS)
 
 
-def stream_to(log: MemoryLog) -> Any:
-    async def handle(_: object, events: Any) -> None:
-        call = call_under_way()
-        if call is not None and call.kind == "model":
-            await stream_text(journal_of(log), call, events)
-
-    return handle
+def streaming(world: World, journal: MemoryJournal) -> Agent[None, Any]:
+    return agent(script(world, *TURNS), tools(world), traits=TRAITS, stream=journal)
 
 
-async def run(
-    world: World, model: FunctionModel, past: Sequence[RunEvent] = (), **options: Any
-) -> tuple[Any, MemoryLog]:
-    log = MemoryLog()
-    with durable(journal_of(log, past=past), "answer", "answer.1"):
-        result = await agent(world, model, **options).run("go")
-    return result, log
+def on_dynamic_tools(world: World, journal: MemoryJournal) -> Agent[None, Any]:
+    return agent(script(world, *TURNS), dynamic(world), traits=TRAITS)
+
+
+def nested(world: World, journal: MemoryJournal) -> Agent[None, Any]:
+    return agent(script(world, *NESTED), tools(world), traits=TRAITS)
+
+
+def structured(world: World, journal: MemoryJournal) -> Agent[None, Any]:
+    return agent(script(world, *SUMMED), tools(world), traits=TRAITS, output_type=Sum)
+
+
+@pytest.mark.parametrize("build", [plain, streaming, on_dynamic_tools, nested, structured])
+async def test_replay_from_every_state_gives_the_same_answer_and_repeats_no_finished_call(
+    build: Callable[[World, MemoryJournal], Agent[None, Any]],
+) -> None:
+    first, journal = World(), MemoryJournal()
+    recorded = await run(journal, build(first, journal))
+    for past in cuts(journal.entries):
+        world, again = World(), MemoryJournal(past)
+        result = await run(again, build(world, again))
+        assert result.output == recorded.output
+        assert shape(result.all_messages()) == shape(recorded.all_messages())
+        assert world.asked == first.asked - ended(past, "model")
+        assert world.used.total() == first.used.total() - ended(past, "tool")
+        assert {e.call.key for e in again.all if e.what != "in doubt"} == {e.call.key for e in journal.entries}
+        finished = {e.call.call_id for e in past if e.what == "completed"}
+        assert not finished & {call_id for call_id, _, _ in again.words}
 
 
 async def test_an_agent_outside_of_a_durable_run_works_as_without_durability() -> None:
     world = World()
-    assert (await agent(world, script(world, "hello")).run("go")).output == "hello"
+    plain_agent = agent(script(world, *NESTED), tools(world), traits=TRAITS)
+    assert (await plain_agent.run("go")).output == "All done"
 
 
-async def test_every_call_is_a_start_and_an_end_with_the_same_key_and_no_two_calls_share_one() -> None:
-    world = World()
-    result, log = await run(world, script(world, *TURNS))
-    assert result.output == "All done"
-    started = [event.call_key for event in log.run if isinstance(event, CallStarted)]
-    ended = [event.call_key for event in log.run if isinstance(event, CallCompleted | CallFailed)]
-    assert sorted(started) == sorted(ended)
-    assert len(set(started)) == len(started) == world.asked + world.used.total() == 10
-    assert [event.seq for event in log.run] == list(range(2, 22))
-    assert "answer.1/assistant/tool/1/a" in started
-    assert {event.name for event in log.run if isinstance(event, CallCompleted) and event.untrusted} == {"double"}
+async def test_every_call_has_a_key_of_its_own_and_what_needs_no_start_has_none() -> None:
+    world, journal = World(), MemoryJournal()
+    await run(journal, plain(world, journal))
+    started = [e.call.key for e in journal.entries if e.what == "started"]
+    over = [e.call.key for e in journal.entries if e.what in ("completed", "failed")]
+    assert len(set(over)) == len(over) == world.asked + world.used.total() == 9
+    assert len(started) == len(set(started))
+    assert {e.call.name for e in journal.entries if e.what == "started" and e.call.kind == "tool"} == {"fussy"}
+    assert "answer.1/assistant/tool/1/a" in over
+    assert {e.call.name for e in journal.entries if e.untrusted} == {"double"}
 
 
-async def test_replay_at_every_prefix_gives_the_same_answer_and_repeats_no_finished_call() -> None:
-    first = World()
-    recorded, log = await run(first, script(first, *TURNS))
-    for length in range(len(log.run) + 1):
-        world, past = World(), log.run[:length]
-        finished = Counter(e.kind for e in past if isinstance(e, CallCompleted | CallFailed))
-        result, more = await run(world, script(world, *TURNS), past)
-        assert result.output == recorded.output
-        assert shape(result.all_messages()) == shape(recorded.all_messages())
-        assert world.asked == first.asked - finished["model"]
-        assert world.used.total() == first.used.total() - finished["tool"]
-        assert [event.seq for event in more.run] == list(range(length + 2, length + 2 + len(more.run)))
+async def test_the_calls_of_an_agent_in_a_tool_lie_below_the_call_of_that_tool() -> None:
+    world, journal = World(), MemoryJournal()
+    await run(journal, nested(world, journal))
+    keys = {e.call.key for e in journal.entries}
+    assert "answer.1/assistant/tool/1/x/helper/model/1/0" in keys
+    assert "answer.1/assistant/tool/1/y/helper/tool/1/h" in keys
+    assert "answer.1/assistant/tool/2/x/helper/model/2/0" in keys
+    assert "answer.1/assistant/tool/1/x" not in keys
 
 
-def shape(messages: Sequence[ModelMessage]) -> list[tuple[str, str | None, str]]:
-    """What was said, without the moments at which it was."""
-    parts = [part for message in messages for part in message.parts]
-    return [
-        (part.part_kind, getattr(part, "tool_call_id", None), str(getattr(part, "content", getattr(part, "args", ""))))
-        for part in parts
-    ]
+async def test_an_agent_inside_of_a_call_is_part_of_that_call() -> None:
+    world, journal = World(), MemoryJournal()
+    inline = agent(script(world, *NESTED), tools(world))  # here nobody says that ask_helper is a container
+    assert (await run(journal, inline)).output == "All done"
+    over = [e.call.name for e in journal.entries if e.what == "completed" and e.call.kind == "tool"]
+    assert sorted(over) == ["ask_helper", "ask_helper", "ask_helper", "double"]
 
 
-async def test_a_streamed_run_is_replayed_by_one_that_does_not_stream_and_sends_no_token_again() -> None:
-    world = World()
-    log = MemoryLog()
-    with durable(journal_of(log), "answer", "answer.1"):
-        streaming = agent(world, script(world, "one two three"), log)
-        assert (await streaming.run("go")).output == "one two three "
-    deltas = [event for event in log.tokens if isinstance(event, TokenDelta)]
-    assert "".join(delta.text for delta in deltas) == "one two three "
-    assert [delta.index for delta in deltas] == list(range(len(deltas)))
-    assert [delta.start for delta in deltas] == [len("".join(d.text for d in deltas[:i])) for i in range(len(deltas))]
-    again = MemoryLog()
-    with durable(journal_of(again, past=log.run), "answer", "answer.1"):
-        assert (await agent(world, script(world, "x"), again).run("go")).output == "one two three "
-        assert (await agent(world, script(world, "other")).run("go")).output == "other"  # the next ordinal is new
-    assert (world.asked, again.tokens) == (2, [])
+async def test_a_streamed_run_is_replayed_by_one_that_does_not_stream_and_the_other_way_round() -> None:
+    world, journal = World(), MemoryJournal()
+    spoken = agent(script(world, "one two three"), stream=journal)
+    assert (await run(journal, spoken)).output == "one two three "
+    assert "".join(text for _, _, text in journal.words) == "one two three "
+    assert [index for _, index, _ in journal.words] == list(range(len(journal.words)))
+    again = MemoryJournal(journal.entries)
+    assert (await run(again, agent(script(world, "x")))).output == "one two three "
+    assert (await run(MemoryJournal(journal.entries), agent(script(world, "x"), stream=again))).output
+    assert (world.asked, again.words, again.entries) == (1, [], [])
 
 
-async def test_structured_output_is_replayed() -> None:
-    world = World()
-    model = script(world, (call("final_result", "f", total=42),))
-    recorded, log = await run(world, model, output_type=Sum)
-    replayed, more = await run(world, model, log.run, output_type=Sum)
-    assert replayed.output == recorded.output == Sum(total=42)
-    assert (world.asked, more.events) == (1, [])
-
-
-@pytest.mark.parametrize(
-    ("tool", "said"),
-    [
-        ("broken", "The tool failed (RuntimeError): the disk is full"),
-        ("strange", "The tool failed (PydanticSerializationError): Unable to serialize unknown type"),
-        ("endless", "The tool failed (Unrecordable): "),
-    ],
-)
-async def test_a_tool_that_breaks_is_told_to_the_model_in_the_same_words_live_and_replayed(
-    tool: str, said: str
-) -> None:
-    world = World()
-    recorded, log = await run(world, script(world, (call(tool, "a"),), "never mind"))
-    replayed, _ = await run(world, script(world, (call(tool, "a"),), "never mind"), log.run)
+async def test_a_tool_that_breaks_is_told_to_the_model_in_the_same_words_live_and_replayed() -> None:
+    world, journal = World(), MemoryJournal()
+    turns = ((call("broken", "a"),), "never mind")
+    recorded = await run(journal, agent(script(world, *turns), tools(world)))
+    replayed = await run(MemoryJournal(journal.entries), agent(script(world, *turns), tools(world)))
     for result in (recorded, replayed):
         told = [content for kind, _, content in shape(result.all_messages()) if kind == "tool-return"]
-        assert [text[: len(said)] for text in told] == [said]
+        assert told == ["The tool failed (RuntimeError): the disk is full"]
         assert result.output == "never mind"
-    failed = [event for event in log.run if isinstance(event, CallFailed)]
-    assert len(failed) == 1
-    assert not failed[0].retryable
+    assert [e.retryable for e in journal.entries if e.what == "failed"] == [False]
 
 
 async def test_a_result_that_this_code_cannot_read_is_no_bad_argument() -> None:
-    world = World()
-    _, log = await run(world, script(world, *TURNS))
+    world, journal = World(), MemoryJournal()
+    await run(journal, plain(world, journal))
     spoilt = [
-        event.model_copy(update={"result": {"kind": "from the future"}})
-        if isinstance(event, CallCompleted) and event.name == "double"
-        else event
-        for event in log.run
+        Entry("completed", e.call, {"kind": "from the future"})
+        if e.what == "completed" and e.call.name == "double"
+        else e
+        for e in journal.entries
     ]
     with pytest.raises(JournalCorrupt):
-        await run(world, script(world, *TURNS), spoilt)
+        await run(MemoryJournal(spoilt), plain(world, journal))
 
 
 async def test_a_failure_that_may_pass_is_tried_again_and_each_attempt_is_in_the_journal() -> None:
-    world = World()
+    world, journal = World(), MemoryJournal()
 
     def fail_twice(_: list[ModelMessage], __: AgentInfo) -> ModelResponse:
         world.asked += 1
@@ -254,30 +201,23 @@ async def test_a_failure_that_may_pass_is_tried_again_and_each_attempt_is_in_the
             raise ModelRateLimitError("m", "slow down", retry_after=0.001)
         return ModelResponse(parts=[TextPart("at last")])
 
-    result, log = await run(world, FunctionModel(fail_twice))
-    assert result.output == "at last"
-    calls = [(e.type_name(), e.attempt) for e in log.run if isinstance(e, CallEvent)]
-    assert calls == [
-        ("call-started", 1),
-        ("call-failed", 1),
-        ("call-started", 2),
-        ("call-failed", 2),
-        ("call-started", 3),
-        ("call-completed", 3),
+    assert (await run(journal, agent(FunctionModel(fail_twice)))).output == "at last"
+    assert [(what, attempt) for what, _, attempt in journal.told()] == [
+        ("started", 1),
+        ("failed", 1),
+        ("started", 2),
+        ("failed", 2),
+        ("started", 3),
+        ("completed", 3),
     ]
-    assert [type(event) for event in log.tokens] == [TokenReset, TokenReset]
 
 
-async def test_an_attempt_that_another_process_began_is_counted_and_its_words_are_dropped() -> None:
-    world = World()
-    _, log = await run(world, script(world, "hello"))
-    result, more = await run(world, script(world, "hello"), log.run[:1])
-    assert result.output == "hello"
-    assert [(type(e), e.attempt) for e in more.events if isinstance(e, CallEvent | TokenReset)] == [
-        (TokenReset, 1),
-        (CallStarted, 2),
-        (CallCompleted, 2),
-    ]
+async def test_an_attempt_that_another_process_began_is_counted() -> None:
+    world, journal = World(), MemoryJournal()
+    await run(journal, agent(script(world, "hello")))
+    again = MemoryJournal(journal.entries[:1])
+    await run(again, agent(script(world, "hello")))
+    assert [(what, attempt) for what, _, attempt in again.told()] == [("started", 2), ("completed", 2)]
 
 
 def test_waiting_follows_what_the_provider_asked_and_ends() -> None:
@@ -292,15 +232,14 @@ def test_waiting_follows_what_the_provider_asked_and_ends() -> None:
 
 
 async def test_half_a_surrogate_pair_in_an_answer_is_replaced_everywhere() -> None:
-    world = World()
-    result, log = await run(world, script(world, "half \ud83d pair"))
-    replayed, _ = await run(world, script(world), log.run)
+    world, journal = World(), MemoryJournal()
+    result = await run(journal, agent(script(world, "half \ud83d pair")))
+    replayed = await run(MemoryJournal(journal.entries), agent(script(world)))
     assert result.output == replayed.output == "half ? pair"
 
 
 async def test_a_cancelled_call_leaves_its_start_and_nothing_else() -> None:
-    world = World()
-    log = MemoryLog()
+    journal = MemoryJournal()
     asked = asyncio.Event()
 
     async def hang(_: list[ModelMessage], __: AgentInfo) -> ModelResponse:
@@ -308,22 +247,19 @@ async def test_a_cancelled_call_leaves_its_start_and_nothing_else() -> None:
         await asyncio.sleep(60)
         raise AssertionError("cancelled before")
 
-    async def go() -> None:
-        with durable(journal_of(log), "answer", "answer.1"):
-            await agent(world, FunctionModel(hang)).run("go")
-
-    task = asyncio.create_task(go())
+    task = asyncio.create_task(run(journal, agent(FunctionModel(hang))))
     await asked.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert log.kinds == ["call-started"]
+    assert [what for what, _, _ in journal.told()] == ["started"]
 
 
 async def test_a_request_is_written_as_what_is_new_and_texts_are_written_once() -> None:
-    world = World()
-    _, log = await run(world, script(world, *TURNS), instructions="Be brief.")
-    requests: list[Any] = [e.request for e in log.run if isinstance(e, CallStarted) and e.kind == "model"]
+    world, journal = World(), MemoryJournal()
+    built = agent(script(world, *TURNS), tools(world), traits=TRAITS, instructions="Be brief.")
+    await run(journal, built)
+    requests: list[Any] = [e.value for e in journal.entries if e.what == "started" and e.call.kind == "model"]
     assert [request["messages_before"] for request in requests] == [0, 1, 3, 5]
     assert [len(request["messages"]) for request in requests] == [1, 1, 1, 1]
     assert [len(request["texts"]) for request in requests] == [3, 0, 0, 0]
@@ -331,6 +267,6 @@ async def test_a_request_is_written_as_what_is_new_and_texts_are_written_once() 
     returned = requests[1]["messages"][0][0]
     assert returned["part_kind"] == "tool-return"
     assert "content" not in returned
-    refused = [part["content"] for part in requests[2]["messages"][0] if part.get("outcome") != "success"]
+    refused: Sequence[Any] = [p["content"] for p in requests[2]["messages"][0] if p.get("outcome") != "success"]
     assert len(refused) == 2
     assert "say please" in refused[0]
