@@ -21,6 +21,7 @@ RUN = UUID("00000000-0000-4000-8000-0000000000a1")
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 What: TypeAlias = Literal["started", "completed", "failed", "in doubt", "asked", "decided", "heard"]
+BESIDE: tuple[What, ...] = ("asked", "decided", "heard")  # these are about calls, and no part of any
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,13 @@ class MemoryJournal(Journal):
         return next((_done(e) for e in self.all if e.call.call_id == call_id and _done(e) is not None), None)
 
     def attempts(self, call_id: UUID) -> int:
-        made = (e.call.attempt for e in self.all if e.call.call_id == call_id and e.what not in ("heard", "asked"))
-        return max((n for n in made), default=0)
+        made = (e.call.attempt for e in self.all if e.call.call_id == call_id and e.what not in BESIDE)
+        return max(made, default=0)
 
     def recorded(self, path: str) -> Mapping[str, Recorded]:
         found: dict[str, Recorded] = {}
         for entry in self.past:
-            if entry.what in ("heard", "asked", "decided") or not entry.call.key.startswith(path):
+            if entry.what in BESIDE or not entry.call.key.startswith(path):
                 continue
             was = found.get(entry.call.key, Recorded(entry.call))
             request = entry.value if entry.what == "started" else was.request
