@@ -47,7 +47,7 @@ def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Serv
         search=search_provider(os.environ, client),
         documents=DocumentPassages(views),
     )
-    limits = Limits(settings.model_policy, settings.step_requests)
+    limits = Limits(settings.model_policy, settings.step_requests, settings.tool_result_bytes)
     tools = builtin_tools()
     if settings.tools_path is not None:
         load_tools(settings.tools_path, tools)
