@@ -1,7 +1,7 @@
 """The code in the guide to effects is loaded as an operator would load it, and survives a death in the middle."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -38,7 +38,7 @@ class Outside:
         self.mute = False
 
     @asynccontextmanager
-    async def served(self) -> AsyncIterator[str]:
+    async def served(self) -> AsyncGenerator[str]:
         async with serve(self._answer) as url:
             yield url
 
