@@ -121,7 +121,15 @@ async def sleeps(_: JsonObject, __: str) -> Reconciled:
     return not_done
 
 
-@pytest.mark.parametrize("reconcile", [lambda _, __: unknown, lambda _, __: "what?", breaks, exits, sleeps])
+def knows_nothing(_: JsonObject, __: str) -> Reconciled:
+    return unknown
+
+
+def mumbles(_: JsonObject, __: str) -> Any:
+    return "what?"
+
+
+@pytest.mark.parametrize("reconcile", [knows_nothing, mumbles, breaks, exits, sleeps])
 async def test_where_the_outside_cannot_say_a_person_is_asked(reconcile: Any) -> None:
     traits = traits_of("reconcile", reconcile, timeout=timedelta(milliseconds=100))
     world, journal, told = await resumed(await begun("reconcile"), traits, Decided("done", result="by hand"))
@@ -248,7 +256,7 @@ async def test_a_call_that_always_runs_out_of_time_ends() -> None:
     assert journal.told("failed") == [("failed", "send", 3)]
 
 
-@pytest.mark.parametrize(("tool", "arguments"), [("send", {"to": "ann"}), ("block", {"seconds": 0.6})])
+@pytest.mark.parametrize(("tool", "arguments"), [("send", {"to": "ann"}), ("block", {"seconds": 3})])
 async def test_a_tool_that_does_not_stop_is_left_to_itself(
     tool: str, arguments: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,7 +267,7 @@ async def test_a_tool_that_does_not_stop_is_left_to_itself(
     began = time.monotonic()
     result = await run(journal, agent(script(world, *turns), sleepy(world, shielded=True), traits=traits))
     assert result.output == "Done"
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2.5
     for task in asyncio.all_tasks():
         if task.get_name() == f"tool {tool}":
             task.cancel()

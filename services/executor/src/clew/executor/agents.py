@@ -26,6 +26,7 @@ from clew.executor.egress import EgressClient
 from clew.executor.journal import RunJournal
 from clew.executor.model_policy import ModelBroke, ModelPolicy
 from clew.executor.prompting import step_prompt
+from clew.executor.results import MOST_BYTES
 from clew.executor.search import SearchProvider
 from clew.executor.supervisor import Perform, RunError, StepError
 from clew.executor.tokens import TokenSink, stream_text
@@ -54,10 +55,11 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one step may ask of a model."""
+    """How much one step may ask of a model, and a tool may answer."""
 
     model: ModelPolicy
     requests: int
+    result_bytes: int = MOST_BYTES
 
 
 class Agents:
@@ -172,6 +174,7 @@ class Agents:
                     model_policy=self._limits.model,
                     event_stream_handler=_stream,
                     words=written,
+                    most_bytes=self._limits.result_bytes,
                 )
             ],
         )

@@ -16,6 +16,8 @@ from clew.contracts.envelope import JsonObject
 from clew.contracts.execution import CallKind, EffectPolicy
 from clew.contracts.usage import Usage
 
+LONGEST_ERROR = 10_000  # characters of a tool's error that a model is told
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -113,4 +115,5 @@ class Journal(Protocol):
 
 def tool_error(error_type: str, error: str) -> str:
     """What the model is told of a tool that broke: the same words live and from the journal."""
-    return error if error_type == CallDenied.__name__ else f"The tool failed ({error_type}): {error}"
+    text = error[:LONGEST_ERROR].encode(errors="replace").decode()  # half a surrogate pair is no text in UTF-8
+    return text if error_type == CallDenied.__name__ else f"The tool failed ({error_type}): {text}"

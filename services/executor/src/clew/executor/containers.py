@@ -8,7 +8,7 @@ from pydantic_ai.exceptions import ModelRetry, ToolFailed, UnexpectedModelBehavi
 from pydantic_ai.tools import RunContext
 
 from clew.executor.calls import tool_error
-from clew.executor.scopes import AgentScope, within_container
+from clew.executor.scopes import AgentScope, Execution, within_container
 from clew.executor.tool_calls import ToolBroke, replayed
 
 
@@ -31,9 +31,9 @@ async def run_container(
     return result
 
 
-def container_failed(scope: AgentScope, error: Exception) -> NoReturn:
+def container_failed(execution: Execution, error: Exception) -> NoReturn:
     """The model is told, as of any tool; but not of what ends the execution, or the patience with this tool."""
-    scope.execution.check()
+    execution.check()
     if isinstance(error, UnexpectedModelBehavior) and isinstance(error.__cause__, ModelRetry | ValidationError):
         raise error
     raise ToolFailed(tool_error(type(error).__name__, str(error))) from error

@@ -170,9 +170,10 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         error: Exception,
     ) -> Any:
         """Of a container only: the failure of a call has its words from the journal."""
-        if (scope := agent_here()) is None or not self._traits(tool_def).container:
+        container = container_here()
+        if container is None or not self._traits(tool_def).container:
             raise error
-        container_failed(scope, error)
+        container_failed(container.execution, error)
 
     async def handle_deferred_tool_calls(
         self, ctx: RunContext[AgentDepsT], *, requests: DeferredToolRequests

@@ -5,6 +5,7 @@ Pure. It makes no call and writes nothing.
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
+from math import isfinite
 from typing import Any, cast
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
@@ -27,7 +28,7 @@ class Codec(DurabilityCodec):
     """pydantic-ai's JSON, with failures that nothing takes for a bad argument."""
 
     def dump(self, tp: Any, value: Any) -> Any:
-        _refuse_streams(getattr(value, "result", None))
+        _refuse(getattr(value, "result", None))
         return JSON_CODEC.dump(tp, value)
 
     def load(self, tp: Any, payload: Any) -> Any:
@@ -37,8 +38,10 @@ class Codec(DurabilityCodec):
             raise JournalCorrupt(f"a recorded result is not what this version reads: {error}") from error
 
 
-def _refuse_streams(value: object, depth: int = 0) -> None:
-    """A generator is serialised by running it, and it may have no end."""
+def _refuse(value: object, depth: int = 0) -> None:
+    """A generator is serialised by running it, and it may have no end; what is no number would become null."""
+    if isinstance(value, float) and not isfinite(value):
+        raise Unrecordable(f"{value} has no word in JSON")
     if isinstance(value, Iterator | AsyncIterator):
         kind = type(cast(object, value)).__name__
         raise Unrecordable(f"a {kind} is not a result; return what it gives")
@@ -50,7 +53,7 @@ def _refuse_streams(value: object, depth: int = 0) -> None:
     elif isinstance(value, list | tuple | set | frozenset):
         inside = cast(Any, value)
     for item in inside:
-        _refuse_streams(item, depth + 1)
+        _refuse(item, depth + 1)
 
 
 def storable(result: JsonValue, most_bytes: int | None = None) -> JsonValue:

@@ -9,6 +9,7 @@ from pydantic import Field
 from clew.chassis.settings import DatabaseSettings
 from clew.executor.limits import LifeLimits, RunLimits
 from clew.executor.model_policy import ModelPolicy
+from clew.executor.results import MOST_BYTES
 
 
 class Settings(DatabaseSettings):
@@ -65,6 +66,12 @@ class Settings(DatabaseSettings):
 
     tools_path: Path | None = Field(
         None, validation_alias="CLEW_TOOLS_PATH", description="Folder of tools of your own, Python files"
+    )
+    tool_result_bytes: int = Field(
+        MOST_BYTES,
+        ge=1,
+        validation_alias="CLEW_TOOL_RESULT_BYTES",
+        description="Most bytes of a tool's result, as JSON",
     )
 
     @property
