@@ -3,13 +3,13 @@
 import subprocess
 import sys
 from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from clew.cli.errors import USAGE, Failure
 
-FORWARDED: Final = {"ignore_unknown_options": True, "help_option_names": []}
+FORWARDED: Final[dict[str, Any]] = {"ignore_unknown_options": True, "help_option_names": []}
 
 
 @click.group()

@@ -1,7 +1,8 @@
 """Fills a second schema from the beginning of the log beside the live one, compares them, and swaps them.
 
 Memory may go on projecting meanwhile: what is compared is a snapshot of the live tables, and the second schema is
-filled up to exactly the offsets that stand in it. Redis is not touched, and what cannot be read makes no second dead letter.
+filled up to exactly the offsets that stand in it. Redis is not touched, and what cannot be read makes no second dead
+letter.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
