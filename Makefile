@@ -18,13 +18,16 @@ reset: $(READY)  ## Remove all data of the local stack (it must not be running)
 	@$(BIN)/python -m clew.local reset
 
 ##@ Testing
-.PHONY: test test-fast images bench
+.PHONY: test test-fast images chaos bench
 test: $(READY)  ## All tests, on real parts that they start themselves
 	$(BIN)/pytest
 test-fast: $(READY)  ## The tests that need no servers
 	$(BIN)/pytest -m "not stack and not images"
 images: $(READY)  ## Install each service as its image does, in a folder of its own
 	$(BIN)/pytest -m images
+chaos: $(READY)  ## Kill, freeze and restart everything for MINUTES (5), as SEED says, and check that nothing is lost
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(MUTANT),--mutant $(MUTANT))
 bench: $(READY)  ## Measure the latency of the whole path
 	$(BIN)/python -m benchmarks.latency
 

@@ -38,7 +38,7 @@ class Clients:
     streamed: dict[UUID, list[Json]] = field(default_factory=dict[UUID, list[Json]])
     answers: Counter[int] = field(default_factory=Counter[int])
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
-    _turn: count[int] = field(default_factory=count)
+    _turn: "count[int]" = field(default_factory=count)
 
     async def __aenter__(self) -> "Clients":
         self._http = httpx2.AsyncClient(timeout=15, limits=httpx2.Limits(max_connections=200))
@@ -147,9 +147,10 @@ class Clients:
                     )
                     async for frame in socket:
                         message = json.loads(frame)
-                        if message["type"] != "event":
+                        if message["type"] == "event":
+                            events.append(message["event"])
+                        elif message["type"] in ("ended", "error"):
                             break
-                        events.append(message["event"])
             except CUT:
                 self.answers[0] += 1
             await asyncio.sleep(PAUSE)

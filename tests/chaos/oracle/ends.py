@@ -1,15 +1,19 @@
 """I1, I8, I9: every message ends, once; no group is left behind; nothing was put aside that could be read."""
 
 from collections.abc import Iterator
+from uuid import UUID
 
 from clew.contracts.conversation import UserMessageReceived
 from clew.contracts.deadletters import RecordDeadLettered
+from clew.contracts.execution import RunFailed
+from clew.contracts.planning import PlanFailed
 from tests.chaos.facts import FINAL, Facts
 from tests.chaos.oracle.violation import Violation, lines
 
 
 def every_message_ends_once(facts: Facts) -> Iterator[Violation]:
-    """I1: each acknowledged message is in the log, and each in the log has exactly one final state."""
+    """I1: each acknowledged message is in the log, and each in the log has exactly one final state. Nothing in a trial
+    gives a run a reason to fail but a thread that was busy when its message wanted to be refused then."""
     in_log = {logged.event.run_id for logged in facts.messages if isinstance(logged.event, UserMessageReceived)}
     for sent in facts.sent:
         if sent.run_id not in in_log:
@@ -21,6 +25,12 @@ def every_message_ends_once(facts: Facts) -> Iterator[Violation]:
             yield Violation("I1", f"run {run_id} ({name}) never ended", lines(facts.by_run[run_id]))
         elif len(ends) > 1:
             yield Violation("I1", f"run {run_id} ({name}) ended {len(ends)} times", lines(ends))
+        elif isinstance(ends[0].event, RunFailed) and not _refused(facts, run_id):
+            yield Violation("I1", f"run {run_id} ({name}) failed: {ends[0].event.error}", lines(facts.by_run[run_id]))
+
+
+def _refused(facts: Facts, run_id: UUID) -> bool:
+    return any(isinstance(x.event, PlanFailed) and x.event.reason == "busy" for x in facts.by_run[run_id])
 
 
 def no_group_lags(facts: Facts) -> Iterator[Violation]:
