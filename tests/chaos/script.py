@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from tests.support.scripted_openai import ChatRequest, Delayed, Failure, Reply, Text, ToolCall, calls
 
 _SCRIPT = re.compile(r"CHAOS-SCRIPT (\{.*\})")
+CALL_TOKEN = re.compile(r"\w+/\w+/\d+\.\d+")  # as `StepScript.call_token` writes it
 _STEP = re.compile(r"CHAOS-STEP (\{.*\})")
 
 

@@ -1,5 +1,6 @@
 """I2, I3, I7: what is done is not done again, and what is cancelled does nothing more."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from uuid import UUID
@@ -10,6 +11,7 @@ from clew.contracts.execution import ApprovalRequested, CallCompleted, CallStart
 from tests.chaos.facts import Facts, Logged
 from tests.chaos.oracle.violation import CLOCK, Violation, lines
 from tests.chaos.outside import Entry
+from tests.chaos.script import CALL_TOKEN
 
 
 def no_finished_call_is_made_again(facts: Facts) -> Iterator[Violation]:
@@ -70,12 +72,15 @@ def _run(token: str) -> str:
 
 
 def _completed_tools(facts: Facts) -> dict[str, Logged]:
-    """The completion of each tool call, by the token with which its result begins."""
+    """The completion of each tool call, by the token that its result holds, however a journal wraps results."""
     found: dict[str, Logged] = {}
     for logged in _completions(facts):
-        assert isinstance(logged.event, CallCompleted)
-        if logged.event.kind == "tool" and isinstance(logged.event.result, str):
-            found.setdefault(logged.event.result.partition(" ")[0], logged)
+        event = logged.event
+        assert isinstance(event, CallCompleted)
+        if event.kind == "tool":
+            named = CALL_TOKEN.search(json.dumps(event.result))
+            assert named, f"the oracle is blind: it cannot tell which call this completes: {event}"
+            found.setdefault(named[0], logged)
     return found
 
 
