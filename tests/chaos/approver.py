@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 
 from clew.chassis.claims import CLAIMED_TOPIC, Claims
 from clew.contracts.execution import ApprovalRequested
-from tests.chaos.clients import Clients
+from tests.chaos.clients import PATIENCE, Clients
 from tests.chaos.facts import Json
 from tests.support.log import Log
 
@@ -50,7 +50,9 @@ class Approver:
     async def _answer(self, request: ApprovalRequested, answer: Json) -> None:
         await asyncio.sleep(THINKS)
         path = f"/v1/runs/{request.run_id}/approvals/{request.call_id}"
-        response = await self._clients.post(path, answer, f"decide {request.event_id}")
+        async with asyncio.timeout(PATIENCE):
+            while (response := await self._clients.post(path, answer, f"decide {request.event_id}")).status_code == 404:
+                await asyncio.sleep(THINKS)  # who reads the log may know of the question before the views do
         assert response.status_code in (202, 409), response.text
 
 

@@ -43,6 +43,17 @@ LONG_ROUND: Final[tuple[tuple[Kind, str], ...]] = (
     ("kill", "ingestion"),
     ("freeze", "gateway"),
 )
+TAKE_OVERS: Final[tuple[tuple[Kind, str], ...]] = (
+    ("freeze", "executor"),
+    ("kill", "executor"),
+    ("freeze", "executor"),
+    ("kill", "executor"),
+    ("freeze", "executor"),
+    ("kill", "executor"),
+    ("freeze", "executor"),
+    ("kill", "planner"),
+    ("freeze", "planner"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ class Trial:
                     planted, drain = await self._live_through(fleet, clients, log)
                     found = await collect.facts(env, log, clients, outside, model, planted)
                 except BaseException:
-                    fleet.show(lambda member: True)
+                    fleet.show(lambda member: not member.up.is_set())
                     raise
         seconds = time.monotonic() - began
         return Outcome(found, self.done, fleet.collapsed, clients.answers, seconds, drain)

@@ -67,7 +67,8 @@ class History:
         return event
 
     def end_call(self, run: str, token: str) -> None:
-        self.write(CallCompleted(**self._call(run, token, "tool"), result={"kind": "tool_return", "result": f"{token} done"}, duration_ms=1))
+        result = {"kind": "tool_return", "result": f"{token} done"}
+        self.write(CallCompleted(**self._call(run, token, "tool"), result=result, duration_ms=1))
 
     def answer(self, run: str, text: str = "yes") -> None:
         """The model answered."""
