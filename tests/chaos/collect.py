@@ -7,13 +7,14 @@ import psycopg
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from clew.chassis import bookmarks
 from clew.chassis.records import Record
 from clew.contracts.codec import DecodeError
 from clew.contracts.envelope import Event
 from clew.contracts.topics import load_topics
 from clew.views.names import Schemas
 from tests.chaos.clients import Clients
-from tests.chaos.commits import read_commits
+from tests.chaos.commits import RawCommit, read_commits
 from tests.chaos.facts import Commit, Facts, Json, Lag, Place, Row, Streamed, fold
 from tests.chaos.outside import Outside
 from tests.chaos.script import ScriptedModel
@@ -82,10 +83,14 @@ async def _commits(log: Log) -> list[Commit]:
     names = {log.settings.in_namespace(group): group for group in GROUPS}
     topics = {log.settings.in_namespace(topic): topic for topic in TOPICS}
     return [
-        Commit(raw.at, names[raw.group], topics[raw.topic], raw.partition, raw.offset)
+        Commit(raw.at, names[raw.group], topics[raw.topic], raw.partition, raw.offset, _above(raw))
         async for raw in read_commits(log.settings.kafka_bootstrap_servers)
         if raw.group in names and raw.topic in topics
     ]
+
+
+def _above(raw: RawCommit) -> frozenset[int]:
+    return frozenset(bookmarks.decode(raw.offset, raw.metadata).finished)
 
 
 def _views(env: Mapping[str, str]) -> tuple[list[Row], dict[UUID, str]]:

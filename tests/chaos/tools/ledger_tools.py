@@ -5,8 +5,9 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Any
 
+from clew.contracts.envelope import JsonObject
+from clew.executor.effects import Reconciled
 from clew.executor.tools import done, idempotency_key, not_done, tool
 from tests.chaos.outside import Outside
 
@@ -42,7 +43,7 @@ async def chaos_keyed(token: str, seconds: float) -> str:
     return f"{token} done under its key"
 
 
-def _ask_the_outside(arguments: dict[str, Any], key: str) -> object:
+def _ask_the_outside(arguments: JsonObject, key: str) -> Reconciled:
     token = str(arguments["token"])
     return done(f"{token} had been done") if Outside.of_environment().was_applied(token) else not_done
 
