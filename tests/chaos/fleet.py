@@ -148,7 +148,8 @@ class Fleet:
         else:
             self.collapsed[f"{member.service} did not stop"] += 1
             os.killpg(pid, signal.SIGKILL)
-        await member.up.wait()
+        while member.wanted and not member.up.is_set():  # it may be scaled away meanwhile
+            await asyncio.sleep(LOOK)
 
     def _chosen(self, service: str, choice: int) -> Member | None:
         running = self._running(service)
