@@ -18,13 +18,17 @@ reset: $(READY)  ## Remove all data of the local stack (it must not be running)
 	@$(BIN)/python -m clew.local reset
 
 ##@ Testing
-.PHONY: test test-fast images bench
+.PHONY: test test-fast images chaos mutants bench
 test: $(READY)  ## All tests, on real parts that they start themselves
 	$(BIN)/pytest
 test-fast: $(READY)  ## The tests that need no servers
 	$(BIN)/pytest -m "not stack and not images"
 images: $(READY)  ## Install each service as its image does, in a folder of its own
 	$(BIN)/pytest -m images
+chaos: $(READY)  ## Kill, freeze and restart everything for MINUTES (5), as SEED says, and check that nothing is lost
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+mutants: $(READY)  ## Break each mechanism of durable runs in turn (or MUTANT), and check that chaos notices
+	$(BIN)/python -m tests.chaos --mutant $(or $(MUTANT),all) $(if $(SEED),--seed $(SEED))
 bench: $(READY)  ## Measure the latency of the whole path
 	$(BIN)/python -m benchmarks.latency
 

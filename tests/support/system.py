@@ -82,7 +82,7 @@ class System:
 async def whole_system(env: Mapping[str, str], folder: Path) -> AsyncGenerator[System]:
     """Topics, schema and the five services; each that fails to start shows its last lines."""
     await make_topics(env)
-    await asyncio.to_thread(_migrate, env)
+    await asyncio.to_thread(migrate, env)
     services = {name: ServiceProcess(name, env, folder) for name in SERVICES}
     try:
         async with asyncio.TaskGroup() as group:
@@ -98,7 +98,8 @@ async def whole_system(env: Mapping[str, str], folder: Path) -> AsyncGenerator[S
         await asyncio.gather(*(service.stop() for service in services.values() if service.running))
 
 
-def _migrate(env: Mapping[str, str]) -> None:
+def migrate(env: Mapping[str, str]) -> None:
+    """Memory's schema, in the namespace of `env`."""
     done = subprocess.run(
         [sys.executable, "-m", "clew.memory", "migrate"],
         env={"PATH": os.environ["PATH"], **env},

@@ -1,0 +1,134 @@
+"""I2, I3, I7: what is done is not done again, and what is cancelled does nothing more."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from uuid import UUID
+
+from clew.contracts.conversation import ApprovalDecided
+from clew.contracts.envelope import RunEvent
+from clew.contracts.execution import ApprovalRequested, CallCompleted, CallStarted, RunCancelled
+from tests.chaos.facts import Facts, Logged
+from tests.chaos.oracle.violation import CLOCK, Violation, lines
+from tests.chaos.outside import Entry
+from tests.chaos.script import CALL_TOKEN
+
+
+def no_finished_call_is_made_again(facts: Facts) -> Iterator[Violation]:
+    """I2: no tool's body begins and no model is asked after the call's completion was valid in the log."""
+    began: dict[str, list[Entry]] = defaultdict(list)
+    for entry in facts.ledger:
+        if entry.mark == "began":
+            began[entry.token].append(entry)
+    for token, completed in _completed_tools(facts).items():
+        again = [entry for entry in began[token] if entry.at > completed.at + CLOCK]
+        if again:
+            yield Violation("I2", f"{token} was finished and made again", [str(completed), *lines(began[token])])
+    done = _completed_requests(facts)
+    for asked in facts.asked:
+        answer = done.get((asked.token, asked.step_id, asked.round))
+        if answer is not None and asked.at > answer.at + CLOCK:
+            yield Violation("I2", f"the model had answered and was asked again: {asked}", [str(answer)])
+
+
+def no_effect_is_repeated(facts: Facts) -> Iterator[Violation]:
+    """I3: an `idempotent` call has one key and its effect happens once; an `ask` call's body runs once, and once more
+    for each time that a person said so."""
+    keys: dict[str, set[str]] = defaultdict(set)
+    tokens: dict[str, set[str]] = defaultdict(set)
+    for effect in facts.effects:
+        if effect.kind == "keyed":
+            keys[effect.token].add(effect.key)
+            tokens[effect.key].add(effect.token)
+    for token, used in keys.items():
+        if len(used) > 1:
+            yield Violation("I3", f"{token} took effect {len(used)} times, under different keys", sorted(used))
+    for key, named in tokens.items():
+        if len(named) > 1:
+            yield Violation("I3", f"{len(named)} calls share the key {key}", sorted(named))
+    yield from _asked_too_often(facts)
+
+
+def a_cancelled_run_is_still(facts: Facts) -> Iterator[Violation]:
+    """I7: nothing of a cancelled run is written, begun or asked for behind its final event."""
+    for run_id in facts.by_run:
+        final = facts.final(run_id)
+        if final is None or not isinstance(final.event, RunCancelled):
+            continue
+        written = [u for u in facts.updates(run_id) if u.offset > final.offset and isinstance(u.event, RunEvent)]
+        if written:
+            yield Violation("I7", f"run {run_id} was cancelled and wrote on", [str(final), *lines(written)])
+        token = facts.token_of.get(run_id)
+        late = [
+            *(e for e in facts.ledger if e.mark == "began" and _run(e.token) == token and e.at > final.at + CLOCK),
+            *(a for a in facts.asked if a.token == token and a.at > final.at + CLOCK),
+        ]
+        if late:
+            yield Violation("I7", f"run {run_id} was cancelled and began something", [str(final), *lines(late)])
+
+
+def _run(token: str) -> str:
+    return token.partition("/")[0]
+
+
+def _completed_tools(facts: Facts) -> dict[str, Logged]:
+    """The completion of each tool call, by the token that its result holds, however a journal wraps results."""
+    found: dict[str, Logged] = {}
+    for logged in _completions(facts):
+        event = logged.event
+        assert isinstance(event, CallCompleted)
+        if event.kind == "tool":
+            named = CALL_TOKEN.search(json.dumps(event.result))
+            assert named, f"the oracle is blind: it cannot tell which call this completes: {event}"
+            found.setdefault(named[0], logged)
+    return found
+
+
+def _completed_requests(facts: Facts) -> dict[tuple[str, str, int], Logged]:
+    """The n-th answer of the model in each step of each run: requests of one step follow one another."""
+    counts: dict[tuple[UUID, str], int] = defaultdict(int)
+    found: dict[tuple[str, str, int], Logged] = {}
+    for logged in _completions(facts):
+        event = logged.event
+        assert isinstance(event, CallCompleted)
+        if event.kind == "model" and event.run_id in facts.token_of:
+            number = counts[event.run_id, event.step_id]
+            counts[event.run_id, event.step_id] += 1
+            found[facts.token_of[event.run_id], event.step_id, number] = logged
+    return found
+
+
+def _completions(facts: Facts) -> Iterator[Logged]:
+    return (logged for logged in facts.log if logged.counts and isinstance(logged.event, CallCompleted))
+
+
+def _asked_too_often(facts: Facts) -> Iterator[Violation]:
+    orders = _orders(facts)
+    began: dict[str, list[Entry]] = defaultdict(list)
+    for entry in facts.ledger:
+        if entry.mark == "began" and entry.tool in ("chaos_once", "chaos_approved"):
+            began[entry.token].append(entry)
+    for token, entries in began.items():
+        if len(entries) > 1 + orders[token]:
+            said = f"{token} was executed {len(entries)} times, of which a person ordered {orders[token]} again"
+            yield Violation("I3", said, lines(entries))
+
+
+def _orders(facts: Facts) -> dict[str, int]:
+    """How often a person who was asked about a call in doubt said: do it again."""
+    names: dict[UUID, str] = {}
+    in_doubt: set[UUID] = set()
+    orders: dict[str, int] = defaultdict(int)
+    for logged in facts.log:
+        match logged.event:
+            case CallStarted(call_id=call_id, request={"token": str(token)}) if logged.counts:
+                names[call_id] = token
+            case ApprovalRequested(call_id=call_id, about="in_doubt") if logged.counts:
+                in_doubt.add(call_id)
+            case _:
+                pass
+    for logged in facts.log:
+        event = logged.event
+        if isinstance(event, ApprovalDecided) and logged.counts and event.call_id in in_doubt & set(names):
+            orders[names[event.call_id]] += event.decision in ("approve", "edit")
+    return orders

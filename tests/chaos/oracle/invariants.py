@@ -1,0 +1,30 @@
+"""The ten invariants by name, and all of them at once."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from tests.chaos.facts import Facts
+from tests.chaos.oracle.calls import a_cancelled_run_is_still, no_effect_is_repeated, no_finished_call_is_made_again
+from tests.chaos.oracle.ends import every_message_ends_once, no_dead_letter_but_planted_ones, no_group_lags
+from tests.chaos.oracle.inputs import no_commit_passed_unfinished_work
+from tests.chaos.oracle.order import threads_are_in_order
+from tests.chaos.oracle.views import streams_equal_views, views_hold_what_counts
+from tests.chaos.oracle.violation import Violation
+
+INVARIANTS: Final[dict[str, Callable[[Facts], Iterator[Violation]]]] = {
+    "I1": every_message_ends_once,
+    "I2": no_finished_call_is_made_again,
+    "I3": no_effect_is_repeated,
+    "I4": threads_are_in_order,
+    "I5": no_commit_passed_unfinished_work,
+    "I6": views_hold_what_counts,
+    "I7": a_cancelled_run_is_still,
+    "I8": no_group_lags,
+    "I9": no_dead_letter_but_planted_ones,
+    "I10": streams_equal_views,
+}
+
+
+def judge(facts: Facts) -> list[Violation]:
+    """Every violation of every invariant."""
+    return [violation for check in INVARIANTS.values() for violation in check(facts)]

@@ -1,0 +1,86 @@
+"""What is done to the stack, and when: a list of acts that follows from a seed. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Final, Literal
+
+Kind = Literal[
+    "kill", "freeze", "term", "rolling", "scale", "kafka-term", "kafka-kill", "postgres-term", "postgres-kill", "flush"
+]
+SESSION: Final = 6.0  # seconds: the shortest that a broker takes by default, so that take-overs are many
+FROZEN: Final = (SESSION + 1, SESSION + 5)  # seconds that a process stands still: its partitions are taken over
+PAUSE: Final = (2.5, 5.0)  # seconds between two acts
+GAP: Final = 9.0  # seconds that the stack is given after an act on a part that all depend on
+PARTS: Final = frozenset({"kafka-term", "kafka-kill", "postgres-term", "postgres-kill"})
+
+# Every kind at least once; what the mechanisms are about more often.
+ROUND: Final[tuple[tuple[Kind, str], ...]] = (
+    ("kill", "executor"),
+    ("kill", "executor"),
+    ("kill", "executor"),
+    ("freeze", "executor"),
+    ("freeze", "executor"),
+    ("freeze", "executor"),
+    ("term", "executor"),
+    ("kill", "planner"),
+    ("freeze", "planner"),
+    ("kill", "memory"),
+    ("kill", "gateway"),
+    ("rolling", "executor"),
+    ("scale", "executor"),
+    ("kafka-term", "kafka"),
+    ("kafka-kill", "kafka"),
+    ("postgres-term", "postgres"),
+    ("flush", "redis"),
+)
+LONG_ROUND: Final[tuple[tuple[Kind, str], ...]] = (
+    *ROUND,
+    ("postgres-kill", "postgres"),
+    ("freeze", "memory"),
+    ("term", "planner"),
+    ("rolling", "planner"),
+    ("kill", "ingestion"),
+    ("freeze", "gateway"),
+)
+TAKE_OVERS: Final[tuple[tuple[Kind, str], ...]] = (
+    ("freeze", "executor"),
+    ("kill", "executor"),
+    ("freeze", "executor"),
+    ("kill", "executor"),
+    ("freeze", "executor"),
+    ("kill", "executor"),
+    ("freeze", "executor"),
+    ("kill", "planner"),
+    ("freeze", "planner"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """`kind` is done to `target` (a service or a part) at `at` seconds; `seconds` is how long it lasts, where it does;
+    `choice` says which process of the service, by its remainder."""
+
+    at: float
+    kind: Kind
+    target: str
+    seconds: float
+    choice: int
+
+
+def schedule(seed: int, seconds: float, acts: Sequence[tuple[Kind, str]] = ROUND) -> list[Act]:
+    """Acts in a random order, round after round, until `seconds` are over; the first round is always whole."""
+    random = Random(seed)
+    planned: list[Act] = []
+    at = 2.0
+    while not planned or at < seconds:
+        for kind, target in random.sample(acts, len(acts)):
+            planned.append(Act(round(at, 2), kind, target, _lasting(random, kind), random.randrange(1000)))
+            at += random.uniform(*PAUSE) + (GAP if kind in PARTS else 0)
+    return planned
+
+
+def _lasting(random: Random, kind: Kind) -> float:
+    if kind == "freeze":
+        return round(random.uniform(*FROZEN), 2)
+    return random.choice((0.0, 1.0, 3.0)) if kind in PARTS else 0.0

@@ -1,0 +1,167 @@
+"""One trial: the stack is up, people talk, things are done to it, all becomes quiet; then the facts are read.
+
+It decides nothing about right or wrong: that is `oracle`.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import redis.asyncio
+
+from clew.local.stack import Stack
+from tests.chaos import collect
+from tests.chaos.approver import Approver
+from tests.chaos.clients import Clients
+from tests.chaos.facts import Facts, Place
+from tests.chaos.fleet import Command, Fleet, plain
+from tests.chaos.outside import FOLDER_VARIABLE, Outside
+from tests.chaos.schedule import SESSION, Act
+from tests.chaos.script import ScriptedModel
+from tests.chaos.watch import Watch
+from tests.chaos.workload import Talk
+from tests.support.log import Log, make_topics, settings_from
+from tests.support.scripted_openai import ScriptedOpenAI
+from tests.support.system import migrate
+
+PARTITIONS = 6
+STALLED = 45.0  # seconds without any progress after which what is missing will not come
+LOOK = 1.0  # seconds between two looks at the log
+TOOLS = Path(__file__).with_name("tools")
+POISON = [("ce_type", b"clew.user-message-received.v1"), ("ce_id", b"poison"), ("ce_source", b"nobody")]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be tried: who says what, what is done meanwhile, and how the services are run."""
+
+    talks: Sequence[Talk]
+    acts: Sequence[Act]
+    command: Command = plain
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The facts, and what is worth a line in a table besides. `drain`: seconds from the last act to the end."""
+
+    facts: Facts
+    acts: Counter[str]
+    collapsed: Counter[str]
+    answers: Counter[int]
+    seconds: float
+    drain: float
+
+
+@dataclass
+class Trial:
+    """A trial in a namespace of its own on real parts. `run` may be called once."""
+
+    stack: Stack
+    env: Mapping[str, str]
+    folder: Path
+    plan: Plan
+    done: Counter[str] = field(default_factory=Counter[str])
+
+    async def run(self) -> Outcome:
+        began = time.monotonic()
+        outside, model = Outside(self.folder / "outside"), ScriptedModel()
+        async with ScriptedOpenAI() as server:
+            server.answer_with(model)
+            env = self._environment(server)
+            await make_topics(env, PARTITIONS)
+            await asyncio.to_thread(migrate, env)
+            log = Log(settings_from(env))
+            async with Fleet(env, self.folder, self.plan.command) as fleet, Clients(fleet.gateways) as clients:
+                try:
+                    planted, drain = await self._live_through(fleet, clients, log)
+                    found = await collect.facts(env, log, clients, outside, model, planted)
+                except BaseException:
+                    fleet.show(lambda member: not member.up.is_set())
+                    raise
+        seconds = time.monotonic() - began
+        return Outcome(found, self.done, fleet.collapsed, clients.answers, seconds, drain)
+
+    def _environment(self, server: ScriptedOpenAI) -> dict[str, str]:
+        return {
+            **self.env,
+            **server.environment(),
+            "CLEW_TOOLS_PATH": str(TOOLS),
+            FOLDER_VARIABLE: str(self.folder / "outside"),
+            "CLEW_SESSION_SECONDS": f"{SESSION:g}",
+            "CLEW_LOG_FORMAT": "json",
+            "CLEW_DRAIN_SECONDS": "5",
+        }
+
+    async def _live_through(self, fleet: Fleet, clients: Clients, log: Log) -> tuple[frozenset[Place], float]:
+        """All that happens, until nothing does. The seconds that it took to become quiet after the last act."""
+        planted = await _plant(log)
+        approver = asyncio.create_task(Approver(log, clients).run(), name="approver")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for talk in self.plan.talks:
+                    group.create_task(clients.hold(talk))
+                for act in self.plan.acts:
+                    group.create_task(self._do(act, fleet))
+            over = time.monotonic()
+            await _until_quiet(Watch(log))
+            drain = time.monotonic() - over
+            await clients.until_watched(STALLED)
+            if approver.done():
+                approver.result()
+        finally:
+            approver.cancel()
+            await asyncio.wait([approver])
+        return planted, drain
+
+    async def _do(self, act: Act, fleet: Fleet) -> None:
+        await asyncio.sleep(act.at)
+        self.done[f"{act.kind} {act.target}"] += 1
+        match act.kind:
+            case "kill":
+                await fleet.kill(act.target, act.choice)
+            case "freeze":
+                await fleet.freeze(act.target, act.choice, act.seconds)
+            case "term":
+                await fleet.term(act.target, act.choice)
+            case "rolling":
+                await fleet.rolling(act.target)
+            case "scale":
+                await fleet.scale(act.target, (1, 4), SESSION / 2)
+            case "flush":
+                await self._flush_redis()
+            case "kafka-kill" | "postgres-kill":
+                await self.stack.kill_part(act.target)
+                await self._bring_back(act)
+            case "kafka-term" | "postgres-term":
+                await self.stack.stop_part(act.target)
+                await self._bring_back(act)
+
+    async def _bring_back(self, act: Act) -> None:
+        await asyncio.sleep(act.seconds)
+        await self.stack.start_part(act.target)
+
+    async def _flush_redis(self) -> None:
+        client = redis.asyncio.from_url(self.env["REDIS_URL"])  # pyright: ignore[reportUnknownMemberType]
+        await client.flushall()
+        await client.aclose()
+
+
+async def _plant(log: Log) -> frozenset[Place]:
+    """A message that nobody can read, found again by where it lies."""
+    await log.write_raw("user-messages", b"{}", key=b"poison", headers=POISON)
+    records = await log.records("user-messages")
+    return frozenset((r.topic, r.partition, r.offset) for r in records if r.key == b"poison")
+
+
+async def _until_quiet(watch: Watch) -> None:
+    """Until every run has ended and every group has caught up, or nothing has moved for so long that none will."""
+    while True:
+        await watch.look()
+        if not watch.open and not watch.lagging:
+            return
+        if time.monotonic() - watch.moved > STALLED:
+            return
+        await asyncio.sleep(LOOK)

@@ -1,0 +1,40 @@
+"""What a seed brings is the same every time, and leaves nothing out."""
+
+from tests.chaos.schedule import FROZEN, ROUND, SESSION, schedule
+from tests.chaos.workload import TOOLS, workload
+
+
+def test_a_seed_brings_the_same_acts_and_another_seed_others() -> None:
+    assert schedule(1, 60) == schedule(1, 60)
+    assert schedule(1, 60) != schedule(2, 60)
+
+
+def test_every_act_of_a_round_is_done_however_short_the_trial_is() -> None:
+    assert sorted((act.kind, act.target) for act in schedule(3, 1)) == sorted(ROUND)
+
+
+def test_a_long_trial_goes_on_to_its_end() -> None:
+    assert 600 - max(act.at for act in schedule(3, 600)) < 150
+    assert schedule(3, 600)[-1].at >= 600 - 60
+
+
+def test_a_process_stands_still_for_longer_than_its_session() -> None:
+    assert FROZEN[0] > SESSION
+    assert all(act.seconds > SESSION for act in schedule(5, 300) if act.kind == "freeze")
+
+
+def test_a_workload_follows_from_its_seed_and_holds_everything() -> None:
+    talks = workload(4, 60, 400)
+    assert talks == workload(4, 60, 400)
+    turns = [turn for talk in talks for turn in talk.turns]
+    assert 400 <= len(turns) < 410
+    assert {turn.on_busy for turn in turns} == {"enqueue", "interrupt", "rollback", "reject", "steer"}
+    assert any(turn.cancel is not None for turn in turns)
+    assert any(turn.watched for turn in turns)
+    named = {name for turn in turns for step in turn.script.steps for names in step.rounds for name in names}
+    assert named == set(TOOLS)
+
+
+def test_every_message_has_a_name_of_its_own() -> None:
+    tokens = [turn.script.token for talk in workload(4, 60, 400) for turn in talk.turns]
+    assert len(set(tokens)) == len(tokens)
