@@ -1,6 +1,7 @@
 """Child runs and budgets: a step hands its work to a run of its own, within what is left, and hears of its end once."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -27,7 +28,7 @@ DELEGATES = planned(step("answer", kind="delegate"))
 
 
 def child_ended(**fields: object) -> ChildRunEnded:
-    values = {
+    values: dict[str, Any] = {
         "child_thread_id": derive(CALL, "thread"),
         "child_run_id": CHILD,
         "status": "completed",
