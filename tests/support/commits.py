@@ -1,5 +1,8 @@
 """Every offset that a group ever committed, read from the broker's own topic: the exact record of what was promised."""
 
+# aiokafka is typed in part only.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime

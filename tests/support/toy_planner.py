@@ -1,8 +1,9 @@
 """A planner without a model, to see the chassis at work: the words of a message say what its handler does.
 
 `slow N` takes N seconds, `reject` and `broken` refuse it, `flaky` fails at the first try, `later N` puts it off until
-it is N seconds old, `block` holds up the whole process. The plan's rationale tells whether the delivery was marked as
-backlog; the log tells when each began. Run it as a program, with the limit of its handlers in seconds if you like.
+it is N seconds old, `fenced N` is fenced until then, `block` holds up the whole process. The plan's rationale tells
+whether the delivery was marked as backlog; the log tells when each began. Run it as a program, with the limit of its
+handlers in seconds if you like.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from datetime import timedelta
 
 from clew.chassis import consumer, watchdog
 from clew.chassis.context import Context
-from clew.chassis.errors import RejectEvent, RetryLater
+from clew.chassis.errors import Fenced, RejectEvent, RetryLater
 from clew.chassis.service import Service
 from clew.chassis.settings import ServiceSettings
 from clew.contracts.conversation import UserMessageReceived, text_of
@@ -37,6 +38,8 @@ async def on_user_message_received(message: UserMessageReceived, context: Contex
             raise ConnectionError("not at the first try")
         case ["later", seconds] if context.now() - message.occurred_at < timedelta(seconds=float(seconds)):
             raise RetryLater(timedelta(seconds=0.2))
+        case ["fenced", seconds] if context.now() - message.occurred_at < timedelta(seconds=float(seconds)):
+            raise Fenced("not yet")
         case ["block"]:
             time.sleep(1000)  # noqa: ASYNC251  # what a handler must never do
         case ["broken"]:

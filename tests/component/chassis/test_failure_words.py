@@ -28,6 +28,16 @@ async def test_a_record_that_is_put_off_holds_up_its_own_key_only(log: Log, toy:
     assert done[asked[2].event_id] < done[asked[0].event_id]
 
 
+async def test_a_fenced_record_stays_unfinished_until_its_handler_succeeds(log: Log, toy: ServiceProcess) -> None:
+    async with log.as_service("gateway") as gateway:
+        await gateway.publish_all([message("fenced 4"), message("hello")])
+    assert len(await log.wait_for("plans", 1)) == 1
+    await asyncio.sleep(0.5)
+    assert await log.committed("planner", "user-messages") < 2
+    assert len(await log.wait_for("plans", 2)) == 2
+    assert await log.records("dead-letters") == []
+
+
 async def test_what_is_put_off_for_too_long_is_a_dead_letter(log: Log, toy: ServiceProcess) -> None:
     thread = clock.new_id()
     async with log.as_service("gateway") as gateway:

@@ -38,6 +38,7 @@ from clew.contracts.conversation import ThreadCreated, UserMessageReceived
 from clew.contracts.envelope import Event
 from tests.support.log import Log, message, settings_from
 
+# pyright: reportUnknownArgumentType=false, reportPrivateUsage=false
 LOCAL = settings_from({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"})
 
 

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clew.chassis.bookmarks import Bookmark, Offsets, decode, encode
+from clew.chassis.claims import Claims
 from clew.chassis.keyed import Limits, Scheduler
 from clew.chassis.partition import Partition, Place, Work
+from clew.contracts.execution import PartitionClaimed
 
 KEYS = (b"a", b"b", b"c", None)
 PLACES: tuple[Place, ...] = (("work", 0), ("control", 0))
@@ -246,6 +248,28 @@ def test_facts_of_a_log_that_was_longer_than_this_one_are_of_another_log() -> No
     made.lose(("work", 0))
     assert made.known(("work", 0), Bookmark(0), end=2) == Bookmark(0)
     assert made.known(("work", 0), Bookmark(0), end=3) == Bookmark(3)
+
+
+def test_what_does_not_count_is_finished_at_once_and_the_claim_in_force_is_of_the_commit() -> None:
+    claimed = PartitionClaimed.ce_type().encode()
+    headers = [
+        [("ce_type", claimed), ("claim", b"one")],
+        [("ce_type", b"x"), ("claim", b"one")],
+        [("ce_type", claimed), ("claim", b"two"), ("supersedes", b"one")],
+        [("ce_type", b"x"), ("claim", b"one")],
+        [("ce_type", b"x"), ("claim", b"two")],
+    ]
+    made = Scheduler[str]()
+    partition = made.take(("updates", 0), Bookmark(0), control=True, claims=Claims())
+    for offset, said in enumerate(headers):
+        made.admit(partition, offset, b"key", "", headers=said)
+    handled: list[int] = []
+    while (work := made.next()) is not None:
+        assert partition.bookmark.claim == (None, "one", "one", "two", "two")[work.offset]
+        handled.append(work.offset)
+        made.finish(work)
+    assert handled == [0, 1, 2, 4]
+    assert partition.bookmark == Bookmark(5, claim="two")
 
 
 def test_a_handler_that_ends_well_after_the_loss_is_not_repeated_by_the_next_ownership() -> None:
