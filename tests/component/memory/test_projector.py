@@ -97,7 +97,7 @@ async def test_a_crash_between_rows_and_commit_leaves_nothing_and_loses_nothing(
     fresh: str,
 ) -> None:
     async with Store(stack_env["DATABASE_URL"], Schemas.of(fresh)) as crashing:
-        await crashing.connect()
+        assert crashing.connected
         entries = [Entry(record, await decode(record), record) for record in written]
         expected = await crashing.offsets(list({entry.partition for entry in entries}))
         before = tables(stack_env["DATABASE_URL"], fresh)

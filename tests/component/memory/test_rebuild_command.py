@@ -70,8 +70,7 @@ async def write(log: Log, events: Sequence[Event]) -> None:
 async def project(log: Log, env: dict[str, str]) -> None:
     """As memory does at its start: everything that is in the log."""
     async with memory(env, env["CLEW_NAMESPACE"], RealLog(log)) as under_test:
-        await under_test.projector.on_records([])
-        await under_test.projector.settled()
+        await under_test.take([])
 
 
 def execute(env: dict[str, str], query: str) -> None:
@@ -94,6 +93,21 @@ async def test_a_rebuild_is_equal_and_takes_the_place_of_the_live_tables(
     await write(log, story.whole("b", "a"))
     await project(log, env)
     assert len(tables(env["DATABASE_URL"], env["CLEW_NAMESPACE"])["events"]) == 18
+    assert await run(rebuild, accept=False, drop_old=True) == 0
+
+
+async def test_a_projector_goes_on_in_the_rebuilt_tables_without_a_restart(
+    log: Log, env: dict[str, str], rebuild: Rebuild
+) -> None:
+    story = Story()
+    await write(log, [story.created(), *story.whole("a")])
+    async with memory(env, env["CLEW_NAMESPACE"], RealLog(log)) as live:
+        await live.take([])
+        assert await run(rebuild, accept=False, drop_old=False) == 0
+        await write(log, story.whole("b", "a"))
+        await live.take(await log.records("user-messages"))
+        await live.take(await log.records("task-updates"))
+    assert len(tables(env["DATABASE_URL"], env["CLEW_NAMESPACE"])["events"]) == 17, "all but the plan of b"
     assert await run(rebuild, accept=False, drop_old=True) == 0
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from clew.cli.errors import USAGE, Failure
+from clew.cli.errors import Failure
 
 FORWARDED: Final[dict[str, Any]] = {"ignore_unknown_options": True, "help_option_names": []}
 
@@ -33,5 +33,5 @@ def verify(arguments: tuple[str, ...]) -> int:
 
 def _memory(*arguments: str) -> int:
     if find_spec("clew.memory") is None:
-        raise Failure("the memory service is not installed here: run this where it is, with its environment", USAGE)
+        raise Failure("the memory service is not installed here: run this where it is, with its environment")
     return subprocess.run([sys.executable, "-m", "clew.memory", *arguments], check=False).returncode

@@ -5,6 +5,7 @@ from clew.chassis.service import Service
 from clew.contracts.execution import TokenDelta
 from clew.contracts.topics import load_topics, topic_of
 from clew.memory.intake import Intake
+from clew.memory.lag import Lag
 from clew.memory.live import LiveStreams, tokens_handler
 from clew.memory.metrics import Metrics
 from clew.memory.projector import Projector
@@ -29,5 +30,8 @@ def build(settings: Settings) -> Service:
     service.on_batch(PROJECTED, projector.on_records)
     service.on_batch([TOKENS], tokens_handler(intake.entry, live), group="memory-tokens")
     service.task("projector", projector.watch)
+    lag = Lag(service.log, PROJECTED, projector.places, clock.now, metrics)
+    service.task("lag", lag.watch)
+    service.check("lag", lag.ready)
     service.check("projection", projector.ready)
     return service

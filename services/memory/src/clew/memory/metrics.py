@@ -4,7 +4,7 @@ from collections import Counter as Tally
 from collections.abc import Sequence
 from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from clew.memory.entry import Entry
 
@@ -15,6 +15,7 @@ class Metrics:
     """Counters and gauges of memory, in the registry of its service."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
         # Events whose rows are committed, by topic.
         self.projected = Counter("clew_memory_projected", "Events projected", ["topic"], registry=registry)
         # Records of types that this version does not know, by topic; skipped.
@@ -29,6 +30,10 @@ class Metrics:
         self.delay = Histogram(
             "clew_memory_delay_seconds", "From written to projected", ["topic"], registry=registry, buckets=SECONDS
         )
+        # Records in the log that are not projected yet, over all partitions.
+        self.lag_events = Gauge("clew_memory_lag_events", "Records not projected yet", registry=registry)
+        # Age of the oldest record that is not projected yet; 0 when there is none.
+        self.lag_seconds = Gauge("clew_memory_lag_seconds", "Age of the oldest of them", registry=registry)
         # Times that Postgres could not be used and the batch waited.
         self.postgres_failures = Counter("clew_memory_postgres_failures", "Failed tries", registry=registry)
         # Times that Redis could not be used; the views stay right, live streams fall back to them.

@@ -4,10 +4,12 @@ Not part of the running service: `python -m clew.memory migrate` calls it, and s
 """
 
 import logging
+from functools import cache
 from importlib.resources import as_file, files
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, make_url, text
 
 from clew.memory.projections import PROJECTION_VERSION
@@ -38,6 +40,15 @@ def migrate_schemas(database_url: str, schemas: Schemas, revision: str = "head")
     finally:
         engine.dispose()
     logger.info("schema %s is at revision %s", schemas.tables, revision)
+
+
+@cache
+def head() -> str:
+    """The revision of the tables that this code writes."""
+    with as_file(files("clew.memory").joinpath("migrations")) as scripts:
+        config = Config()
+        config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+        return str(ScriptDirectory.from_config(config).get_current_head())
 
 
 def _prepare(connection: Connection, schemas: Schemas) -> None:

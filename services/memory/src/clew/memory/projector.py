@@ -107,6 +107,10 @@ class Projector:
                 await self._insist(self._store.check)
             await asyncio.sleep(WATCH.total_seconds())
 
+    def places(self) -> Mapping[Partition, Place]:
+        """How far each partition has been projected that this process has seen."""
+        return self._places
+
     async def ready(self) -> str | None:
         """None once everything is projected that was in the log when the connection was made; else the reason."""
         return self._not_ready

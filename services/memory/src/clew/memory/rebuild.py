@@ -1,8 +1,7 @@
 """Fills a second schema from the beginning of the log beside the live one, compares them, and swaps them.
 
 Memory may go on projecting meanwhile: what is compared is a snapshot of the live tables, and the second schema is
-filled up to exactly the offsets that stand in it. Redis is not touched, and what cannot be read makes no second dead
-letter.
+filled up to exactly the offsets that stand in it. Redis is not touched, and no dead letter is written twice.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -78,9 +77,7 @@ class Rebuild:
         """The rebuilt tables and views become the live ones, in one transaction. CannotSwap when old ones are there."""
         async with self._connect() as connection, connection.transaction():
             if await self._version(connection, self.old) is not None:
-                raise CannotSwap(
-                    f"schema {self.old.tables} of an earlier rebuild is still there: drop it with --drop-old"
-                )
+                raise CannotSwap(f"schema {self.old.tables} of an earlier rebuild is there: drop it with --drop-old")
             # Whoever projects waits here, and then finds the rebuilt tables under the name that it knows.
             await self._execute(connection, f"LOCK TABLE {self.live.tables}.offsets IN ACCESS EXCLUSIVE MODE")
             await self._fill(await self._offsets(connection))

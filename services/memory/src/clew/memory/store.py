@@ -15,9 +15,11 @@ from psycopg import AsyncConnection, AsyncCursor, InterfaceError, OperationalErr
 from psycopg.abc import QueryNoTemplate
 from psycopg.errors import ReadOnlySqlTransaction, UniqueViolation
 
+from clew.chassis.errors import StartError
 from clew.contracts.envelope import Event, RunEvent
 from clew.memory import offsets
 from clew.memory.entry import Entry
+from clew.memory.migrate import head
 from clew.memory.offsets import Place
 from clew.memory.projections import ALL, EVENTS, OF, VOID_EVENTS, void_events
 from clew.memory.projections.packing import BinaryArray, BinaryArrayDumper, TextArray, TextArrayDumper
@@ -47,6 +49,11 @@ class Store:
         self._connection: AsyncConnection | None = None
 
     async def __aenter__(self) -> Self:
+        """Connects, if Postgres is there: a StartError about its tables should come now and not with a batch."""
+        try:
+            await self.connect()
+        except UNAVAILABLE:
+            await self.close()
         return self
 
     async def __aexit__(
@@ -65,6 +72,23 @@ class Store:
         )
         for array, dumper in ((BinaryArray, BinaryArrayDumper), (TextArray, TextArrayDumper)):
             self._connection.adapters.register_dumper(array, dumper)
+        try:
+            await self._check_revision(self._connection)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _check_revision(self, connection: AsyncConnection) -> None:
+        """StartError when the tables are not of the revision that this code writes."""
+        found = None
+        if (await (await connection.execute("SELECT to_regclass('alembic_version')")).fetchone() or (None,))[0]:
+            row = await (await connection.execute("SELECT version_num FROM alembic_version")).fetchone()
+            found = None if row is None else row[0]
+        if found != head():
+            has = "has no tables" if found is None else f"is at revision {found}"
+            raise StartError(
+                f"schema {self._schema} {has}; this version writes {head()}: run python -m clew.memory migrate"
+            )
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
