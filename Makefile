@@ -18,7 +18,11 @@ reset: $(READY)  ## Remove all data of the local stack (it must not be running)
 	@$(BIN)/python -m clew.local reset
 
 ##@ Testing
+<<<<<<< HEAD
 .PHONY: test test-fast images chaos mutants bench
+=======
+.PHONY: test test-fast images bench bench-projection
+>>>>>>> f82db7f (Benchmark of the projection, decision 16, guide to projections)
 test: $(READY)  ## All tests, on real parts that they start themselves
 	$(BIN)/pytest
 test-fast: $(READY)  ## The tests that need no servers
@@ -31,6 +35,8 @@ mutants: $(READY)  ## Break each mechanism of durable runs in turn (or MUTANT), 
 	$(BIN)/python -m tests.chaos --mutant $(or $(MUTANT),all) $(if $(SEED),--seed $(SEED))
 bench: $(READY)  ## Measure the latency of the whole path
 	$(BIN)/python -m benchmarks.latency
+bench-projection: $(READY)  ## Measure how fast memory projects, beside what COPY alone does
+	$(BIN)/python -m benchmarks.projection
 
 ##@ Checking
 .PHONY: check lint types layers spelling generated imports k8s
