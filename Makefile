@@ -18,11 +18,7 @@ reset: $(READY)  ## Remove all data of the local stack (it must not be running)
 	@$(BIN)/python -m clew.local reset
 
 ##@ Testing
-<<<<<<< HEAD
-.PHONY: test test-fast images chaos mutants bench
-=======
-.PHONY: test test-fast images bench bench-projection
->>>>>>> f82db7f (Benchmark of the projection, decision 16, guide to projections)
+.PHONY: test test-fast images chaos mutants bench bench-projection
 test: $(READY)  ## All tests, on real parts that they start themselves
 	$(BIN)/pytest
 test-fast: $(READY)  ## The tests that need no servers
