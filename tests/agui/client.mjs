@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 const { url, threadId, acts } = JSON.parse(readFileSync(0, "utf8"));
 const agent = new HttpAgent({ url: `${url}/v1/agui`, threadId });
 let last = null; // the latest `id:` of any stream
+process.on("unhandledRejection", () => {}); // the client leaves one behind when its connection is cut
 
 async function* lines(body) {
   let rest = "";

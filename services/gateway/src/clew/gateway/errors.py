@@ -26,6 +26,7 @@ from clew.views.fanout import Torn as EventMissing
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}  # seconds; a broker that was killed is back in about three
 OUTAGES = (LogUnreachable, ViewsUnavailable)  # what the log and the views raise when they are away
+OPENAI = "/v1/chat/completions"  # its clients read the member `error`, beside which a problem is still one
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="clew"'}
 
 
@@ -152,7 +153,10 @@ def translate(error: Exception) -> Problem | None:
 
 def respond(problem: Problem, instance: str) -> JSONResponse:
     """The HTTP response of a problem; `instance` is the path that was asked for."""
-    return JSONResponse(problem.document(instance), problem.status, problem.headers, MEDIA_TYPE)
+    document = problem.document(instance)
+    if instance == OPENAI:
+        document["error"] = {"message": str(problem.detail), "type": problem.slug, "code": problem.slug}
+    return JSONResponse(document, problem.status, problem.headers, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:

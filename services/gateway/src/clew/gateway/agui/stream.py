@@ -117,12 +117,18 @@ class AguiStream:
         return run is not None and run.status == "suspended"
 
     async def _whole(self, told: Sequence[BaseEvent]) -> Sequence[BaseEvent]:
-        """Snapshots of messages with those of the thread before the run."""
+        """Snapshots of messages with those of the thread before the run.
+
+        An empty one goes before: clients keep the places of the messages they have, and have those under other ids.
+        """
+        whole: list[BaseEvent] = []
         for event in told:
             if isinstance(event, MessagesSnapshotEvent):
                 path = await self._views.messages(self._run.thread_id, self._run.id)
                 event.messages = [*(_message(m) for m in path if m.run_id != self._run.id), *event.messages]
-        return told
+                whole.append(MessagesSnapshotEvent(messages=[], timestamp=event.timestamp))
+            whole.append(event)
+        return whole
 
 
 def _message(said: ThreadMessage) -> Message:
