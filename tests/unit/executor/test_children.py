@@ -1,6 +1,7 @@
 """Child runs and budgets: a step hands its work to a run of its own, within what is left, and hears of its end once."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -26,8 +27,8 @@ CHILD = derive(CALL, "run")
 DELEGATES = planned(step("answer", kind="delegate"))
 
 
-def child_ended(**fields: object) -> ChildRunEnded:
-    values = {
+def child_ended(**fields: Any) -> ChildRunEnded:
+    values: dict[str, Any] = {
         "child_thread_id": derive(CALL, "thread"),
         "child_run_id": CHILD,
         "status": "completed",
@@ -35,7 +36,7 @@ def child_ended(**fields: object) -> ChildRunEnded:
         "call_id": CALL,
         "usage": Usage(requests=3, input_tokens=10, output_tokens=5),
     }
-    return signal(ChildRunEnded, **{**values, **fields})
+    return signal(ChildRunEnded, **(values | fields))
 
 
 def messages(log: MemoryLog) -> list[UserMessageReceived]:
