@@ -27,7 +27,11 @@ CHILD = derive(CALL, "run")
 DELEGATES = planned(step("answer", kind="delegate"))
 
 
+<<<<<<< HEAD
 def child_ended(**fields: object) -> ChildRunEnded:
+=======
+def child_ended(**fields: Any) -> ChildRunEnded:
+>>>>>>> lifecycle
     values: dict[str, Any] = {
         "child_thread_id": derive(CALL, "thread"),
         "child_run_id": CHILD,
@@ -36,7 +40,7 @@ def child_ended(**fields: object) -> ChildRunEnded:
         "call_id": CALL,
         "usage": Usage(requests=3, input_tokens=10, output_tokens=5),
     }
-    return signal(ChildRunEnded, **{**values, **fields})
+    return signal(ChildRunEnded, **(values | fields))
 
 
 def messages(log: MemoryLog) -> list[UserMessageReceived]:
