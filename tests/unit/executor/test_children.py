@@ -27,11 +27,7 @@ CHILD = derive(CALL, "run")
 DELEGATES = planned(step("answer", kind="delegate"))
 
 
-<<<<<<< HEAD
-def child_ended(**fields: object) -> ChildRunEnded:
-=======
 def child_ended(**fields: Any) -> ChildRunEnded:
->>>>>>> lifecycle
     values: dict[str, Any] = {
         "child_thread_id": derive(CALL, "thread"),
         "child_run_id": CHILD,
