@@ -50,8 +50,6 @@ _INTERNAL: Final = frozenset(
         "exchanges",
         "history_complete_at",
         "code_version",
-        "parent_call",
-        "budget",
         "facts",
     }
 )

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypedDict, Unpack
 from uuid import UUID
 
 from pydantic import BaseModel
 
 from clew.chassis.errors import AckTimeout, LogUnreachable
 from clew.contracts.conversation import (
+    ContentPart,
+    OnBusy,
     RunCancelRequested,
     ThreadChanged,
     ThreadCreated,
@@ -236,19 +239,41 @@ def _thread_created(deps: Deps, ask: Asked, thread_id: UUID, body: ThreadCreate)
 
 
 def _message(deps: Deps, ask: Asked, thread_id: UUID, body: MessageCreate) -> UserMessageReceived:
+    content = message_parts(body.content, body.attachments)
+    parents: Parents = {"parent_run_id": body.parent_run_id, "sibling_of": body.sibling_of}
+    return message_received(deps, ask, thread_id, content, on_busy=body.on_busy, model=body.model, **parents)
+
+
+class Parents(TypedDict, total=False):
+    """Where in the tree of its thread a message belongs."""
+
+    parent_run_id: UUID | None
+    sibling_of: UUID | None
+
+
+def message_received(
+    deps: Deps,
+    ask: Asked,
+    thread_id: UUID,
+    content: tuple[ContentPart, ...],
+    *,
+    on_busy: OnBusy = "enqueue",
+    model: str | None = None,
+    **parents: Unpack[Parents],
+) -> UserMessageReceived:
+    """The event of what the caller says, whatever the request: its ids come from the request."""
     return UserMessageReceived(
         **root_stamp(ask.id("message-received"), ask.caller.tenant_id, deps.clock()),
         thread_id=thread_id,
         run_id=ask.id("run"),
         seq=0,
         message_id=ask.id("message"),
-        content=message_parts(body.content, body.attachments),
+        content=content,
         sent_by=ask.caller.subject,
-        on_busy=body.on_busy,
-        parent_run_id=body.parent_run_id,
-        model=body.model,
-        sibling_of=body.sibling_of,
+        on_busy=on_busy,
+        model=model,
         request_hash=ask.hash,
+        **parents,
     )
 
 

@@ -16,7 +16,7 @@ from clew.contracts.conversation import (
 from clew.contracts.envelope import Position, RunScoped, Stamp, root_stamp
 from clew.contracts.execution import CallEvent
 from clew.gateway.arguments import check_arguments
-from clew.gateway.commands import SAME_KEY, Asked, accepted_message, append, ids_of, known_run
+from clew.gateway.commands import SAME_KEY, Asked, accepted_message, append, ids_of, known_run, message_received
 from clew.gateway.content import message_parts
 from clew.gateway.deps import Deps
 from clew.gateway.errors import Conflict, Invalid, NotFound, Unavailable
@@ -66,18 +66,8 @@ async def decide(
 async def steer(deps: Deps, ask: Asked, run_id: UUID, body: SteerCreate) -> tuple[SteerAccepted, Position]:
     """A message for a run that is under way. Conflict when it has ended. Nothing is lost: see the planner's `Steer`."""
     run = await find_run(deps, ask.caller, run_id)
-    event = UserMessageReceived(
-        **_stamp(deps, ask, "message-received"),
-        thread_id=run.thread_id,
-        run_id=ask.id("run"),
-        seq=0,
-        message_id=ask.id("message"),
-        content=message_parts(body.content),
-        sent_by=ask.caller.subject,
-        on_busy="steer",
-        parent_run_id=run_id,
-        request_hash=ask.hash,
-    )
+    content = message_parts(body.content)
+    event = message_received(deps, ask, run.thread_id, content, on_busy="steer", parent_run_id=run_id)
     if await known_run(deps, ask, event.run_id) is None and deps.recent.get(event.run_id) is None:
         _check_open(run)
     position = await append(deps, ask, [event], event.run_id, ids_of(event) | {"run_id": str(run_id)})
@@ -112,18 +102,8 @@ async def regenerate(deps: Deps, ask: Asked, run_id: UUID, body: RegenerateCreat
     first = await deps.views.tenant(ask.caller.tenant_id).run_events(run.id, upto=0)
     if not first or not isinstance(message := first[0], UserMessageReceived):
         raise Unavailable("The views do not have the message of the run yet; try again.")
-    event = UserMessageReceived(
-        **_stamp(deps, ask, "message-received"),
-        thread_id=run.thread_id,
-        run_id=ask.id("run"),
-        seq=0,
-        message_id=ask.id("message"),
-        content=message.content,
-        sent_by=ask.caller.subject,
-        sibling_of=run.id,
-        model=body.model or message.model,
-        request_hash=ask.hash,
-    )
+    model = body.model or message.model
+    event = message_received(deps, ask, run.thread_id, message.content, model=model, sibling_of=run.id)
     return await _begin(deps, ask, event)
 
 
@@ -160,18 +140,8 @@ async def _fork_with_message(deps: Deps, ask: Asked, run: Run, body: ForkCreate)
         if field in body.model_fields_set:
             raise Invalid.field(f"#/{field}", "a message begins a run that is planned anew; leave it out")
     _check_there(run, body.after_seq)
-    event = UserMessageReceived(
-        **_stamp(deps, ask, "message-received"),
-        thread_id=run.thread_id,
-        run_id=ask.id("run"),
-        seq=0,
-        message_id=ask.id("message"),
-        content=message_parts(body.message or ()),
-        sent_by=ask.caller.subject,
-        parent_run_id=run.id,
-        model=body.model,
-        request_hash=ask.hash,
-    )
+    content = message_parts(body.message or ())
+    event = message_received(deps, ask, run.thread_id, content, model=body.model, parent_run_id=run.id)
     accepted, position = await _begin(deps, ask, event)
     return ForkAccepted.model_validate(accepted.model_dump()), position
 

@@ -5,7 +5,7 @@ same on every replica, so nothing is stored for it; an id of a thread that is al
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 from uuid import UUID
 
@@ -13,16 +13,15 @@ from ag_ui.core import AssistantMessage, Message, ResumeEntry, RunAgentInput, Te
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictBool, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
-from clew.chassis.errors import AckTimeout
-from clew.contracts.conversation import ApprovalDecided
-from clew.contracts.envelope import derive, root_stamp
-from clew.gateway import commands
+from clew.contracts.envelope import derive
+from clew.gateway import commands, steering
 from clew.gateway.auth import Principal
 from clew.gateway.carried import Turn, message_of
 from clew.gateway.commands import Asked
 from clew.gateway.deps import Deps
-from clew.gateway.errors import Invalid, NotFound, OutcomeUnknown, invalid
+from clew.gateway.errors import Invalid, NotFound, invalid
 from clew.gateway.schemas import MessageCreate, ThreadCreate
+from clew.gateway.steering_schemas import ApprovalCreate
 from clew.views.models import Run
 
 ROUTE = "POST /v1/agui"
@@ -108,23 +107,13 @@ def answers(resume: Sequence[ResumeEntry]) -> list[Answer]:
 
 
 async def decide(deps: Deps, ask: Asked, run: Run, answer: Answer) -> None:
-    """Writes a decision into the log."""
+    """Writes a decision into the log. Errors as for `steering.decide`."""
     said = answer.decision
     kind = "deny" if not said.approved else "approve" if said.edited_args is None else "edit"
-    event = ApprovalDecided(
-        **root_stamp(derive(ask.root, str(answer.call_id)), ask.caller.tenant_id, deps.clock()),
-        thread_id=run.thread_id,
-        run_id=run.id,
-        call_id=answer.call_id,
-        decision=kind,
-        arguments=said.edited_args if said.approved else None,
-        note=said.reason or None,
-        decided_by=ask.caller.subject,
-    )
-    try:
-        await deps.publisher.publish_all([event], timeout=commands.ACK_PATIENCE)
-    except AckTimeout as error:
-        raise OutcomeUnknown("The log did not acknowledge in time; repeat it.", {"run_id": str(run.id)}) from error
+    body = ApprovalCreate(decision=kind, note=said.reason or None)
+    if kind == "edit":
+        body = ApprovalCreate(decision=kind, arguments=said.edited_args, note=said.reason or None)
+    await steering.decide(deps, replace(ask, root=derive(ask.root, answer.call_id)), run.id, answer.call_id, body)
 
 
 def _candidates(name: str, derived: UUID) -> list[UUID]:
