@@ -55,6 +55,6 @@ async def test_an_agent_finds_what_an_uploaded_file_says(system: System) -> None
     await until_ingested(system, await uploaded(system))
     run_id = (await system.say("What does the uploaded handbook say about a hotel in Lisbon?"))["run_id"]
     watched = await system.until_ended(run_id)
-    called = [event["data"]["name"] for event in watched if event["type"] == "call.started"]
+    called = [event["data"]["name"] for event in watched if event["type"] == "call.completed"]
     assert "search_documents" in called
     assert "180 euros" in watched[-1]["data"]["output"]

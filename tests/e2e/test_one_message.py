@@ -30,7 +30,7 @@ async def test_one_message_can_be_followed_from_the_question_to_the_answer(syste
     assert len(plan["steps"]) >= 2
     assert types.count("step.progressed") >= 2
     assert "token.delta" in types
-    assert any(event["type"] == "call.started" and event["data"]["name"] == "web_search" for event in watched)
+    assert any(event["type"] == "call.completed" and event["data"]["name"] == "web_search" for event in watched)
     assert search.queries
     # The answer quotes what the search returned.
     run = await system.run(run_id)

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from clew.chassis import clock
 from clew.contracts.conversation import ThreadDeleted
 from clew.contracts.envelope import Event
+from clew.contracts.execution import CallCompleted
 from clew.views.client import ClientEvent, client_event
 from clew.views.cursor import Cursor
 from clew.views.door import Views
@@ -82,6 +83,16 @@ async def test_a_token_that_comes_again_is_appended_once(
     await live(projecting, *events[:8], *events[6:8], *events[8:])
     texts = [event.data["text"] for event in await collect(t1.follow(story.run_id("a"), None)) if "text" in event.data]
     assert texts == ["It ", "is ", "4."]
+
+
+async def test_tokens_that_come_when_their_call_or_their_run_is_over_are_dropped(
+    projecting: MemoryUnderTest, t1: TenantViews, story: Story
+) -> None:
+    whole = story.whole("a")
+    late = [story.token("a", i, text) for i, text in enumerate(("It ", "is ", "4."))]
+    over = next(i for i, event in enumerate(whole) if isinstance(event, CallCompleted)) + 1
+    await live(projecting, *whole[:over], late[0], *whole[over:], *late[1:])
+    assert [event.type for event in await collect(t1.follow(story.run_id("a"), None))].count("token.delta") == 0
 
 
 async def test_redis_flushed_in_mid_run_loses_no_event(

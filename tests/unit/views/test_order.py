@@ -45,6 +45,13 @@ def test_tokens_join_the_event_they_came_after() -> None:
     assert joined(Cursor(RUN, 6), tokens) == [], "they came before the event that was seen last"
 
 
+def test_what_comes_behind_the_end_of_a_run_is_left_out() -> None:
+    end = WHOLE[-1]
+    late = client_token(STORY.token("a", 9, "x"), Cursor(RUN, end.seq, 1))
+    assert end.final
+    assert joined(START, [*WHOLE, late])[-1] == end
+
+
 def test_a_started_run_waits_for_its_plan() -> None:
     assert joined(Cursor(RUN, 0), [WHOLE[2]]) == []
 

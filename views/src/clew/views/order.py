@@ -13,7 +13,8 @@ FIRST_OF_EXECUTOR = 2  # seq: 0 is the message, 1 the plan
 
 
 def joined(place: Cursor, events: Sequence[ClientEvent]) -> list[ClientEvent]:
-    """The events that stand behind `place` without a gap: repeats are left out, and all from the first gap on."""
+    """The events that stand behind `place` without a gap: repeats are left out, all from the first gap on, and what
+    came late behind the run's end."""
     found: list[ClientEvent] = []
     for event in events:
         here = event.place
@@ -23,6 +24,8 @@ def joined(place: Cursor, events: Sequence[ClientEvent]) -> list[ClientEvent]:
             break
         found.append(event)
         place = here
+        if event.final:
+            break
     return found
 
 

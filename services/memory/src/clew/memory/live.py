@@ -19,7 +19,7 @@ from clew.chassis.clock import Clock
 from clew.chassis.records import Record
 from clew.contracts.conversation import ThreadDeleted
 from clew.contracts.envelope import Event, RunEvent
-from clew.contracts.execution import TokenDelta, TokenReset
+from clew.contracts.execution import CallCompleted, FinalEvent, TokenDelta, TokenReset
 from clew.memory.entry import Entry
 from clew.memory.metrics import Metrics
 from clew.memory.superseded import Superseded
@@ -32,7 +32,11 @@ KEPT: Final = timedelta(hours=1)  # after the last word; older events are in Pos
 LENGTH: Final = 10_000  # entries of a stream, about
 QUIET: Final = timedelta(seconds=10)  # between two warnings that Redis is away
 # Appends a token behind the last entry, once per (call, attempt, index). A stream that is gone starts with an event.
+# What comes when its call or its run is over is dropped: the completed call holds the whole text.
 APPEND_TOKEN: Final = """
+if redis.call('HEXISTS', KEYS[2], 'over') == 1 or redis.call('HEXISTS', KEYS[2], ARGV[7] .. ':over') == 1 then
+    return 0
+end
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 if not last then return 0 end
 local known = redis.call('HGET', KEYS[2], ARGV[1])
@@ -102,6 +106,10 @@ class LiveStreams:
     def _add_events(self, pipe: Pipeline, events: Sequence[RunEvent], deleted: Sequence[ThreadDeleted]) -> None:
         for event in sorted(events, key=lambda event: event.seq):
             key = self._keys.live(event.tenant_id, event.run_id)
+            if (over := _over(event)) is not None:
+                tokens = self._keys.tokens(event.tenant_id, event.run_id)
+                pipe.hset(tokens, over, "1")
+                pipe.expire(tokens, KEPT)
             body = client_event(event).model_dump_json()
             pipe.xadd(key, {"e": body}, id=stream_id(event.seq), maxlen=LENGTH, approximate=True)
         for key in {self._keys.live(event.tenant_id, event.run_id) for event in events}:
@@ -117,7 +125,9 @@ class LiveStreams:
             field = f"{token.call_id}:{token.attempt}" + ("" if isinstance(token, TokenDelta) else ":reset")
             body = shown.model_dump_json(exclude={"cursor", "seq"}).removeprefix("{")
             seconds = int(KEPT.total_seconds())
-            pipe.eval(APPEND_TOKEN, 2, *keys, field, index, str(token.run_id), body, LENGTH, seconds)
+            pipe.eval(
+                APPEND_TOKEN, 2, *keys, field, index, str(token.run_id), body, LENGTH, seconds, str(token.call_id)
+            )
 
     async def _send(self, fill: Callable[[Pipeline], None]) -> None:
         if self._redis is None:
@@ -138,6 +148,13 @@ class LiveStreams:
         if now >= self._quiet_until:
             self._quiet_until = now + QUIET
             logger.warning("Redis cannot be used; live streams fall back to Postgres: %r", error)
+
+
+def _over(event: RunEvent) -> str | None:
+    """What tokens belong to no more after this event: a call's, or any of the run's."""
+    if isinstance(event, FinalEvent):
+        return "over"
+    return f"{event.call_id}:over" if isinstance(event, CallCompleted) and event.kind == "model" else None
 
 
 def _is_repeat(answer: Exception) -> bool:
