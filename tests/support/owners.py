@@ -55,7 +55,7 @@ class ScriptedGroup:
     def renewed(self) -> None:
         self._fresh.set()
 
-    async def still_member(self) -> bool:
+    async def still_member(self, _: int) -> bool:
         self.asked += 1
         return self.member
 

@@ -51,16 +51,12 @@ class _Finished:
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
-        self._heard = {
-            signal: logged.at
-            for logged in reversed(facts.log)
-            if logged.counts and isinstance(logged.event, InboxRead)
-            for signal in logged.event.signal_ids
-        } | {
-            logged.event.signal_id: logged.at
-            for logged in reversed(facts.log)
-            if logged.counts and isinstance(logged.event, SteerMissed)
-        }
+        self._heard: dict[UUID, float] = {}
+        for logged in facts.log:
+            if logged.counts and isinstance(logged.event, InboxRead | SteerMissed):
+                heard = logged.event
+                for signal in heard.signal_ids if isinstance(heard, InboxRead) else (heard.signal_id,):
+                    self._heard[signal] = min(logged.at, self._heard.get(signal, NEVER))
         self._threads: dict[UUID, list[Logged]] = defaultdict(list)
         for message in facts.messages:
             assert isinstance(message.event, UserMessageReceived)
@@ -81,7 +77,9 @@ class _Finished:
                 return 0
 
     def _planned(self, run_id: UUID) -> float:
-        plans = (x.at for x in self._facts.by_run[run_id] if isinstance(x.event, PlanCreated | PlanFailed))
+        """A message that is cancelled before it was planned is left to the executor, which ends its run."""
+        answers = PlanCreated | PlanFailed | RunCancelRequested
+        plans = (x.at for x in self._facts.by_run[run_id] if isinstance(x.event, answers))
         return min(min(plans, default=NEVER), self._ended(run_id))
 
     def _first_update(self, run_id: UUID) -> float:

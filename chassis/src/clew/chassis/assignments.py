@@ -92,6 +92,11 @@ class Assignments:
         """Whether there are partitions, and all are recovered."""
         return bool(self._scheduler.partitions) and not self._preparing
 
+    def holds(self, number: int) -> bool:
+        """Whether the last rebalance, which is over, gave this partition number to this process."""
+        current = self._generation == self.membership.generation
+        return current and number in self._recoveries and not self._scheduler.held
+
     def closed(self, tp: TopicPartition) -> bool:
         """Whether records of it are not wanted yet."""
         return tp not in self._scheduler.partitions
@@ -162,8 +167,8 @@ class Assignments:
         self._end_wait()
         for tp in self._places():
             self._drop(tp)
-        for recovery in self._recoveries.values():
-            recovery.cancel()
+        for number in list(self._recoveries):  # what was taken over is not forgotten: handlers that drain still write
+            self._recoveries.pop(number).cancel()
 
     def _end_wait(self) -> None:
         if self._overdue is not None:
@@ -195,10 +200,13 @@ class Assignments:
     async def _prepare(self, tp: TopicPartition, looked_up: "asyncio.Task[dict[TopicPartition, Found]]") -> None:
         """Finds out where to begin and what is in the log already; recovers; then records may come."""
         found = (await asyncio.shield(looked_up))[tp]
+        self._still(self._preparing.get(tp))
         start = self._scheduler.known(tp, found.committed or Bookmark(found.first), found.end)
         self._starts[tp] = start
         claims = await self._claims(tp, found.first, start)
+        self._still(self._preparing.get(tp))
         await asyncio.shield(self._recovery(tp.partition))
+        self._still(self._preparing.get(tp))
         if tp not in self.membership.consumer.assignment():
             return  # a callback that says so is on its way
         if claims is not None:
@@ -233,4 +241,10 @@ class Assignments:
 
     async def _recover(self, number: int) -> None:
         for hooks in self._hooks:
+            self._still(self._recoveries.get(number))
             await hooks.recover(number)
+
+    def _still(self, wanted: "asyncio.Task[None] | None") -> None:
+        """Raises CancelledError in a task that is not wanted any more: not every library passes a cancellation on."""
+        if asyncio.current_task() is not wanted:
+            raise asyncio.CancelledError

@@ -37,7 +37,7 @@ class S3BlobStore:
         await asyncio.to_thread(self._put, key, body)
 
     async def get(self, key: str) -> bytes:
-        """The bytes under `key`. BlobMissing when there are none; minio's errors when the store is away."""
+        """The bytes under `key`. BlobMissing when there are none; LogUnreachable when the store is away."""
         return await asyncio.to_thread(self._get, key)
 
     def _put(self, key: str, body: bytes) -> None:
@@ -50,18 +50,21 @@ class S3BlobStore:
             raise LogUnreachable(f"a record over 256 KiB needs the object store, which failed: {error}") from error
 
     def _get(self, key: str) -> bytes:
-        from minio.error import S3Error  # here, as below
+        from minio.error import MinioException, S3Error  # here, as below
+        from urllib3.exceptions import HTTPError
 
         try:
             response = self._minio().get_object(self._settings.s3_bucket, key)
-        except S3Error as error:
-            if error.code not in NO_SUCH_KEY:
-                raise
-            raise BlobMissing(f"the object store has nothing under {key!r}") from error
+        except (MinioException, HTTPError) as error:
+            if isinstance(error, S3Error) and error.code in NO_SUCH_KEY:
+                raise BlobMissing(f"the object store has nothing under {key!r}") from error
+            raise LogUnreachable(f"the body of a record lies in the object store, which failed: {error}") from error
         except ValueError as error:  # minio asks the store for no such name
             raise BlobMissing(f"{key!r} is no key: {error}") from error
         try:
             return response.read()
+        except HTTPError as error:
+            raise LogUnreachable(f"the object store broke off: {error}") from error
         finally:
             response.close()
             response.release_conn()

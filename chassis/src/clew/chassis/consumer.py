@@ -79,9 +79,12 @@ class KeyedConsumer:
         """Why this consumer will not get on by itself; None when all is well. See `watchdog`."""
         return self._progress.stuck(awake)
 
-    async def still_member(self) -> bool:
-        """Whether the group took a commit from this process as a member of its present generation."""
-        return await self._membership.confirm(self._assignments.mark())
+    async def still_member(self, partition: int) -> bool:
+        """Whether the partition is this process's in the group's present generation, of which it is a member: the
+        group took a commit from it, and the assignment that came with the generation has the partition."""
+        if not self._assignments.holds(partition):
+            return False
+        return await self._membership.confirm(self._assignments.mark()) and self._assignments.holds(partition)
 
     # -- the loop
 

@@ -3,6 +3,7 @@
 # aiokafka is typed in part only.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -78,4 +79,15 @@ class LogReader:
         except KafkaError as error:
             raise LogUnreachable(f"no broker at {self._settings.kafka_bootstrap_servers} answers") from error
         finally:
-            await consumer.stop()
+            await _stop(consumer)
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """In a task of its own: aiokafka takes a cancellation that comes while it stops for that of a task of its own, and
+    swallows it. Whoever is cancelled here would go on."""
+    stopping = asyncio.create_task(consumer.stop(), name="stop a reader of the log")
+    try:
+        await asyncio.shield(stopping)
+    except asyncio.CancelledError:
+        await asyncio.wait([stopping])
+        raise

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 from aiokafka.structs import RecordMetadata
 
 from clew.chassis.blobs import BlobStore
@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 
 
 class Ack:
-    """What the log will say of a record. Awaiting it gives the record's position, or raises Kafka's error."""
+    """What the log will say of a record. Awaiting it gives the record's position, or raises AckTimeout: the log did not
+    say yes, and the record may be there or not."""
 
     __slots__ = ("_future", "_topic")
 
@@ -39,7 +40,10 @@ class Ack:
         self._future = future
 
     def __await__(self) -> Generator[Any, None, Position]:
-        metadata = yield from self._future.__await__()
+        try:
+            metadata = yield from self._future.__await__()
+        except KafkaError as error:
+            raise AckTimeout(f"no acknowledgement: {error!r}") from error
         return Position(topic=self._topic, partition=metadata.partition, offset=metadata.offset)
 
 
@@ -94,20 +98,20 @@ class Publisher:
         wire = codec.encode(event, source=self._service, traceparent=current_traceparent(), claim=claim)
         if len(wire.value) > codec.MAX_BODY:
             wire = await self._check_in(wire, event)
-        ack = await self._producer.send(
-            self._settings.in_namespace(topic.name),
-            wire.value,
-            key=wire.key,
-            partition=event.partition if isinstance(event, PartitionClaimed) else None,
-            headers=wire.headers,
-        )
+        partition = event.partition if isinstance(event, PartitionClaimed) else None
+        try:
+            ack = await self._producer.send(
+                self._settings.in_namespace(topic.name), wire.value, wire.key, partition, headers=wire.headers
+            )
+        except (KafkaConnectionError, KafkaTimeoutError) as error:
+            raise LogUnreachable(f"nothing could be sent: {error!r}") from error
         return Ack(topic.name, ack)
 
     async def publish(self, event: Event, *, timeout: timedelta | None = None) -> Position:
         """Sends an event and waits until the log has it.
 
-        Without a time-out it waits as long as the producer keeps trying, then raises Kafka's error. With one: raises
-        LogUnreachable at once when the broker was just away, AckTimeout when no acknowledgement came in time.
+        Without a time-out it waits as long as the producer keeps trying. Raises LogUnreachable when nothing was sent
+        (with a time-out at once, if the broker was just away), AckTimeout when no acknowledgement came in time.
         """
         return (await self.publish_all([event], timeout=timeout))[0]
 
@@ -123,10 +127,7 @@ class Publisher:
             self._reachable = False
             delivery.add_done_callback(_note_late_outcome)
             raise AckTimeout(f"no acknowledgement within {timeout.total_seconds():g} s")
-        try:
-            return delivery.result()
-        except KafkaError as error:
-            raise AckTimeout(str(error)) from error
+        return delivery.result()
 
     async def _deliver(self, events: Sequence[Event]) -> list[Position]:
         acks = [await self.send(event) for event in events]

@@ -129,9 +129,9 @@ class Service:
             raise ValueError(f"{self.name} is no consumer of {topic}: see contracts/topics.yaml")
         return topic
 
-    async def still_member(self) -> bool:
-        """Whether the group took a commit from this process as a member of its present generation. Asks the broker."""
-        return self._keyed is not None and await self._keyed.still_member()
+    async def still_member(self, partition: int) -> bool:
+        """Whether the group, in its present generation, has this process for the partition's owner. Asks the broker."""
+        return self._keyed is not None and await self._keyed.still_member(partition)
 
     # -- its life
 

@@ -5,13 +5,33 @@ reads, sends or waits; `ownership` does what is decided here.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TypeAlias
 
 from clew.chassis.claims import Claims
 
 Headers: TypeAlias = Sequence[tuple[str, bytes]]
+
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds; each pause is twice the one before
+REMEMBERED = 60.0  # seconds for which the loss of a claim counts
+
+
+@dataclass(slots=True)
+class Pace:
+    """How soon a partition may be claimed again that somebody else claimed: at once, but not time after time.
+
+    Two processes that both take it for theirs would else outbid each other as fast as the log can take it.
+    """
+
+    lost_at: list[float] = field(default_factory=list[float])
+
+    def pause(self, now: float) -> float:
+        """A claim was lost at `now`, on a clock in seconds; how long to wait before asking the group for another."""
+        self.lost_at = [*(at for at in self.lost_at if now - at < REMEMBERED), now][-20:]
+        before = len(self.lost_at) - 1
+        return min(FIRST_PAUSE * 2 ** (before - 1), LONGEST_PAUSE) if before else 0.0
 
 
 class Next(Enum):

@@ -97,12 +97,12 @@ class RunJournal(RunWriter):
         """Writes that the run heard these; returns when that was read back. Whoever waits for one goes on."""
         heard = heard_signals(signals)
         ids = ids_of(signals)
-        try:
-            await self.append_valid(lambda s: InboxRead(**s, signal_ids=ids, signals=heard, call_key=call_key))
-        finally:
-            for listener in self._listening:
-                listener.set()
-            self.waits.changed()
+        with self.waits.hearing():
+            try:
+                await self.append_valid(lambda s: InboxRead(**s, signal_ids=ids, signals=heard, call_key=call_key))
+            finally:
+                for listener in self._listening:
+                    listener.set()
 
     async def decide(self, call: Call, arguments: JsonObject, reason: str, about: About) -> Decided:
         inbox = self.record.inbox

@@ -6,18 +6,20 @@ until it is lost. What a claim is worth is decided in `claiming`, what runs have
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
 from clew.chassis.claims import CLAIMED_TOPIC
 from clew.chassis.clock import Clock, monotonic
-from clew.chassis.errors import Fenced, LogUnreachable
+from clew.chassis.errors import AckTimeout, Fenced, LogUnreachable
 from clew.contracts.envelope import SYSTEM_TENANT, Event, Position, root_stamp
 from clew.contracts.execution import PartitionClaimed
 from clew.contracts.topics import topic_of
-from clew.executor.claiming import Bid, Headers, Next, Stage
+from clew.executor.claiming import Bid, Headers, Next, Pace, Stage
 from clew.executor.past import PartitionPast, RunPast
 from clew.executor.ports import Follower, Group, Lease, Sender
 from clew.executor.recall import Reading, Recall
@@ -143,9 +145,11 @@ class Owners:
         self._new_id = new_id
         self._taken = taken
         self._lost = lost
+        self._wanted: dict[int, object] = {}  # of each partition that the group gave us, the token of that gift
         self._claimed: dict[int, Ownership] = {}  # the claim is in force, the past may still be read
         self._owned: dict[int, Ownership] = {}
         self._again: dict[int, asyncio.Task[None]] = {}
+        self._paces: defaultdict[int, Pace] = defaultdict(Pace)
         self._tasks: asyncio.TaskGroup | None = None
 
     async def __aenter__(self) -> Self:
@@ -186,42 +190,52 @@ class Owners:
     # -- the hooks
 
     async def recover(self, partition: int) -> None:
-        """Returns once the partition is owned and `taken` was told."""
-        while True:
-            try:
-                return await self._take_over(partition)
-            except LogUnreachable as error:
-                log.warning("partition %d waits for the log: %s", partition, error)
-                await asyncio.sleep(AWAY)
+        """Returns once the partition is owned and `taken` was told. Raises Fenced when it is forgotten meanwhile."""
+        self._wanted[partition] = gift = object()
+        await self._insist(partition, gift)
 
     def forget(self, partition: int) -> None:
-        """The group gave the partition to somebody else, or took it from all."""
+        """The group gave the partition to somebody else, or took it from all: it is not claimed any more."""
+        self._wanted.pop(partition, None)
         if (again := self._again.pop(partition, None)) is not None:
             again.cancel()
         self._end(partition)
 
-    # -- taking over
+    # -- taking over. What is done for a `gift` ends with it, also in a task that was cancelled and did not notice.
 
-    async def _take_over(self, partition: int) -> None:
+    async def _insist(self, partition: int, gift: object) -> None:
+        while True:
+            try:
+                return await self._take_over(partition, gift)
+            except (LogUnreachable, AckTimeout) as error:
+                log.warning("partition %d waits for the log: %s", partition, error)
+                await asyncio.sleep(AWAY)
+
+    def _check(self, partition: int, gift: object) -> None:
+        if self._wanted.get(partition) is not gift:
+            raise Fenced(f"partition {partition} was taken from us while it was taken over")
+
+    async def _take_over(self, partition: int, gift: object) -> None:
         began = monotonic()
         while True:
             reading = await self._recall.begin(partition)
-            await self._until_claimed(reading)
+            await self._until_claimed(reading, gift)
+            self._check(partition, gift)
             ownership = Ownership(partition, reading.bid, reading.position, self._sender, self._group.lease)
             self._claimed[partition] = ownership
             self._follower.follow(partition, reading.position, self._taker(ownership))
             past = await self._recall.partition_past(reading)
             if not ownership.lost:
                 break
-            await self._until_member(partition)
+            await self._until_member(partition, gift)
         self._owned[partition] = ownership
         self._taken(ownership, past)
-        took = monotonic() - began
-        log.info("partition %d is ours with %d open runs, after %.2f s", partition, len(past.open), took)
+        log.info("partition %d is ours with %d open runs, after %.2f s", partition, len(past.open), monotonic() - began)
 
-    async def _until_claimed(self, reading: Reading) -> None:
+    async def _until_claimed(self, reading: Reading, gift: object) -> None:
         bid = reading.bid
         while (step := bid.next(self._group.lease.fresh)) is not Next.OWN:
+            self._check(reading.partition, gift)
             match step:
                 case Next.READ:
                     await self._recall.read_on(reading)
@@ -231,7 +245,7 @@ class Owners:
                 case Next.CLAIM:
                     await self._claim(reading)
                 case Next.ASK:
-                    await self._until_member(reading.partition)
+                    await self._until_member(reading.partition, gift)
                     bid.go_on()
 
     async def _claim(self, reading: Reading) -> None:
@@ -247,11 +261,14 @@ class Owners:
         position = await (await self._sender.send(event, claim=claim))
         await self._recall.read_on(reading, position.offset + 1)
 
-    async def _until_member(self, partition: int) -> None:
-        """Somebody else's claim took effect: the group says whose the partition is. Ends when `forget` cancels it."""
-        log.warning("partition %d was claimed by somebody else: asking the group", partition)
+    async def _until_member(self, partition: int, gift: object) -> None:
+        """Somebody else's claim took effect: the group says whose the partition is. Fenced when it was forgotten."""
+        pause = self._paces[partition].pause(monotonic())
+        log.warning("partition %d was claimed by somebody else: asking the group, in %g s", partition, pause)
+        await asyncio.sleep(pause)
         while True:
-            if await self._group.still_member():
+            self._check(partition, gift)
+            if await self._group.still_member(partition):
                 return
             await asyncio.sleep(PAUSE)
 
@@ -270,8 +287,10 @@ class Owners:
             self._again[partition] = self._tasks.create_task(self._reclaim(partition), name=f"reclaim {partition}")
 
     async def _reclaim(self, partition: int) -> None:
-        await self._until_member(partition)
-        await self.recover(partition)
+        gift = self._wanted[partition]
+        with suppress(Fenced):
+            await self._until_member(partition, gift)
+            await self._insist(partition, gift)
 
     def _end(self, partition: int) -> None:
         self._follower.leave(partition)

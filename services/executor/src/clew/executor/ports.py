@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 from clew.contracts.envelope import Event, Position
 from clew.executor.claiming import Headers
 
-StillMember: TypeAlias = Callable[[], Awaitable[bool]]
+StillMember: TypeAlias = Callable[[int], Awaitable[bool]]
 
 
 class Sender(Protocol):
@@ -34,7 +34,8 @@ class Follower(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """This process's place in the consumer group: `still_member` is sure, and costs a commit; `lease` costs nothing."""
+    """This process's place in the consumer group. `still_member(p)` is sure that partition p is ours in the present
+    generation, and costs a commit; `lease` costs nothing."""
 
     lease: Lease
     still_member: StillMember

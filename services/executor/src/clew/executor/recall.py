@@ -64,7 +64,7 @@ class _Batch:
 
 
 class Recall:
-    """Reads partitions and runs back. Waits as long as the views are away."""
+    """Reads partitions and runs back. Waits as long as the views are away; for single runs, for the log as well."""
 
     def __init__(self, store: RunStore, source: LogSource, decode: Decode) -> None:
         self._store = store
@@ -113,11 +113,11 @@ class Recall:
             if self._batches.get(partition) is batch:
                 del self._batches[partition]
             if batch.pasts is None:
-                batch.pasts = await self._pasts(partition, list(batch.run_ids))
+                batch.pasts = await until_available(lambda: self._pasts(partition, list(batch.run_ids)))
         return batch.pasts[run_id]
 
     async def _pasts(self, partition: int, run_ids: Sequence[UUID]) -> Mapping[UUID, RunPast]:
-        snapshot = await until_available(lambda: self._store.run_records(run_ids, partition))
+        snapshot = await self._store.run_records(run_ids, partition)
         start = snapshot.next_offsets.get(CLAIMED_TOPIC, 0)
         await self._add_valid(snapshot.running, partition, start, Claims(snapshot.claim))
         return await self._completed(snapshot.running, partition, snapshot.next_offsets)

@@ -6,11 +6,9 @@ lost with its partition. What signals lead to is decided in `signals`.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
-from functools import partial
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -19,6 +17,7 @@ from clew.chassis.errors import Fenced
 from clew.contracts.envelope import RunEvent, RunScoped
 from clew.contracts.execution import ResumeCause, RunResumed, RunStarted
 from clew.contracts.planning import PlanCreated
+from clew.executor.beside import Beside, until_done
 from clew.executor.execution import fold, gap
 from clew.executor.journal import RunJournal, Steered
 from clew.executor.known import Known
@@ -30,7 +29,7 @@ from clew.executor.timers import Timers
 from clew.executor.waits import can_go_on, next_due
 from clew.executor.working import Identity, Performer, journal_of, limited, working
 
-AGAIN = timedelta(seconds=1)  # until a run that could not be written is read back and taken up again
+SETTLED = 1.0  # seconds that a resumption holds its place at most
 STANDS = frozenset({"diverged", "journal", "operator"})  # suspensions that only an operator lifts
 log = logging.getLogger(__name__)
 
@@ -59,7 +58,8 @@ class Runs:
         self._alone = alone
         self._queued: dict[UUID, tuple[Owned, Past]] = {}
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._beside = Beside()
+        self.spawn = self._beside.spawn
         self._places = asyncio.Semaphore(self.limits.resumptions)
         self._taking_up = 0
         self._stopped = False
@@ -72,10 +72,7 @@ class Runs:
     async def __aexit__(self, *_: object) -> None:
         """Leaves every run where it is; whoever owns its partition next goes on from there."""
         self._stopped = True
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._beside.stop()
 
     # -- the partition
 
@@ -119,10 +116,16 @@ class Runs:
             if run_id not in self._queued:
                 return
             _, past = self._queued.pop(run_id)
-            life = await self.go_on(owned, past, "takeover")
+            try:
+                life = await self.go_on(owned, past, "takeover")
+            except Fenced:
+                raise
+            except Exception:
+                log.exception("run %s could not be taken up; it is tried again", run_id)
+                return self._once_more(owned, run_id)
         if life is not None:
             with suppress(TimeoutError):
-                async with asyncio.timeout(AGAIN.total_seconds()):
+                async with asyncio.timeout(SETTLED):
                     await life.ready.wait()
 
     @property
@@ -251,14 +254,19 @@ class Runs:
                 self._sleeps(life.plan, life.journal)
             case "left":
                 if not self._stopped and not owned.lost and not isinstance(life.journal.error, Fenced):
-                    self.spawn(self._again(owned, run_id), f"run {run_id}, once more")
+                    self._once_more(owned, run_id)
 
-    async def _again(self, owned: Owned, run_id: UUID) -> None:
-        """A run that could not be written is read back from the log, as if somebody else had begun it."""
-        await asyncio.sleep(AGAIN.total_seconds())
-        async with self.lock(run_id):
-            if run_id not in self.live and run_id not in self.known.ended and not owned.lost:
-                await self.go_on(owned, await self.past(owned.partition, run_id), "takeover")
+    def _once_more(self, owned: Owned, run_id: UUID) -> None:
+        """A run that could not be written is read back from the log, as if somebody else had begun it; and again, until
+        it is taken up or the partition is lost."""
+
+        async def take_up() -> None:
+            async with self.lock(run_id):
+                if run_id not in self.live and run_id not in self.known.ended and not owned.lost:
+                    await self.go_on(owned, await self.past(owned.partition, run_id), "takeover")
+
+        name = f"take-over of run {run_id}, once more"
+        self.spawn(until_done(take_up, name, lambda: not owned.lost), name)
 
     def _sleeps(self, plan: PlanCreated, journal: RunJournal) -> None:
         self.known.asleep[plan.run_id] = journal.owned.partition
@@ -274,19 +282,6 @@ class Runs:
             self.known.remember(past.events[0].run_id, owned.partition)
         elif past.events:
             self.known.early[past.events[0].run_id] = owned.partition
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str, done: Callable[[], None] | None = None) -> None:
-        """Runs beside everything else. What it raises is logged; a lost partition is no error."""
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._done, done))
-
-    def _done(self, then: Callable[[], None] | None, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if then is not None:
-            then()
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Fenced):
-            log.error("%s came to nothing", task.get_name(), exc_info=error)
 
 
 def _last_activity(past: Past) -> float:

@@ -38,6 +38,17 @@ class Waits:
     changed: Callable[[], None] = _nothing
     _waiting: list[Wait] = field(default_factory=list[Wait])
     _calls: dict[UUID, str] = field(default_factory=dict[UUID, str])
+    _hearing: int = 0
+
+    @contextmanager
+    def hearing(self) -> Generator[None]:
+        """While something heard is being written nothing is blocked: whoever waits for it may go on at its end."""
+        self._hearing += 1
+        try:
+            yield
+        finally:
+            self._hearing -= 1
+            self.changed()
 
     @contextmanager
     def waiting(self, wait: Wait) -> Generator[None]:
@@ -64,7 +75,7 @@ class Waits:
 
     def blocked(self, steps: Iterable[str]) -> Suspends | None:
         """Why the run is to be suspended when all `steps` that could run are blocked; None while one is not."""
-        if not self._waiting:
+        if not self._waiting or self._hearing:
             return None
         busy = set(self._calls.values())
         idle = {wait.step_id for wait in self._waiting} - busy

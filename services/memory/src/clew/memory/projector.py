@@ -14,6 +14,7 @@ from typing import Final, Protocol, Self
 from psycopg import Error as PostgresError
 
 from clew.chassis.clock import Clock
+from clew.chassis.errors import LogUnreachable
 from clew.chassis.records import Record
 from clew.contracts.envelope import Event
 from clew.memory.decoding import Decoded, decode_all, in_chunks
@@ -25,7 +26,14 @@ from clew.memory.overlap import Overlap
 from clew.memory.store import UNAVAILABLE, Partition, StaleOffsets, Store
 
 CHUNK: Final = 4000  # records per transaction when a hole is filled
-PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # seconds between tries while Postgres is away; the last one repeats
+PAUSES: Final = (
+    0.05,
+    0.1,
+    0.2,
+    0.5,
+    1.0,
+    2.0,
+)  # seconds between tries while what is needed is away; the last one repeats
 WATCH: Final = timedelta(seconds=5)  # between looks at the connection
 # Data exceptions, broken constraints and exceeded limits: the same rows would be refused again.
 POISON: Final = ("22", "23", "54")
@@ -126,8 +134,11 @@ class Projector:
                 return await work()
             except UNAVAILABLE as error:
                 await self._note_outage(error)
-                await asyncio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
-                failures += 1
+            except LogUnreachable as error:
+                self._not_ready = f"the log cannot be read: {error}"
+                logger.warning("the log cannot be read, trying again: %s", error)
+            await asyncio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
+            failures += 1
 
     async def _catch_up(self) -> None:
         """Reads the log from where the store stands: a Postgres that fell may have lost its last commits."""
