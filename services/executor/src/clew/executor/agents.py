@@ -23,12 +23,14 @@ from clew.executor.conversation import Conversation, Conversations, written
 from clew.executor.durability import Durability, call_under_way, durable
 from clew.executor.effects import ToolTraits
 from clew.executor.egress import EgressClient
+from clew.executor.facts import Facts
 from clew.executor.journal import RunJournal
 from clew.executor.model_policy import ModelBroke, ModelPolicy
 from clew.executor.prompting import step_prompt
 from clew.executor.results import MOST_BYTES
 from clew.executor.search import SearchProvider
 from clew.executor.supervisor import Perform, RunError, StepError
+from clew.executor.titles import give_title
 from clew.executor.tokens import TokenSink, stream_text
 from clew.executor.tools import DocumentSearch, ToolDeps, ToolRegistry, UnknownTool
 from clew.models import ModelChoice, ModelConfigError, model_named
@@ -51,6 +53,7 @@ class Ports:
     egress: EgressClient
     search: SearchProvider | None
     documents: DocumentSearch | None
+    facts: Facts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class Agents:
             self._model(plan.model)
         except ModelConfigError as error:
             raise RunError("model", str(error)) from error
+        await give_title(plan, journal)
         conversation = await self._conversations.of(plan)
 
         async def perform(step: Step, attempt: int) -> str:
@@ -108,7 +112,7 @@ class Agents:
         self, plan: PlanCreated, conversation: Conversation, journal: RunJournal, step: Step, attempt: int
     ) -> str:
         agent = self._agent_of(step, plan.model)
-        prompt = step_prompt(conversation.request, plan.plan, step, journal.state)
+        prompt = step_prompt(conversation.request, plan.plan, step, journal.state, plan.facts)
         try:
             with durable(
                 journal,
@@ -141,6 +145,7 @@ class Agents:
             egress=self._ports.egress,
             search=self._ports.search,
             documents=self._ports.documents,
+            memory=self._ports.facts and self._ports.facts.of(plan, journal),
             tokens=journal,
         )
 

@@ -29,6 +29,7 @@ from clew.executor.conversation import Conversations
 from clew.executor.documents import DocumentPassages
 from clew.executor.egress import EgressClient
 from clew.executor.egress_policy import EgressPolicy
+from clew.executor.facts import Facts
 from clew.executor.handlers import RunHandlers
 from clew.executor.ownership import Owners, Ownership
 from clew.executor.past import PartitionPast
@@ -126,6 +127,7 @@ def _agents(
         egress=EgressClient(egress),
         search=search_provider(os.environ, client),
         documents=DocumentPassages(views),
+        facts=Facts(views),
     )
     tools = builtin_tools()
     if settings.tools_path is not None:
