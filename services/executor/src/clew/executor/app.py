@@ -132,7 +132,9 @@ def _agents(
     tools = builtin_tools()
     if settings.tools_path is not None:
         load_tools(settings.tools_path, tools)
-    limits = Limits(settings.model_policy, settings.step_requests, settings.tool_result_bytes)
+    limits = Limits(
+        settings.model_policy, settings.step_requests, settings.tool_result_bytes, settings.history_characters
+    )
     return Agents(tools, model, os.environ, Conversations(views), ports, limits, now)
 
 

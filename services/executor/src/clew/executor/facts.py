@@ -22,11 +22,11 @@ class FactsOfUser:
 
     async def remember(self, text: str, key: str) -> None:
         """Returns once the log has it. Its ids hang on the call, so that a repeated call remembers nothing twice."""
-        plan, call_id = self._plan, UUID(key)
+        plan = self._plan
         event = FactRemembered(
-            **{**stamp(plan, "fact", self._journal.now()), "event_id": derive(call_id, "fact-remembered")},
+            **stamp(plan, f"fact/{key}", self._journal.now()),
             user_id=self._user_id,
-            fact_id=derive(call_id, "fact"),
+            fact_id=derive(UUID(key), "fact"),
             text=text.encode(errors="replace").decode(),
             remembered_by="agent",
             source=FactSource(thread_id=plan.thread_id, run_id=plan.run_id, event_id=plan.message_event_id),

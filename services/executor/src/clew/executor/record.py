@@ -5,7 +5,15 @@ from datetime import datetime
 from uuid import UUID
 
 from clew.contracts.envelope import RunEvent
-from clew.contracts.execution import CallCompleted, CallEvent, CallFailed, CallInDoubt, CallStarted, HistorySummarised, ThreadTitled
+from clew.contracts.execution import (
+    CallCompleted,
+    CallEvent,
+    CallFailed,
+    CallInDoubt,
+    CallStarted,
+    HistorySummarised,
+    ThreadTitled,
+)
 from clew.executor.calls import Call, Done, Recorded, tool_error
 from clew.executor.children import Children
 from clew.executor.execution import FIRST_SEQ
