@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from prometheus_client import CollectorRegistry
+
 from clew.chassis.context import Context
 from clew.chassis.log import LogReader
 from clew.chassis.records import Decoder, Record
@@ -13,15 +15,18 @@ from clew.contracts import codec
 from clew.contracts.conversation import RunCancelRequested, RunSteered
 from clew.contracts.envelope import Event, Position, stamp
 from clew.contracts.execution import AgentSpec, CapabilitiesAnnounced, PartitionClaimed
+from clew.contracts.memories import RecalledFact
 from clew.contracts.planning import PlanCreated, PlanFailed
 from clew.models import choose_model, model_named
 from clew.planner.agents import PlanMaker
 from clew.planner.capabilities import Announcements
+from clew.planner.facts import Facts
 from clew.planner.handlers import Handlers
 from clew.planner.past import Past
 from clew.planner.settings import Settings
 from clew.planner.thread import ThreadKnown
 from clew.planner.threads import TAIL, Threads
+from clew.views.door import Views
 from clew.views.models import Message, OpenRun, OpenRuns
 from tests.support.conversation import MOMENT, Conversation, at
 
@@ -65,6 +70,19 @@ class KnownPast(Past):
         return []
 
 
+class KnownFacts(Facts):
+    """What is remembered about a user as a test says it is."""
+
+    def __init__(self, **known: Sequence[str]) -> None:
+        super().__init__(Views("postgresql://nowhere", None, ""), CollectorRegistry())
+        self.known = known
+
+    async def that_fit(self, tenant_id: str, user_id: str, words: str) -> Sequence[RecalledFact]:
+        await asyncio.sleep(0)
+        facts = self.known.get(user_id, ())
+        return [RecalledFact(fact_id=UUID(int=n), text=fact) for n, fact in enumerate(facts)]
+
+
 @dataclass
 class WrittenLog(LogReader):
     """A log in memory: the events of each topic, all in partition 0."""
@@ -88,6 +106,7 @@ class Planner:
 
     past: KnownPast = field(default_factory=KnownPast)
     log: WrittenLog = field(default_factory=WrittenLog)
+    facts: KnownFacts = field(default_factory=KnownFacts)
 
     def __post_init__(self) -> None:
         self.announcements = Announcements(self.log, Decoder(NoBlobs()))
@@ -97,7 +116,7 @@ class Planner:
         """A new process takes partition 0 over."""
         self.threads = Threads(self.past, self.log, Decoder(NoBlobs()))
         plans = PlanMaker(choose_model(OFFLINE), lambda name: model_named(name, OFFLINE), LIMITS)
-        self.handlers = Handlers(self.threads, self.past, plans, self.announcements)
+        self.handlers = Handlers(self.threads, self.past, self.facts, plans, self.announcements)
         await self.threads.recover(0)
 
     async def handle(self, event: Any, position: Position, *, backlog: bool = False) -> list[Event]:

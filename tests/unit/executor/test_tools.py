@@ -54,6 +54,7 @@ def deps_with(told: list[str], **ports: Any) -> ToolDeps:
         egress=EgressClient(LOOPBACK),
         search=None,
         documents=None,
+        memory=None,
     )
     return replace(base, **ports)
 
@@ -88,6 +89,8 @@ def test_the_built_in_tools_declare_how_they_may_be_run() -> None:
         "calculator": ("pure", False),
         "current_time": ("pure", False),
         "mark_progress": ("idempotent", False),
+        "remember": ("idempotent", False),
+        "recall": ("pure", False),
     }
     assert all(spec.timeout > timedelta(0) for spec in builtin_tools())
 

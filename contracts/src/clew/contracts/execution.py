@@ -176,7 +176,7 @@ class SteerMissed(RunScoped):
 
 
 class ThreadTitled(RunEvent):
-    """The conversation got a title from its first exchange."""
+    """The conversation got a title from its first message."""
 
     title: Text
 

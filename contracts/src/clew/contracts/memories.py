@@ -1,5 +1,6 @@
 """Long-term memory: facts about a user that outlive the conversation they came from."""
 
+from collections.abc import Iterable
 from typing import Literal, TypeAlias
 from uuid import UUID
 
@@ -54,3 +55,8 @@ class RecalledFact(Value):
 
     fact_id: UUID
     text: Text
+
+
+def lines_of(facts: Iterable[RecalledFact]) -> str:
+    """Facts as data for a prompt: one to a line, and none can close the tag that they stand in."""
+    return "\n".join(f"- {' '.join(fact.text.split())}" for fact in facts).replace("</", "< /")

@@ -149,6 +149,15 @@ class Fact(Model):
     request_hash: str | None = None
 
 
+class Summary(Model):
+    """A text that stands for the messages of a path from its root to `last_run_id`; `run_id` is the run that made it."""
+
+    run_id: UUID
+    first_run_id: UUID
+    last_run_id: UUID
+    summary: str
+
+
 class Capabilities(Model):
     """The agents and tools that the executors announce, by name."""
 

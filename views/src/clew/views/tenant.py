@@ -17,7 +17,7 @@ from clew.views.follow import Follower
 from clew.views.history import HistoryCache
 from clew.views.hub import Hub
 from clew.views.live import LiveReader
-from clew.views.models import Capabilities, Document, Message, Page, Passage, Run, RunStatus, Thread
+from clew.views.models import Capabilities, Document, Message, Page, Passage, Run, RunStatus, Summary, Thread
 from clew.views.names import Keys
 from clew.views.order import joined
 from clew.views.past import PastReader, client_events
@@ -150,6 +150,12 @@ class TenantViews:
         if wanted == leaf:
             await self._history.keep(key, known, wanted, messages)
         return messages
+
+    async def summaries(self, thread_id: UUID) -> list[Summary]:
+        """What was made of the thread's long histories, in the order in which it was made."""
+        made = "SELECT run_id, first_run_id, last_run_id, summary FROM summaries WHERE thread_id = %s"
+        rows = await self._rows(made + " ORDER BY record_offset", thread_id)
+        return [Summary.model_validate(row) for row in rows]
 
     async def _path(self, thread_id: UUID, run_id: UUID) -> list[Message]:
         path = Query(PATH, {"run": run_id, "thread": thread_id})

@@ -3,14 +3,14 @@
 Each runs durably; what is journaled and replayed is `durability`'s business, what a step leads to `supervisor`'s.
 """
 
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
 
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import AgentRunError, UserError
-from pydantic_ai.messages import AgentStreamEvent
+from pydantic_ai.messages import AgentStreamEvent, ModelMessage
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import RunContext, ToolDefinition
 from pydantic_ai.toolsets import FunctionToolset
@@ -19,16 +19,20 @@ from pydantic_ai.usage import UsageLimits
 from clew.chassis.clock import Clock
 from clew.contracts.execution import AgentSpec, ToolSpec
 from clew.contracts.planning import PlanCreated, Step
-from clew.executor.conversation import Conversation, Conversations, written
+from clew.executor.compaction import LONGEST_HISTORY, as_told
+from clew.executor.conversation import Conversations, written
 from clew.executor.durability import Durability, call_under_way, durable
 from clew.executor.effects import ToolTraits
 from clew.executor.egress import EgressClient
+from clew.executor.facts import Facts
 from clew.executor.journal import RunJournal
 from clew.executor.model_policy import ModelBroke, ModelPolicy
 from clew.executor.prompting import step_prompt
 from clew.executor.results import MOST_BYTES
 from clew.executor.search import SearchProvider
+from clew.executor.summaries import told
 from clew.executor.supervisor import Perform, RunError, StepError
+from clew.executor.titles import give_title
 from clew.executor.tokens import TokenSink, stream_text
 from clew.executor.tools import DocumentSearch, ToolDeps, ToolRegistry, UnknownTool
 from clew.models import ModelChoice, ModelConfigError, model_named
@@ -51,15 +55,17 @@ class Ports:
     egress: EgressClient
     search: SearchProvider | None
     documents: DocumentSearch | None
+    facts: Facts | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one step may ask of a model, and a tool may answer."""
+    """How much one step may ask of a model, a tool may answer, and of a conversation is told word by word."""
 
     model: ModelPolicy
     requests: int
     result_bytes: int = MOST_BYTES
+    history: int = LONGEST_HISTORY
 
 
 class Agents:
@@ -88,13 +94,15 @@ class Agents:
     async def performer(self, plan: PlanCreated, journal: RunJournal) -> Perform:
         """What performs the steps of one run. RunError when its model or its conversation is not to be had."""
         try:
-            self._model(plan.model)
+            model = self._model(plan.model).model
         except ModelConfigError as error:
             raise RunError("model", str(error)) from error
+        await give_title(plan, journal)
         conversation = await self._conversations.of(plan)
+        history = as_told(await told(conversation, journal, model, self._limits.model, self._limits.history))
 
         async def perform(step: Step, attempt: int) -> str:
-            return await self._perform(plan, conversation, journal, step, attempt)
+            return await self._perform(plan, history, journal, step, attempt)
 
         return perform
 
@@ -105,21 +113,21 @@ class Agents:
         )
 
     async def _perform(
-        self, plan: PlanCreated, conversation: Conversation, journal: RunJournal, step: Step, attempt: int
+        self, plan: PlanCreated, history: Sequence[ModelMessage], journal: RunJournal, step: Step, attempt: int
     ) -> str:
         agent = self._agent_of(step, plan.model)
-        prompt = step_prompt(conversation.request, plan.plan, step, journal.state)
+        prompt = step_prompt(written(plan.content), plan.plan, step, journal.state, plan.facts)
         try:
             with durable(
                 journal,
                 step.step_id,
                 f"{step.step_id}.{attempt}",
-                len(conversation.history),
+                len(history),
                 untrusted=any(journal.state.step(before).untrusted for before in step.depends_on),
             ):
                 result = await agent.run(
                     prompt,
-                    message_history=conversation.history,
+                    message_history=history,
                     deps=self._deps(plan, step, journal),
                     usage_limits=UsageLimits(request_limit=self._limits.requests),
                 )
@@ -141,6 +149,7 @@ class Agents:
             egress=self._ports.egress,
             search=self._ports.search,
             documents=self._ports.documents,
+            memory=self._ports.facts and self._ports.facts.of(plan, journal),
             tokens=journal,
         )
 

@@ -29,6 +29,7 @@ from clew.executor.conversation import Conversations
 from clew.executor.documents import DocumentPassages
 from clew.executor.egress import EgressClient
 from clew.executor.egress_policy import EgressPolicy
+from clew.executor.facts import Facts
 from clew.executor.handlers import RunHandlers
 from clew.executor.ownership import Owners, Ownership
 from clew.executor.past import PartitionPast
@@ -126,11 +127,14 @@ def _agents(
         egress=EgressClient(egress),
         search=search_provider(os.environ, client),
         documents=DocumentPassages(views),
+        facts=Facts(views),
     )
     tools = builtin_tools()
     if settings.tools_path is not None:
         load_tools(settings.tools_path, tools)
-    limits = Limits(settings.model_policy, settings.step_requests, settings.tool_result_bytes)
+    limits = Limits(
+        settings.model_policy, settings.step_requests, settings.tool_result_bytes, settings.history_characters
+    )
     return Agents(tools, model, os.environ, Conversations(views), ports, limits, now)
 
 

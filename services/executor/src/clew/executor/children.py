@@ -76,7 +76,7 @@ def granted(child: Child, text: str) -> JsonValue:
 
 
 def begun(child: Child, plan: PlanCreated, text: str, title: str, now: datetime) -> tuple[Event, Event]:
-    """The child's thread and its message."""
+    """The child's thread and its message, which is the parent's sender's: what is remembered is theirs in it too."""
     stamp = _stamp(plan, child, "thread-created", now)
     created = ThreadCreated(**stamp, thread_id=child.thread_id, title=title, created_by=DELEGATE)
     message = UserMessageReceived(
@@ -86,7 +86,7 @@ def begun(child: Child, plan: PlanCreated, text: str, title: str, now: datetime)
         seq=0,
         message_id=derive(child.call_id, "message-id"),
         content=(TextPart(text=text),),
-        sent_by=DELEGATE,
+        sent_by=plan.sent_by or DELEGATE,
         model=plan.model,
         parent_call=ParentCall(thread_id=plan.thread_id, run_id=plan.run_id, call_id=child.call_id),
         budget=child.budget,

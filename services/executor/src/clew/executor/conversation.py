@@ -1,4 +1,4 @@
-"""What a run answers to: the message, and what was said before it on its branch of the thread.
+"""What was said before a run on its branch of the thread.
 
 Reads views, and waits for them where the run has a past. It forms messages for a model and asks none.
 """
@@ -15,7 +15,7 @@ from clew.contracts.planning import PlanCreated
 from clew.executor.recovery import until_available
 from clew.executor.supervisor import RunError
 from clew.views.door import Views
-from clew.views.models import Message
+from clew.views.models import Message, Summary
 
 ROUND = timedelta(seconds=5)  # how long one question to the views may wait
 PATIENCE = timedelta(minutes=10)  # a run whose history is not there by then fails; memory is down or far behind
@@ -24,10 +24,10 @@ UNANSWERED = "(This message was not answered.)"
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """`request` as text; `history` ends with an answer, so that the request never runs into an older message."""
+    """What was `said` before a run on its path, oldest first, and the summaries that were made in its thread."""
 
-    request: str
-    history: tuple[ModelMessage, ...] = ()
+    said: Sequence[Message] = ()
+    summaries: Sequence[Summary] = ()
 
 
 class Conversations:
@@ -38,13 +38,12 @@ class Conversations:
 
     async def of(self, plan: PlanCreated) -> Conversation:
         """The conversation that a plan is about. RunError when its history did not come in time."""
-        request = written(plan.content)
         if plan.parent_run_id is None:
-            return Conversation(request)
+            return Conversation()
         try:
             async with asyncio.timeout(PATIENCE.total_seconds()):
                 await self._until_complete(plan)
-                return Conversation(request, await self._history(plan))
+                return Conversation(*await self._past(plan))
         except TimeoutError:
             detail = f"the conversation was not there within {PATIENCE.total_seconds() / 60:.0f} minutes"
             raise RunError("timeout", detail) from None
@@ -54,10 +53,10 @@ class Conversations:
         while position is not None and not there:
             there = await until_available(lambda: self._views.passed(position, ROUND))
 
-    async def _history(self, plan: PlanCreated) -> tuple[ModelMessage, ...]:
+    async def _past(self, plan: PlanCreated) -> tuple[Sequence[Message], Sequence[Summary]]:
         tenant = self._views.tenant(plan.tenant_id)
         said = await until_available(lambda: tenant.messages(plan.thread_id, plan.parent_run_id))
-        return as_history(said)
+        return said, await until_available(lambda: tenant.summaries(plan.thread_id))
 
 
 def written(content: Sequence[ContentPart]) -> str:
@@ -68,7 +67,8 @@ def written(content: Sequence[ContentPart]) -> str:
 
 
 def as_history(said: Sequence[Message]) -> tuple[ModelMessage, ...]:
-    """Messages as a model is given them: question and answer by turns, also where an answer is missing."""
+    """Messages as a model is given them: question and answer by turns, also where an answer is missing. It ends with
+    an answer, so that the request never runs into an older message."""
     history: list[ModelMessage] = []
     for message in said:
         asked = bool(history) and isinstance(history[-1], ModelRequest)

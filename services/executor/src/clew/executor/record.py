@@ -5,7 +5,15 @@ from datetime import datetime
 from uuid import UUID
 
 from clew.contracts.envelope import RunEvent
-from clew.contracts.execution import CallCompleted, CallEvent, CallFailed, CallInDoubt, CallStarted
+from clew.contracts.execution import (
+    CallCompleted,
+    CallEvent,
+    CallFailed,
+    CallInDoubt,
+    CallStarted,
+    HistorySummarised,
+    ThreadTitled,
+)
 from clew.executor.calls import Call, Done, Recorded, tool_error
 from clew.executor.children import Children
 from clew.executor.execution import FIRST_SEQ
@@ -24,6 +32,8 @@ class Record:
         self.abandoned: set[tuple[UUID, int]] = set()
         self.inbox = Inbox()
         self.children = Children()
+        self.summaries: list[HistorySummarised] = []
+        self.titled = False
         self._paths: dict[str, dict[str, Recorded]] = {}
         self._in_past = True
 
@@ -46,6 +56,10 @@ class Record:
             self.started_at = event.occurred_at
         if isinstance(event, CallEvent):
             self._take_call(event)
+        elif isinstance(event, HistorySummarised):
+            self.summaries.append(event)
+        elif isinstance(event, ThreadTitled):
+            self.titled = True
         else:
             self.inbox.take(event)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from clew.chassis.settings import DatabaseSettings
+from clew.executor.compaction import LONGEST_HISTORY
 from clew.executor.limits import LifeLimits, RunLimits
 from clew.executor.model_policy import ModelPolicy
 from clew.executor.results import MOST_BYTES
@@ -64,6 +65,12 @@ class Settings(DatabaseSettings):
             depth=self.run_depth,
         )
 
+    history_characters: int = Field(
+        LONGEST_HISTORY,
+        ge=1000,
+        validation_alias="CLEW_HISTORY_CHARACTERS",
+        description="Characters of a conversation that a model is told word by word; of more, a summary is made",
+    )
     tools_path: Path | None = Field(
         None, validation_alias="CLEW_TOOLS_PATH", description="Folder of tools of your own, Python files"
     )

@@ -28,6 +28,7 @@ from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 
 from clew.chassis.clock import monotonic
+from clew.contracts.memories import RecalledFact, lines_of
 from clew.contracts.planning import ModelExchange, Plan
 from clew.models import ModelChoice, ModelConfigError
 from clew.planner.capabilities import Capabilities
@@ -52,11 +53,13 @@ class ModelUnusable(PlanningFailed):
 
 @dataclass(frozen=True)
 class Question:
-    """What somebody wants, what was said before on the branch (oldest first), and the model they want, if any."""
+    """What somebody wants, what was said before on the branch (oldest first), the model they want, if any, and what was
+    remembered about them."""
 
     text: str
     history: Sequence[Message] = ()
     model: str | None = None
+    facts: Sequence[RecalledFact] = ()
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,8 @@ class PlanMaker:
 
 async def _run(agent: Agent[Capabilities, T], model: Model, question: Question, known: Capabilities) -> T:
     prompt = f"<request>\n{question.text}\n</request>"
+    if question.facts:
+        prompt += f"\n\n<facts>\n{lines_of(question.facts)}\n</facts>"
     history = _as_messages(question.history)
     result = await agent.run(prompt, model=model, deps=known, message_history=history)
     return result.output

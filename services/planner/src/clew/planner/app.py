@@ -17,6 +17,7 @@ from clew.contracts.execution import (
 from clew.models import choose_model, model_named
 from clew.planner.agents import PlanMaker
 from clew.planner.capabilities import Announcements
+from clew.planner.facts import Facts
 from clew.planner.handlers import Handlers
 from clew.planner.past import Past
 from clew.planner.settings import Settings
@@ -34,7 +35,8 @@ def build(settings: Settings) -> Service:
     announcements = Announcements(service.log, service.decoder)
     plans = service.use(PlanMaker(choose_model(os.environ), partial(model_named, environ=os.environ), settings.limits))
 
-    handlers = Handlers(threads, past, plans, announcements)
+    facts = service.use(Facts(views, service.metrics.registry))
+    handlers = Handlers(threads, past, facts, plans, announcements)
     service.on(ThreadCreated, handlers.on_thread_created)
     service.on(ThreadChanged, handlers.on_thread_changed)
     service.on(ThreadDeleted, handlers.on_thread_deleted)

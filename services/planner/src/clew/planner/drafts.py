@@ -12,6 +12,7 @@ from clew.contracts.planning import Plan, Step, StepKind
 from clew.planner.capabilities import Capabilities
 
 MAX_STEPS = 32  # as the contract says
+REMEMBER = "remember"  # the executor's tool for what is to be known beyond the conversation
 
 
 class TaskDetection(BaseModel):
@@ -78,9 +79,12 @@ def plan_of(draft: PlanDraft) -> Plan:
 
 
 def plain_answer(known: Capabilities) -> Plan:
-    """One step that answers, with every tool that has no effects. `known` has at least one agent."""
+    """One step that answers, with every tool that has no effects, and the one that remembers what the person says.
+
+    `known` has at least one agent.
+    """
     agent = "assistant" if "assistant" in known.agents else min(known.agents)
-    tools = tuple(name for name, tool in sorted(known.tools.items()) if tool.policy == "pure")
+    tools = tuple(name for name, tool in sorted(known.tools.items()) if tool.policy == "pure" or name == REMEMBER)
     step = Step(
         step_id="respond",
         kind="respond",

@@ -32,6 +32,7 @@ from clew.contracts.execution import (
 from clew.contracts.planning import PlanCreated, PlanFailed, PlanFailure
 from clew.planner.agents import ModelUnusable, PlanMaker, PlanningFailed, Question
 from clew.planner.capabilities import Announcements
+from clew.planner.facts import Facts
 from clew.planner.past import Past
 from clew.planner.planning import Cancel, Decision, Effect, MakePlan, Refuse, Steer
 from clew.planner.thread import PlanningBegan, PlanningEnded
@@ -55,8 +56,11 @@ News: TypeAlias = (
 class Handlers:
     """One method for each event that the planner consumes."""
 
-    def __init__(self, threads: Threads, past: Past, plans: PlanMaker, announcements: Announcements) -> None:
+    def __init__(
+        self, threads: Threads, past: Past, facts: Facts, plans: PlanMaker, announcements: Announcements
+    ) -> None:
         self._threads = threads
+        self._facts = facts
         self._past = past
         self._plans = plans
         self._announcements = announcements
@@ -136,8 +140,9 @@ class Handlers:
     async def _plan(self, decision: MakePlan, now: Clock) -> PlanCreated | PlanFailed:
         message = decision.message
         known = await self._announcements.some()
+        question = await self._question(decision)
         try:
-            answer = await self._plans.make_plan(await self._question(decision), known)
+            answer = await self._plans.make_plan(question, known)
         except ModelUnusable as error:
             return _failed(message, "invalid", str(error), now)
         except PlanningFailed as error:
@@ -157,16 +162,19 @@ class Handlers:
             history_complete_at=decision.history_complete_at,
             parent_call=message.parent_call,
             budget=message.budget,
+            sent_by=message.sent_by,
+            facts=tuple(question.facts),
         )
 
     async def _question(self, decision: MakePlan) -> Question:
         message, parent = decision.message, decision.parent_run_id
-        if parent is None:
-            return Question(_words(message), model=message.model)
-        history = await self._past.conversation(
-            message.tenant_id, message.thread_id, parent, decision.history_complete_at
-        )
-        return Question(_words(message), history, message.model)
+        words, history = _words(message), ()
+        if parent is not None:
+            history = await self._past.conversation(
+                message.tenant_id, message.thread_id, parent, decision.history_complete_at
+            )
+        facts = await self._facts.that_fit(message.tenant_id, message.sent_by, words)
+        return Question(words, history, message.model, facts)
 
 
 def _words(message: UserMessageReceived) -> str:

@@ -4,12 +4,13 @@ from clew.executor.effects import done, not_done, unknown
 from clew.executor.scopes import idempotency_key
 from clew.executor.tools.calculator import calculator
 from clew.executor.tools.current_time import current_time
-from clew.executor.tools.deps import DocumentSearch, Passage, ToolDeps
+from clew.executor.tools.deps import DocumentSearch, LongTermMemory, Passage, ToolDeps
 from clew.executor.tools.fetch_page import fetch_page
 from clew.executor.tools.folder import load_tools
 from clew.executor.tools.http import http_client
 from clew.executor.tools.mark_progress import mark_progress
 from clew.executor.tools.registry import BadTool, DeclaredTool, DuplicateTool, ToolRegistry, UnknownTool, tool
+from clew.executor.tools.remember import recall, remember
 from clew.executor.tools.search_documents import search_documents
 from clew.executor.tools.web_search import web_search
 
@@ -18,6 +19,7 @@ __all__ = [
     "DeclaredTool",
     "DocumentSearch",
     "DuplicateTool",
+    "LongTermMemory",
     "Passage",
     "ToolDeps",
     "ToolRegistry",
@@ -35,4 +37,5 @@ __all__ = [
 
 def builtin_tools() -> ToolRegistry:
     """A new registry with every tool of this package."""
-    return ToolRegistry([web_search, fetch_page, search_documents, calculator, current_time, mark_progress])
+    given = [web_search, fetch_page, search_documents, calculator, current_time, mark_progress]
+    return ToolRegistry([*given, remember, recall])

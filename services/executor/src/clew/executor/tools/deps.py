@@ -31,6 +31,18 @@ class DocumentSearch(Protocol):
         ...
 
 
+class LongTermMemory(Protocol):
+    """What is remembered about the person whom a run answers, beyond the conversation."""
+
+    async def remember(self, text: str, key: str) -> None:
+        """Returns once it is in the log. Said again with the same key, it is remembered once."""
+        ...
+
+    async def recall(self, query: str, limit: int) -> Sequence[str]:
+        """What shares words with the query, the best first, `limit` at most; nothing of anybody else, ever."""
+        ...
+
+
 @dataclass(frozen=True)
 class ToolDeps:
     """The ports of one step, handed to its tools through pydantic-ai's `RunContext`."""
@@ -46,3 +58,5 @@ class ToolDeps:
     """None when the operator configured no search provider."""
     documents: DocumentSearch | None
     """None when there is no store of documents."""
+    memory: LongTermMemory | None
+    """None when nobody is known to have sent the message."""

@@ -19,6 +19,7 @@ from clew.memory.projections import (
     runs,
     signals,
     steps,
+    summaries,
     threads,
     void_events,
 )
@@ -36,6 +37,7 @@ ALL: Final[tuple[Projection, ...]] = (
     calls.CALLS,
     signals.SIGNALS,
     missed_steers.MISSED_STEERS,
+    summaries.SUMMARIES,
     *documents.ALL,
     chunks.CHUNKS,
     capabilities.CAPABILITIES,
