@@ -44,7 +44,7 @@ class MemoryJournal(Journal):
 
     `decisions` are given by tool and question; a question without one is never answered: `Unanswered`.
     `speech` is what people say, by the key of the model request before which it comes in. `words` are tokens streamed.
-    `failing` is raised by the port's method of that name.
+    `failing` is raised by the port's method of that name. `stubs` answer tools with effects that are not to be called.
     """
 
     past: Sequence[Entry] = ()
@@ -54,6 +54,7 @@ class MemoryJournal(Journal):
     words: list[tuple[UUID, int, str]] = field(default_factory=list[tuple[UUID, int, str]])
     questions: list[tuple[str, str, JsonObject, str]] = field(default_factory=list[tuple[str, str, JsonObject, str]])
     failing: Mapping[str, Exception] = field(default_factory=dict[str, Exception])
+    stubs: Mapping[str, Done] = field(default_factory=dict[str, Done])
 
     def __post_init__(self) -> None:
         self._texts: set[str] = set()
@@ -93,6 +94,9 @@ class MemoryJournal(Journal):
             request = entry.value if entry.what == "started" else was.request
             found[entry.call.key] = replace(was, request=request, done=_done(entry) or was.done)
         return found
+
+    def instead(self, call: Call, arguments: JsonValue, effects: bool) -> Done | None:
+        return self.stubs.get(call.name) if effects else None
 
     async def in_doubt(self, call: Call) -> None:
         self._write("in_doubt", Entry("in doubt", call))

@@ -14,6 +14,7 @@ from clew.contracts.conversation import (
     ApprovalDecided,
     ChildRunEnded,
     RunCancelRequested,
+    RunForkRequested,
     RunResumeRequested,
     RunSteered,
     TextPart,
@@ -137,6 +138,7 @@ class Process:
         handlers: Mapping[type[Event], Any] = {
             PlanCreated: self.handlers.on_plan_created,
             PlanFailed: self.handlers.on_plan_failed,
+            RunForkRequested: self.handlers.on_run_fork_requested,
             RunCancelRequested: self.handlers.on_run_cancel_requested,
             ApprovalDecided: self.handlers.on_approval_decided,
             ChildRunEnded: self.handlers.on_child_run_ended,

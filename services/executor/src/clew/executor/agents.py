@@ -115,7 +115,7 @@ class Agents:
     async def _perform(
         self, plan: PlanCreated, history: Sequence[ModelMessage], journal: RunJournal, step: Step, attempt: int
     ) -> str:
-        agent = self._agent_of(step, plan.model)
+        agent = self._agent_of(step, plan.model, journal.origin.instructions if journal.origin is not None else None)
         prompt = step_prompt(written(plan.content), plan.plan, step, journal.state, plan.facts)
         try:
             with durable(
@@ -153,19 +153,21 @@ class Agents:
             tokens=journal,
         )
 
-    def _agent_of(self, step: Step, model: str | None) -> Agent[StepDeps, str]:
+    def _agent_of(self, step: Step, model: str | None, instructions: str | None) -> Agent[StepDeps, str]:
         """The agent of a step. StepError when no agent or tool has a name that the step gives."""
         if step.agent not in AGENTS:
             raise StepError(f"there is no agent named {step.agent!r}; there are {', '.join(AGENTS)}")
         try:
-            return self._agent(step.agent, step.tools, model)
+            return self._agent(step.agent, step.tools, model, instructions)
         except UnknownTool as error:
             raise StepError(str(error)) from error
 
     def _build_model(self, name: str | None) -> ModelChoice:
         return self._default if name is None else model_named(name, self._environ)
 
-    def _build_agent(self, name: str, tools: tuple[str, ...], model: str | None) -> Agent[StepDeps, str]:
+    def _build_agent(
+        self, name: str, tools: tuple[str, ...], model: str | None, instructions: str | None
+    ) -> Agent[StepDeps, str]:
         chosen = self._model(model).model
         once = "max_retries" not in chosen.unsupported_settings
         return Agent(
@@ -173,7 +175,7 @@ class Agents:
             name=name,
             deps_type=StepDeps,
             output_type=str,
-            instructions=_prompt(name)[1],
+            instructions=_prompt(name)[1] if instructions is None else instructions,
             retries=TOOL_RETRIES,
             model_settings=ModelSettings(max_retries=0) if once else None,  # trying again is journaled, and ours
             toolsets=[FunctionToolset[StepDeps](self._registry.build(tools), id="tools")],

@@ -18,6 +18,7 @@ from clew.contracts.conversation import (
     ApprovalDecided,
     ChildRunEnded,
     RunCancelRequested,
+    RunForkRequested,
     RunResumeRequested,
     RunSteered,
 )
@@ -96,6 +97,7 @@ def _register(service: Service, handlers: RunHandlers, settings: Settings) -> No
     patience = timedelta(seconds=settings.run_seconds) + ROOM_MARGIN
     service.on(PlanCreated, handlers.on_plan_created, limit=patience)  # it may wait for a run that is under way
     service.on(PlanFailed, handlers.on_plan_failed)
+    service.on(RunForkRequested, handlers.on_run_fork_requested, limit=patience)
     service.on(RunCancelRequested, handlers.on_run_cancel_requested)
     service.on(ApprovalDecided, handlers.on_approval_decided)
     service.on(ChildRunEnded, handlers.on_child_run_ended)

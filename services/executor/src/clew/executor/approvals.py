@@ -43,6 +43,8 @@ async def approved(
     recorded = scope.execution.unused.get(call.key)
     if recorded is not None and recorded.request in (None, shown(arguments)):
         return arguments  # it was made, with these arguments: there is nothing left to approve
+    if scope.execution.journal.instead(call, shown(arguments), traits.outward) is not None:
+        return arguments  # it will not be made
     reason = DECLARED if traits.approval == "always" else UNTRUSTED
     decided = await scope.execution.journal.decide(call, asked_with(arguments), reason, about="approval")
     match decided.decision:

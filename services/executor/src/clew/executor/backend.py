@@ -28,7 +28,7 @@ from clew.executor.model_calls import ask_model
 from clew.executor.model_policy import ModelPolicy
 from clew.executor.results import Codec, shown
 from clew.executor.scopes import AgentScope, agent_here, container_here
-from clew.executor.tool_calls import ToolCall, replayed
+from clew.executor.tool_calls import ToolCall, answered, replayed
 
 Body = Callable[[], Awaitable[object]]
 Traits = Callable[[ToolDefinition], ToolTraits]
@@ -104,6 +104,9 @@ class JournalBackend(JournalCallableOperationBackend[None]):
             scope.has_untrusted |= traits.untrusted
             if done is not None:
                 return replayed(done)
+            instead = scope.execution.journal.instead(call, shown(arguments), traits.outward)
+            if instead is not None:
+                return await answered(scope.execution.journal, call, shown(arguments), instead, traits.untrusted)
             made = ToolCall(scope.execution.journal, call, arguments, traits, body, self._most_bytes)
             return await made.make()
 

@@ -47,6 +47,10 @@ class CallDenied(Exception):
     """A person denied the call, or gave it up; the message is what the model is told."""
 
 
+class NotMade(Exception):
+    """The call was answered without being made; the message is what the model is told."""
+
+
 class JournalCorrupt(Exception):
     """A recorded result cannot be read by this code. No ValidationError: the model must not be asked again."""
 
@@ -85,11 +89,12 @@ class Journal(Protocol):
     """Where the calls of one run are written. Each method returns once as much is safe as its kind of call needs.
 
     `recorded` are the calls under a path that were written before this execution began, by key, in the order in which
-    they were first written. `started` returns when
-    the call may begin: for a call with effects once its start was read back as valid; it raises BudgetExceeded before
-    anything is written. `decide` asks a person, once however often it is called for a call, and returns the answer;
-    meanwhile the run may be left, to be entered again months later. `heard` gives what people said to the run that is
-    to be taken in before the model request `call_key`: the same at every execution.
+    they were first written. `instead` says with what a tool call is answered that is not to be made (`effects`: it
+    would do something outside); None when it is. `started` returns when the call may begin: for a call with effects
+    once its start was read back as valid; it raises BudgetExceeded before anything is written. `decide` asks a person,
+    once however often it is called for a call, and returns the answer; meanwhile the run may be left, to be entered
+    again months later. `heard` gives what people said to the run that is to be taken in before the model request
+    `call_key`: the same at every execution.
     """
 
     @property
@@ -101,6 +106,7 @@ class Journal(Protocol):
     def done(self, call_id: UUID) -> Done | None: ...
     def attempts(self, call_id: UUID) -> int: ...
     def recorded(self, path: str) -> Mapping[str, Recorded]: ...
+    def instead(self, call: Call, arguments: JsonValue, effects: bool) -> Done | None: ...
     async def in_doubt(self, call: Call) -> None: ...
     async def decide(
         self, call: Call, arguments: JsonObject, reason: str, about: Literal["approval", "in_doubt"]
@@ -116,4 +122,4 @@ class Journal(Protocol):
 def tool_error(error_type: str, error: str) -> str:
     """What the model is told of a tool that broke: the same words live and from the journal."""
     text = error[:LONGEST_ERROR].encode(errors="replace").decode()  # half a surrogate pair is no text in UTF-8
-    return text if error_type == CallDenied.__name__ else f"The tool failed ({error_type}): {text}"
+    return text if error_type in (CallDenied.__name__, NotMade.__name__) else f"The tool failed ({error_type}): {text}"

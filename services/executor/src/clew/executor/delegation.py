@@ -13,6 +13,7 @@ from clew.executor.execution import SETTLED
 from clew.executor.journal import RunJournal
 from clew.executor.prompting import step_prompt
 from clew.executor.supervisor import StepError
+from clew.executor.tool_calls import answered
 
 
 async def delegate(step: Step, attempt: int, plan: PlanCreated, journal: RunJournal) -> str:
@@ -25,6 +26,8 @@ async def delegate(step: Step, attempt: int, plan: PlanCreated, journal: RunJour
     began = perf_counter()
     text = step_prompt(text_of(plan.content), plan.plan, step, journal.state)
     child = journal.record.children.open.get(call_id)
+    if child is None and (instead := journal.instead(call, text, effects=True)) is not None:
+        return _result(Done(await answered(journal, call, {"text": text}, instead, untrusted=True)))
     if child is None:
         child = Child(call_id, step.step_id, _grant(plan, journal))
         await journal.started(call, children.granted(child, text))

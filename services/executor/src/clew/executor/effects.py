@@ -62,6 +62,11 @@ class ToolTraits:
     reconcile: Reconcile | None = None
     container: bool = False
 
+    @property
+    def outward(self) -> bool:
+        """Whether a call does something outside of the run."""
+        return self.policy != "pure" and self.approval != "never"
+
     def needs_approval(self, untrusted_context: bool) -> bool:
         if self.approval == "untrusted":
             return untrusted_context and self.policy != "pure"

@@ -11,6 +11,7 @@ from clew.contracts.conversation import (
     ApprovalDecided,
     ChildRunEnded,
     RunCancelRequested,
+    RunForkRequested,
     RunResumeRequested,
     RunSteered,
 )
@@ -30,6 +31,9 @@ class RunHandlers:
 
     def on_plan_failed(self, failure: PlanFailed, context: Context) -> AsyncIterator[Event]:
         return _finished(self.signals.not_planned(failure, context.position.partition))
+
+    def on_run_fork_requested(self, request: RunForkRequested, context: Context) -> AsyncIterator[Event]:
+        return _finished(self.signals.forked(request, context.position.partition))
 
     def on_run_cancel_requested(self, signal: RunCancelRequested, context: Context) -> AsyncIterator[Event]:
         return _finished(self.signals.cancelled(signal, context.position.partition))

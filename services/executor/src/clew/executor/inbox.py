@@ -73,6 +73,10 @@ class Inbox:
             case _:
                 return True
 
+    def taken_in(self, run_id: UUID) -> list[RunSteered]:
+        """The messages that this run's model has read; a fork has read others, which were for another run."""
+        return [steer for steers in self.read.values() for steer in steers if steer.run_id == run_id]
+
     def next_expiry(self) -> datetime | None:
         """When the next open question runs out."""
         return min((q.asked.expires_at for q in self.open.values() if q.asked.expires_at is not None), default=None)

@@ -31,6 +31,7 @@ from clew.contracts.usage import Usage
 from clew.executor.calls import BudgetExceeded, Call, Decided, Done, Recorded
 from clew.executor.execution import RunState
 from clew.executor.inbox import About, Question, heard_signals, ids_of
+from clew.executor.origin import Origin
 from clew.executor.owned import Owned
 from clew.executor.waits import Wait
 from clew.executor.writer import RunLeft, RunWriter
@@ -67,8 +68,15 @@ class RunJournal(RunWriter):
     `approval_ends` until when a person may answer a question that is asked now.
     """
 
-    def __init__(self, cause: RunScoped, owned: Owned, now: Clock, past: Sequence[RunEvent] = ()) -> None:
-        super().__init__(cause, owned, now, past)
+    def __init__(
+        self,
+        cause: RunScoped,
+        owned: Owned,
+        now: Clock,
+        past: Sequence[RunEvent] = (),
+        origin: Origin | None = None,
+    ) -> None:
+        super().__init__(cause, owned, now, past, origin)
         self.steered: Steered = _nobody
         self.refusal: Allowance | None = None
         self.approval_ends: Callable[[], datetime | None] = lambda: None
@@ -90,6 +98,9 @@ class RunJournal(RunWriter):
 
     def recorded(self, path: str) -> Mapping[str, Recorded]:
         return self.record.under(path)
+
+    def instead(self, call: Call, arguments: JsonValue, effects: bool) -> Done | None:
+        return None if self.origin is None else self.origin.instead(call, arguments, effects)
 
     # -- people
 

@@ -127,5 +127,5 @@ def _torn(plan: PlanCreated | None, events: Sequence[RunEvent]) -> int | None:
     if (hole := gap(events)) is not None:
         return hole
     planned = plan is not None or not events or isinstance(events[0], RunCancelled | RunFailed)
-    forked = bool(events) and isinstance(events[0], RunStarted) and events[0].forked_from is not None
+    forked = any(isinstance(event, RunStarted) and event.forked_from is not None for event in events)
     return None if planned or forked else FIRST_SEQ - 1

@@ -23,7 +23,7 @@ from clew.executor.execution import Fails, RunState
 from clew.executor.journal import RunJournal
 from clew.executor.life import End, Life, close
 from clew.executor.limits import LifeLimits
-from clew.executor.pipe import LONGEST, from_line, to_line
+from clew.executor.pipe import LONGEST, from_line, origin_to_lines, to_line
 
 ALONE_AFTER = 3  # take-overs in a row in which the run came no further
 GIVE_UP_AFTER = 6  # with the child it took its parent along as well, three times
@@ -147,7 +147,9 @@ class LifeAlone(Life):
         """Does what the child asks for, one line at a time, until it has nothing more to say."""
         assert child.stdin is not None
         assert child.stdout is not None
-        begin = {"plan": to_line(self.plan), "past": [to_line(event) for event in self._past]}
+        begin: dict[str, Any] = {"plan": to_line(self.plan), "past": [to_line(event) for event in self._past]}
+        if self.journal.origin is not None:
+            begin["origin"] = origin_to_lines(self.journal.origin)
         self.ready.set()
         self._say(child.stdin, begin)
         async for line in child.stdout:

@@ -21,7 +21,7 @@ from clew.executor.app import performing
 from clew.executor.execution import gap
 from clew.executor.life import Life
 from clew.executor.limits import LifeLimits
-from clew.executor.pipe import LONGEST, from_line, to_line
+from clew.executor.pipe import LONGEST, from_line, origin_from_lines, to_line
 from clew.executor.settings import Settings
 from clew.executor.working import Performer, journal_of, working
 
@@ -84,10 +84,11 @@ async def run_alone(
     plan = from_line(begin["plan"])
     past = [event for event in map(from_line, begin["past"]) if isinstance(event, RunEvent)]
     assert isinstance(plan, PlanCreated)
+    origin = origin_from_lines(plan.run_id, begin["origin"]) if "origin" in begin else None
     parent = Parent(reader, out)
     listening = asyncio.create_task(parent.listen(), name="parent")
     async with performing as performer:
-        journal = journal_of(plan, parent, now, past, approval)
+        journal = journal_of(plan, parent, now, past, approval, origin)
         ready = asyncio.Event()
         life = Life(plan, journal, lambda: working(plan, journal, performer, gap(past), ready.set), limits, ready)
         await life.live()

@@ -6,7 +6,7 @@ lost with its partition. What signals lead to is decided in `signals`.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 from uuid import UUID
@@ -14,11 +14,12 @@ from weakref import WeakValueDictionary
 
 from clew.chassis.clock import Clock
 from clew.chassis.errors import Fenced
-from clew.contracts.envelope import RunEvent, RunScoped
+from clew.contracts.envelope import RunScoped
 from clew.contracts.execution import ResumeCause, RunResumed, RunStarted
 from clew.contracts.planning import PlanCreated
 from clew.executor.beside import Beside, until_done
 from clew.executor.execution import fold, gap
+from clew.executor.forks import Whole, whole
 from clew.executor.journal import RunJournal, Steered
 from clew.executor.known import Known
 from clew.executor.life import Life
@@ -29,6 +30,7 @@ from clew.executor.timers import Timers
 from clew.executor.waits import can_go_on, next_due
 from clew.executor.working import Identity, Performer, journal_of, limited, working
 
+NOTHING = Whole()
 SETTLED = 1.0  # seconds that a resumption holds its place at most
 STANDS = frozenset({"diverged", "journal", "operator"})  # suspensions that only an operator lifts
 log = logging.getLogger(__name__)
@@ -115,9 +117,8 @@ class Runs:
                 await before.closed.wait()  # it was lost with the partition, and is being cleared away
             if run_id not in self._queued:
                 return
-            _, past = self._queued.pop(run_id)
             try:
-                life = await self.go_on(owned, past, "takeover")
+                life = await self.go_on(owned, await self.past(owned.partition, run_id), "takeover")
             except Fenced:
                 raise
             except Exception:
@@ -138,15 +139,15 @@ class Runs:
     def lock(self, run_id: UUID) -> asyncio.Lock:
         return self._locks.setdefault(run_id, asyncio.Lock())
 
-    async def past(self, partition: int, run_id: UUID) -> Past:
-        """What the log has of a run that is not under way here."""
-        if (queued := self._queued.pop(run_id, None)) is not None:
-            return queued[1]
-        return await self.holdings.past(partition, run_id)
+    async def past(self, partition: int, run_id: UUID) -> Whole:
+        """What the log has of a run that is not under way here, of a fork with what it shares."""
+        queued = self._queued.pop(run_id, None)
+        past = await self.holdings.past(partition, run_id) if queued is None else queued[1]
+        return await whole(past, partial(self.holdings.past, partition))
 
-    def journal(self, cause: RunScoped, owned: Owned, events: Sequence[RunEvent] = ()) -> RunJournal:
+    def journal(self, cause: RunScoped, owned: Owned, past: Whole = NOTHING) -> RunJournal:
         """The journal of a run, ready to be written. A plan given is the one that it lives by."""
-        journal = journal_of(cause, owned, self.now, events, self.limits.approval)
+        journal = journal_of(cause, owned, self.now, past.events, self.limits.approval, past.origin)
         if self.steered is not None:
             journal.steered = self.steered(owned)
         return journal
@@ -157,24 +158,25 @@ class Runs:
             self._room.clear()
             await self._room.wait()
 
-    async def start(self, owned: Owned, plan: PlanCreated, events: Sequence[RunEvent] = ()) -> None:
+    async def start(self, owned: Owned, plan: PlanCreated, past: Whole = NOTHING) -> None:
         """Begins a run; returns when its start was read back as valid."""
         plan = self.within(plan)
-        journal = self.journal(plan, owned, events)
-        model = plan.model or self._identity.model
+        journal = self.journal(plan, owned, past)
+        started: dict[str, Any] = {} if past.origin is None else past.origin.said
+        started |= {"model": plan.model or self._identity.model, "code_version": self._identity.code_version}
         self._begin(self._life(plan, journal, None))
-        await journal.append_valid(lambda s: RunStarted(**s, model=model, code_version=self._identity.code_version))
+        await journal.append_valid(lambda s: RunStarted(**s, **started))
 
-    async def go_on(self, owned: Owned, past: Past, cause: ResumeCause) -> Life | None:
+    async def go_on(self, owned: Owned, past: Whole, cause: ResumeCause) -> Life | None:
         """Takes up a run where it was left, if it can go on; one that cannot is left asleep until it is due."""
         if past.plan is None or (state := fold(past.events)).ended:
             self._settled(owned, past)
             return None
         plan = self.within(past.plan)
         if not state.started:
-            await self.start(owned, plan, past.events)
+            await self.start(owned, plan, past)
             return self.live.get(plan.run_id)
-        return await self.resume(plan, self.journal(plan, owned, past.events), cause, past)
+        return await self.resume(plan, self.journal(plan, owned, past), cause, past)
 
     async def resume(self, plan: PlanCreated, journal: RunJournal, cause: ResumeCause, past: Past) -> Life | None:
         """As `go_on`, for a journal at hand. `operator` lifts every suspension; returns once that was read back."""
@@ -196,7 +198,7 @@ class Runs:
             await resumed
             whole = await self.holdings.past(journal.owned.partition, plan.run_id)
             life = self._begin(self._alone.life(verdict, plan, journal, whole.events, self.limits.life))
-        await journal.steered([steer for steers in journal.record.inbox.read.values() for steer in steers])
+        await journal.steered(journal.record.inbox.taken_in(plan.run_id))
         return life
 
     def within(self, plan: PlanCreated) -> PlanCreated:
@@ -213,7 +215,7 @@ class Runs:
             if past.plan is None or fold(past.events).ended:
                 return
             plan = self.within(past.plan)
-            journal = self.journal(plan, owned, past.events)
+            journal = self.journal(plan, owned, past)
             if expired := journal.record.inbox.expired(self.now()):
                 await journal.hear(expired)
             await self.resume(plan, journal, "timer", past)

@@ -14,6 +14,7 @@ from clew.contracts.conversation import (
     ApprovalDecided,
     ChildRunEnded,
     RunCancelRequested,
+    RunForkRequested,
     RunResumeRequested,
     RunSteered,
 )
@@ -24,8 +25,10 @@ from clew.contracts.usage import Usage
 from clew.executor import children
 from clew.executor.endings import Stops, last_event, missed
 from clew.executor.execution import Fails, RunState, fold
+from clew.executor.forks import Whole, gone_on_from
 from clew.executor.life import Life, close
-from clew.executor.owned import Owned, Past
+from clew.executor.origin import CannotFork
+from clew.executor.owned import Owned
 from clew.executor.runs import Runs
 from clew.executor.writer import RunLeft
 
@@ -54,16 +57,46 @@ class Signals:
                 await runs.start(owned, plan)
             return ()
 
-    async def _planned_again(self, owned: Owned, plan: PlanCreated, past: Past) -> Sequence[Event]:
+    async def _planned_again(self, owned: Owned, plan: PlanCreated, past: Whole) -> Sequence[Event]:
         state = fold(past.events)
         if state.ended:
             self._runs.known.remember(plan.run_id, owned.partition)
             return _told(plan, past, state)
         if not state.started:
-            await self._runs.start(owned, plan, past.events)
+            await self._runs.start(owned, plan, past)
         else:
             await self._runs.go_on(owned, past, "takeover")
         return ()
+
+    async def forked(self, request: RunForkRequested, partition: int) -> None:
+        """Begins a run that goes on from another one. One that cannot be has failed, and says why."""
+        runs, run_id = self._runs, request.run_id
+        await runs.room(run_id)
+        async with runs.lock(run_id):
+            owned = runs.holdings.of(partition)
+            if (life := runs.live.get(run_id)) is not None:
+                if life.journal.error is None:
+                    return
+                await life.closed.wait()
+            if run_id in runs.known.ended:
+                return
+            past = await runs.past(partition, run_id)
+            if (state := fold(past.events)).ended:
+                runs.known.remember(run_id, partition)
+            elif state.started:
+                await runs.go_on(owned, past, "takeover")
+            else:
+                await self._fork(owned, request, past)
+
+    async def _fork(self, owned: Owned, request: RunForkRequested, past: Whole) -> None:
+        runs = self._runs
+        try:
+            plan, origin = await gone_on_from(request, partial(runs.holdings.past, owned.partition))
+        except CannotFork as error:
+            await runs.journal(request, owned, past).last(partial(last_event, Fails("invalid", str(error)), Usage()))
+            runs.known.remember(request.run_id, owned.partition)
+        else:
+            await runs.start(owned, plan, Whole(plan, past.events, past.torn, origin))
 
     async def not_planned(self, failure: PlanFailed, partition: int) -> Sequence[Event]:
         """Ends the run, so that what waits for it is freed."""
@@ -74,7 +107,7 @@ class Signals:
                 return ()
             past = await runs.past(partition, run_id)
             if not (state := fold(past.events)).ended:
-                journal = runs.journal(failure, owned, past.events)
+                journal = runs.journal(failure, owned, past)
                 build = partial(last_event, Fails("plan", f"{failure.reason}: {failure.detail}"), Usage())
                 if (told := children.ended(failure, build(journal.stamp()), journal.state, runs.now())) is not None:
                     await journal.beside(told)
@@ -98,8 +131,8 @@ class Signals:
             runs.timers.clear(run_id)
             runs.known.remember(run_id, partition)
 
-    async def _cancel(self, owned: Owned, signal: RunCancelRequested, past: Past) -> None:
-        journal = self._runs.journal(past.plan or signal, owned, past.events)
+    async def _cancel(self, owned: Owned, signal: RunCancelRequested, past: Whole) -> None:
+        journal = self._runs.journal(past.plan or signal, owned, past)
         if past.plan is not None:
             await close(past.plan, journal, Stops(signal.reason))
         else:
@@ -118,7 +151,7 @@ class Signals:
             if past.plan is None or fold(past.events).ended:
                 return
             plan = runs.within(past.plan)
-            journal = runs.journal(plan, owned, past.events)
+            journal = runs.journal(plan, owned, past)
             if journal.record.inbox.wants(signal):
                 await journal.hear([signal])
             await runs.resume(plan, journal, "signal", past)
@@ -136,7 +169,7 @@ class Signals:
             if past is None or fold(past.events).ended:
                 await self._missed(owned, signal)
                 return
-            journal = runs.journal(runs.within(past.plan) if past.plan else signal, owned, past.events)
+            journal = runs.journal(runs.within(past.plan) if past.plan else signal, owned, past)
             if journal.record.inbox.wants(signal):
                 await journal.hear([signal])
             if past.plan is not None and journal.state.started:
@@ -171,7 +204,7 @@ class Signals:
             if not fold(past.events).ended:
                 cause = steer.model_copy(update={"run_id": run_id})
                 over = partial(last_event, Stops(steered_into=steer.run_id), Usage())
-                await runs.journal(cause, owned, past.events).last(over)
+                await runs.journal(cause, owned, past).last(over)
             runs.known.remember(run_id, owned.partition)
 
     async def _missed(self, owned: Owned, signal: RunSteered) -> None:
@@ -196,7 +229,7 @@ async def _closed(life: Life) -> None:
         raise life.journal.error or Fenced(f"run {life.plan.run_id} was left")
 
 
-def _told(cause: PlanCreated | PlanFailed, past: Past, state: RunState) -> Sequence[Event]:
+def _told(cause: PlanCreated | PlanFailed, past: Whole, state: RunState) -> Sequence[Event]:
     """Word to the parent of a run that was over before its plan came: only the plan knows that there is a parent."""
     final = past.events[-1] if past.events else None
     if not isinstance(final, RunCompleted | RunFailed | RunCancelled):

@@ -15,7 +15,7 @@ from typing import Any, cast
 from pydantic import JsonValue
 from pydantic_ai.exceptions import ToolFailed
 
-from clew.executor.calls import Call, CallDenied, Decided, Done, Journal, tool_error
+from clew.executor.calls import Call, CallDenied, Decided, Done, Journal, NotMade, tool_error
 from clew.executor.effects import Happened, Reconciled, ToolTraits, not_done, unknown
 from clew.executor.results import MOST_BYTES, Unrecordable, asked_with, returned, shown, storable
 from clew.executor.scopes import key_of, within_call
@@ -150,6 +150,17 @@ def replayed(done: Done) -> JsonValue:
     if done.error is not None:
         raise ToolFailed(done.error)
     return done.result
+
+
+async def answered(journal: Journal, call: Call, arguments: JsonValue, instead: Done, untrusted: bool) -> JsonValue:
+    """The result of a call that is not made, journaled as one that may be repeated. ToolFailed as `replayed`."""
+    call = replace(call, policy="pure")
+    await journal.started(call, arguments)
+    if instead.error is not None:
+        await journal.failed(call, NotMade(instead.error), False, 0)
+    else:
+        await journal.completed(call, instead.result, None, 0, untrusted)
+    return replayed(instead)
 
 
 def denied(decided: Decided) -> str:

@@ -17,6 +17,7 @@ from clew.executor.children import DELEGATE
 from clew.executor.delegation import delegate
 from clew.executor.execution import Outcome, RunState
 from clew.executor.journal import RunJournal
+from clew.executor.origin import Origin
 from clew.executor.owned import Owned
 from clew.executor.supervisor import Perform, carry_out
 
@@ -32,10 +33,15 @@ class Identity:
 
 
 def journal_of(
-    cause: RunScoped, owned: Owned, now: Clock, events: Sequence[RunEvent], approval: timedelta
+    cause: RunScoped,
+    owned: Owned,
+    now: Clock,
+    events: Sequence[RunEvent],
+    approval: timedelta,
+    origin: Origin | None = None,
 ) -> RunJournal:
     """The journal of a run, with the budget of its plan. `approval` is how long a person may take to decide."""
-    journal = RunJournal(cause, owned, now, events)
+    journal = RunJournal(cause, owned, now, events, origin)
     journal.approval_ends = lambda: now() + approval
     if isinstance(cause, PlanCreated) and cause.budget is not None:
         journal.refusal = partial(_refusal, cause.budget, journal)

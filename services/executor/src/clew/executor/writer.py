@@ -11,6 +11,7 @@ from clew.chassis.clock import Clock
 from clew.chassis.errors import Fenced
 from clew.contracts.envelope import Event, Position, RunEvent, RunScoped, Stamp, derive
 from clew.executor.execution import RunState, evolve, in_order
+from clew.executor.origin import Origin
 from clew.executor.outbox import Outbox
 from clew.executor.owned import Owned
 from clew.executor.record import Record
@@ -32,13 +33,21 @@ class RunStamp(Stamp):
 
 
 class RunWriter:
-    """Writes one run. `cause` is the event that began it here, usually the plan; `past` what was written before.
+    """Writes one run. `cause` is the event that began it here, usually the plan; `past` what was written before, and
+    `origin` what a fork shares with the runs that it goes on from.
 
     A number is taken together with the place in the outbox, so that numbers reach the log in order and without gaps.
     An error of a send or of an acknowledgement ends the writing: every later write raises it again.
     """
 
-    def __init__(self, cause: RunScoped, owned: Owned, now: Clock, past: Sequence[RunEvent] = ()) -> None:
+    def __init__(
+        self,
+        cause: RunScoped,
+        owned: Owned,
+        now: Clock,
+        past: Sequence[RunEvent] = (),
+        origin: Origin | None = None,
+    ) -> None:
         self.cause = cause
         self.owned = owned
         self.now = now
@@ -48,6 +57,11 @@ class RunWriter:
         self.sealed = False
         self.stopping = False
         self.outbox = Outbox(owned, self._broken)
+        self.origin = origin
+        if origin is not None:
+            self.state.steps |= origin.steps
+            for event in origin.written:
+                self.record.take(event)
         for event in in_order(past):
             self._take(event)
         self.record.close_past()
