@@ -109,7 +109,7 @@ async def test_a_fork_has_other_instructions_and_a_fork_of_it_has_them_too() -> 
 @pytest.mark.parametrize("behind", [True, False])
 async def test_a_changed_result_is_what_the_model_reads(behind: bool) -> None:
     log, _ = await recording()
-    call = tool_call(log.run, "look", 1)
+    call = tool_call(log.run, "look", 4)
     async with agents_running(log) as process:
         at = call.seq if behind else call.seq - 4
         fork = await process.fork(at, tool_results={str(call.call_id): {"seen": "a unicorn"}})
@@ -121,12 +121,12 @@ async def test_a_changed_result_is_what_the_model_reads(behind: bool) -> None:
 @pytest.mark.parametrize(
     ("changes", "people", "answers", "sends"),
     [
-        ({}, "ada", "letter 1 to ada0", False),
+        ({}, "ada", "letter 4 to ada0", False),
         ({}, "bob", "send was not called", False),
         ({"tools": "stub"}, "ada", "send was not called", False),
         ({"tools": "live"}, "ada", "send was not called", False),
-        ({"tools": "stub", "allow_effects": ("send",)}, "ada", "letter 1 to ada0", True),
-        ({"tools": "live", "allow_effects": ("send",)}, "bob", "letter 1 to bob0", True),
+        ({"tools": "stub", "allow_effects": ("send",)}, "ada", "letter 4 to ada0", True),
+        ({"tools": "live", "allow_effects": ("send",)}, "bob", "letter 4 to bob0", True),
         ({"tools": "live", "allow_effects": ("pay",)}, "bob", "send was not called", False),
     ],
 )
@@ -168,7 +168,7 @@ async def test_a_run_in_any_state_is_forked_from_what_is_recorded(end: str) -> N
     log = MemoryLog([*events, *([ends[end]] if end in ends else [])])
     async with agents_running(log) as process:
         fork = await process.fork(log.run[-1].seq)
-    assert output(fork) == output(whole.run)
+    assert "send was not called" in output(fork)  # nothing is recorded of the second step
     assert models_over(fork) == models_over(whole.run, 21)
 
 

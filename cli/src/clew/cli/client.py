@@ -50,6 +50,15 @@ class Client:
         answer = self.gateway.post(f"/v1/runs/{run_id}/steer", {"content": content})
         return _typed(lambda body: str(body["message_run_id"]), answer)
 
+    def calls_at(self, run_id: str, seq: int) -> list[Json]:
+        """The calls that were known when the run's event `seq` was written, those that it shares included."""
+        answer = self.gateway.get(f"/v1/runs/{run_id}/state", at=seq)
+        return _typed(lambda body: list(body["calls"]), answer)
+
+    def fork(self, run_id: str, body: Json, key: str) -> Accepted:
+        """Begins a run that goes on from a recorded moment; `body` is the one that the API takes."""
+        return _typed(Accepted.parse, self.gateway.post(f"/v1/runs/{run_id}/forks", body, key))
+
     def thread(self, thread_id: str) -> Thread:
         return _typed(Thread.parse, self.gateway.get(f"/v1/threads/{thread_id}"))
 

@@ -9,6 +9,7 @@ from clew.cli import lines
 from clew.cli.context import Cli, as_json, ascii_only, pass_cli, text_of
 from clew.cli.errors import NotCompleted
 from clew.cli.follow import follow
+from clew.cli.forks import fork
 from clew.cli.further import with_default
 from clew.cli.picture import picture, tree
 from clew.cli.safe import clean, fold
@@ -130,4 +131,5 @@ def event_line(event: Event) -> Text:
 
 
 run = with_default(show_run, name="run", help=RUN_HELP)
+run.add_command(fork)
 events = with_default(events_of, name="events", help=EVENTS_HELP)

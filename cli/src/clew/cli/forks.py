@@ -1,0 +1,152 @@
+"""`clew run fork`: a new run that goes on from a recorded moment of another one."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import click
+
+from clew.cli.context import Cli, as_json, pass_cli
+from clew.cli.gateway import new_key
+from clew.cli.send import message_text, wait_for_answer
+from clew.cli.wire import Json
+
+MODES = ("live", "recorded", "stub")
+HELP = """Fork a run: a new run that shares its past up to an event and goes on from there.
+
+What it shares is answered from the record and costs nothing. Tools with effects are muted: they are answered as
+recorded where name and arguments match (`--tools recorded`, the default) or with a note that nothing was done, unless
+--allow-effects names them. With --message it is a message that follows the run, planned anew.
+
+\b
+Examples:
+  clew run fork "$RUN" --at 14 --model anthropic:claude-opus-4-7
+  clew run fork "$RUN" --at 14 --instructions shorter.md --tools stub --wait
+  clew run fork "$RUN" --at 14 --tool-result "$CALL=result.json" --dry-run
+"""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What a fork does not pay for: calls that were over by then, and those that it makes anew."""
+
+    models: int
+    tools: int
+    left_open: int
+
+    def __str__(self) -> str:
+        open_calls = f"; {self.left_open} begun and not finished by then count as not made" if self.left_open else ""
+        return f"{_many(self.models, 'model request')} and {_many(self.tools, 'tool call')} are reused{open_calls}"
+
+
+def _tool_results(context: click.Context, option: click.Parameter, values: Sequence[str]) -> Json:
+    """The results by call id. What is JSON in the file is that, all else is text."""
+    results: Json = {}
+    for value in values:
+        call_id, separator, path = value.partition("=")
+        try:
+            key = str(UUID(call_id))
+            text = Path(path).read_text()
+        except (OSError, ValueError) as error:
+            raise click.BadParameter(f"{value!r} is not CALL=FILE: {error}") from None
+        if not separator:
+            raise click.BadParameter(f"{value!r} is not CALL=FILE")
+        results[key] = _value(text)
+    return results
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _text_of_file(context: click.Context, option: click.Parameter, value: Path | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        return value.read_text()
+    except (OSError, UnicodeError) as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command("fork", help=HELP)
+@click.argument("run_id", type=click.UUID, metavar="RUN")
+@click.option("--at", "after_seq", type=click.IntRange(min=1), required=True, help="The last event that is shared.")
+@click.option("--model", help="Another model from there on.")
+@click.option("--message", help="Say this after the run instead.")
+@click.option(
+    "--instructions",
+    type=click.Path(path_type=Path),
+    callback=_text_of_file,
+    metavar="FILE",
+    help="Instead of those of each agent.",
+)
+@click.option(
+    "--tool-result",
+    "tool_results",
+    multiple=True,
+    callback=_tool_results,
+    metavar="CALL=FILE",
+    help="What this call is to have returned: JSON, or text.",
+)
+@click.option("--tools", type=click.Choice(MODES), help="What tools with effects are answered with.")
+@click.option("--allow-effects", multiple=True, metavar="TOOL", help="A tool that is called all the same.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be reused.")
+@click.option("--wait", is_flag=True, help="Wait for the answer and print it.")
+@as_json
+@pass_cli
+def fork(
+    cli: Cli,
+    run_id: UUID,
+    after_seq: int,
+    message: str | None,
+    dry_run: bool,
+    wait: bool,
+    as_json: bool,
+    **changes: object,
+) -> None:
+    body: Json = {"after_seq": after_seq} | {name: value for name, value in changes.items() if value}
+    if message is not None:
+        body["message"] = message_text(message)
+    _announce(cli, str(run_id), body)
+    if dry_run:
+        return
+    accepted = cli.client.fork(str(run_id), body, new_key())
+    if wait:
+        wait_for_answer(cli, accepted, as_json)
+    elif as_json:
+        cli.out.json(accepted.json)
+    else:
+        cli.out.text(accepted.run_id)
+        cli.err.note(f"see what comes of it with: clew events --follow {accepted.run_id}")
+
+
+def _announce(cli: Cli, run_id: str, body: Json) -> None:
+    """Says what is reused and what is not, before anything is begun."""
+    if "message" in body:
+        cli.err.note("nothing is reused: a message that follows the run is planned anew, and its tools run")
+        return
+    calls = cli.client.calls_at(run_id, body["after_seq"])
+    cli.err.note(f"{shared(calls)}; what follows is live")
+    allowed = ", ".join(body.get("allow_effects", ()))
+    how = "answered as recorded" if body.get("tools", "recorded") == "recorded" else "not called"
+    but = f", but these run: {allowed}" if allowed else ""
+    cli.err.note(f"tools with effects are muted ({how}){but}")
+
+
+def shared(calls: Sequence[Json]) -> Shared:
+    """What a fork reuses of the calls that were known at its moment."""
+    over = [call["kind"] for call in calls if is_over(call)]
+    return Shared(over.count("model"), over.count("tool"), len(calls) - len(over))
+
+
+def is_over(call: Json) -> bool:
+    return call["status"] == "completed" or (call["status"] == "failed" and call["kind"] == "tool")
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} recorded {what}{'' if number == 1 else 's'}"
