@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli.recorded import RUN, THREAD
+from tests.unit.cli.recorded import RUN, THREAD, event_json
 from tests.unit.cli.scripted_gateway import ScriptedGateway, clew, ok, problem, run_json, stream
 
 Capture = pytest.CaptureFixture[str]
@@ -71,7 +71,7 @@ async def test_a_message_follows_the_run_and_reuses_nothing(gateway: ScriptedGat
 
 async def test_the_answer_is_waited_for(gateway: ScriptedGateway, capsys: Capture) -> None:
     scripted(gateway)
-    gateway.on(f"GET /v1/runs/{FORK}/events", stream([]))
+    gateway.on(f"GET /v1/runs/{FORK}/events", stream([event_json("run.completed", 3, output="42", usage={})]))
     gateway.on(f"GET /v1/runs/{FORK}", ok(run_json(id=FORK, output="42")))
     done = await clew(gateway.url, capsys, "run", "fork", RUN, "--at", "3", "--wait")
     assert (done.code, done.out) == (0, "42\n")
