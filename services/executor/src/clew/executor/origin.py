@@ -22,6 +22,7 @@ from clew.contracts.execution import (
     CallInDoubt,
     CallStarted,
     HeardSignal,
+    HistorySummarised,
     InboxRead,
 )
 from clew.executor.calls import Call, Done, tool_error
@@ -58,8 +59,8 @@ class Link:
 class Origin:
     """The past that the fork `run_id` shares, read through `links`, the eldest first.
 
-    `steps` are as they were left; `written` what the fork's journal begins with: calls that are over, and what people
-    said to them and to the model. Raises CannotFork when a result is changed of a call that there is not.
+    `steps` are as they were left; `written` what the fork's journal begins with: calls that are over, what people
+    said to them and to the model, and summaries. Raises CannotFork when a result is changed of a call that there is not.
     """
 
     def __init__(self, run_id: UUID, links: Sequence[Link]) -> None:
@@ -126,6 +127,8 @@ class Origin:
                         yield self._own(event)
                     case ApprovalRequested(call_id=call_id) if call_id in over:
                         yield event.model_copy(update={"call_id": self._id(over[call_id])})
+                    case HistorySummarised():
+                        yield event
                     case InboxRead():
                         yield self._heard(event, over)
                     case _:

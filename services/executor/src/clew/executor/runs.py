@@ -8,7 +8,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Self
+from functools import partial
+from typing import Any, Self
 from uuid import UUID
 from weakref import WeakValueDictionary
 

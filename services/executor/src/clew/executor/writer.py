@@ -60,6 +60,7 @@ class RunWriter:
         self.origin = origin
         if origin is not None:
             self.state.steps |= origin.steps
+            self.record.titled = True
             for event in origin.written:
                 self.record.take(event)
         for event in in_order(past):
