@@ -67,7 +67,7 @@ async def _noticed(name: str, seed: int, stack: Stack, folder: Path) -> bool:
     for number in range(seed, seed + TRIES):
         talks = workload(number, MUTANT_SECONDS, MUTANT_RUNS)
         plan = Plan(talks, schedule(number, MUTANT_SECONDS, TAKE_OVERS), mutated(name))
-        outcome = await _trial(plan, stack, f"{name[:10]}{number}".replace("-", ""), folder / str(number))
+        outcome = await _trial(plan, stack, f"mutant{list(MUTANTS).index(name)}x{number}", folder / str(number))
         broken = {violation.invariant for violation in judge(outcome.facts)}
         seen = bool(broken & MUTANTS[name].breaks)
         said = f"broken: {', '.join(sorted(broken)) or 'nothing'}"
