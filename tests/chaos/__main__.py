@@ -8,6 +8,8 @@ import argparse
 import random
 import sys
 import tempfile
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import uvloop
@@ -39,7 +41,7 @@ def main() -> None:
         if arguments.mutant is None:
             sys.exit(not holds(arguments.seed, arguments.minutes, folder))
         names = list(MUTANTS) if arguments.mutant == "all" else [arguments.mutant]
-        sys.exit(not all([noticed(name, arguments.seed, folder / name) for name in names]))
+        sys.exit(not uvloop.run(all_noticed(names, arguments.seed, folder)))
 
 
 def holds(seed: int, minutes: float, folder: Path) -> bool:
@@ -47,19 +49,26 @@ def holds(seed: int, minutes: float, folder: Path) -> bool:
     print(f"seed {seed}, {minutes:g} minutes", flush=True)
     seconds = 60 * minutes
     talks = workload(seed, seconds, round(RUNS_A_MINUTE * minutes))
-    outcome = uvloop.run(_trial(Plan(talks, schedule(seed, seconds, LONG_ROUND)), folder))
+    outcome = uvloop.run(_one_trial(Plan(talks, schedule(seed, seconds, LONG_ROUND)), folder))
     violations = judge(outcome.facts)
     print(table(outcome))
     print(verdict(violations, seed))
     return not violations
 
 
-def noticed(name: str, seed: int, folder: Path) -> bool:
+async def all_noticed(names: Sequence[str], seed: int, folder: Path) -> bool:
+    """Whether each mutant is noticed, one after the other on the same parts."""
+    async with _parts(folder) as stack:
+        return all([await _noticed(name, seed, stack, folder / name) for name in names])
+
+
+async def _noticed(name: str, seed: int, stack: Stack, folder: Path) -> bool:
     """Whether the oracle sees one of the invariants broken that this mutant breaks."""
     for number in range(seed, seed + TRIES):
         talks = workload(number, MUTANT_SECONDS, MUTANT_RUNS)
         plan = Plan(talks, schedule(number, MUTANT_SECONDS, TAKE_OVERS), mutated(name))
-        broken = {violation.invariant for violation in judge(uvloop.run(_trial(plan, folder / str(number))).facts)}
+        outcome = await _trial(plan, stack, f"mutant{list(MUTANTS).index(name)}x{number}", folder / str(number))
+        broken = {violation.invariant for violation in judge(outcome.facts)}
         seen = bool(broken & MUTANTS[name].breaks)
         said = f"broken: {', '.join(sorted(broken)) or 'nothing'}"
         print(f"{name}, seed {number}: {'noticed' if seen else 'not noticed'}, {said}", flush=True)
@@ -68,15 +77,25 @@ def noticed(name: str, seed: int, folder: Path) -> bool:
     return False
 
 
-async def _trial(plan: Plan, folder: Path) -> Outcome:
+async def _one_trial(plan: Plan, folder: Path) -> Outcome:
+    async with _parts(folder) as stack:
+        return await _trial(plan, stack, "chaos", folder / "services")
+
+
+async def _trial(plan: Plan, stack: Stack, namespace: str, folder: Path) -> Outcome:
+    env = {"S3_BUCKET": DEFAULT_BUCKET, **stack.env, "CLEW_NAMESPACE": namespace}
+    return await Trial(stack, env, folder, plan).run()
+
+
+@asynccontextmanager
+async def _parts(folder: Path) -> AsyncGenerator[Stack]:
     def say(name: str, line: str) -> None:
         print(f"{name}: {line}", flush=True)
 
     home = Home(folder / "parts")
     with home.claim():
         async with Stack(home, free_ports(), say, durable=False) as stack:
-            env = {"S3_BUCKET": DEFAULT_BUCKET, **stack.env, "CLEW_NAMESPACE": "chaos"}
-            return await Trial(stack, env, folder / "services", plan).run()
+            yield stack
 
 
 if __name__ == "__main__":

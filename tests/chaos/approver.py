@@ -9,6 +9,7 @@ from uuid import UUID
 from aiokafka.errors import KafkaError
 
 from clew.chassis.claims import CLAIMED_TOPIC, Claims
+from clew.chassis.errors import LogUnreachable
 from clew.contracts.execution import ApprovalRequested
 from tests.chaos.clients import PATIENCE, Clients
 from tests.chaos.facts import Json
@@ -28,24 +29,24 @@ class Approver:
 
     async def run(self) -> None:
         """Answers until it is cancelled."""
-        while True:
-            try:
-                await self._follow()
-            except KafkaError:  # it comes back, and reads from the start: what was answered is remembered
-                await asyncio.sleep(1)
-
-    async def _follow(self) -> None:
-        claims: dict[int, Claims] = {}
         async with asyncio.TaskGroup() as group:
-            async for record in self._log.reader.follow(CLAIMED_TOPIC):
-                valid = claims.setdefault(record.partition, Claims()).counts(record.headers)
-                if not valid or _TYPE not in record.headers:
-                    continue
-                request = await self._log.decoder.event(record)
-                if isinstance(request, ApprovalRequested) and request.event_id not in self.decided:
-                    answer = decision(request)
-                    self.decided[request.event_id] = str(answer["decision"])
-                    group.create_task(self._answer(request, answer))
+            while True:
+                try:
+                    await self._follow(group)
+                except (KafkaError, LogUnreachable):  # it reads from the start: what was answered is remembered
+                    await asyncio.sleep(1)
+
+    async def _follow(self, group: asyncio.TaskGroup) -> None:
+        claims: dict[int, Claims] = {}
+        async for record in self._log.reader.follow(CLAIMED_TOPIC):
+            valid = claims.setdefault(record.partition, Claims()).counts(record.headers)
+            if not valid or _TYPE not in record.headers:
+                continue
+            request = await self._log.decoder.event(record)
+            if isinstance(request, ApprovalRequested) and request.event_id not in self.decided:
+                answer = decision(request)
+                self.decided[request.event_id] = str(answer["decision"])
+                group.create_task(self._answer(request, answer))
 
     async def _answer(self, request: ApprovalRequested, answer: Json) -> None:
         await asyncio.sleep(THINKS)

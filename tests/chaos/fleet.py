@@ -5,6 +5,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,8 +104,7 @@ class Fleet:
             members = [member for member in self._members if member.service == service and member.wanted]
             for member in members[count:]:
                 member.wanted = False
-                member.ours += 1
-                os.kill(member.process.pid, signal.SIGTERM)
+                self._term(member)
             for _ in range(count - len(members)):
                 self._add(service)
             await asyncio.sleep(pause)
@@ -136,10 +136,10 @@ class Fleet:
 
     async def _restart(self, member: Member) -> None:
         """As Kubernetes does it: SIGTERM, and SIGKILL when it has not ended within the grace."""
-        member.ours += 1
         pid = member.process.pid
+        if not self._term(member):
+            return
         member.up.clear()
-        os.kill(pid, signal.SIGTERM)
         await asyncio.sleep(LOOK)
         for _ in range(int(GRACE / LOOK)):
             if not member.process.running or member.process.pid != pid:
@@ -147,7 +147,8 @@ class Fleet:
             await asyncio.sleep(LOOK)
         else:
             self.collapsed[f"{member.service} did not stop"] += 1
-            os.killpg(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
         while member.wanted and not member.up.is_set():  # it may be scaled away meanwhile
             await asyncio.sleep(LOOK)
 
@@ -159,10 +160,22 @@ class Fleet:
         return [m for m in self._members if m.service == service and m.wanted and m.up.is_set() and m.process.running]
 
     def _signal(self, member: Member, number: signal.Signals) -> None:
-        """To the process and all that it started."""
-        if number == signal.SIGKILL:
-            member.ours += 1
-        os.killpg(member.process.pid, number)
+        """To the process and all that it started; nothing to one that has just ended by itself."""
+        with suppress(ProcessLookupError):
+            os.killpg(member.process.pid, number)
+            if number == signal.SIGKILL:
+                member.ours += 1
+
+    def _term(self, member: Member) -> bool:
+        """SIGTERM to the process alone. False when there is none: its keeper brings another."""
+        if not member.process.running:
+            return False
+        try:
+            os.kill(member.process.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            return False
+        member.ours += 1
+        return True
 
     async def _stop(self) -> None:
         for member in self._members:
@@ -172,5 +185,6 @@ class Fleet:
         await asyncio.gather(*(m.keeper for m in self._members if m.keeper), return_exceptions=True)
         for member in self._members:
             if member.process.running:
-                os.killpg(member.process.pid, signal.SIGCONT)
+                with suppress(ProcessLookupError):
+                    os.killpg(member.process.pid, signal.SIGCONT)
         await asyncio.gather(*(m.process.stop() for m in self._members if m.process.running))

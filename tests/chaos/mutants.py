@@ -20,14 +20,15 @@ from clew.chassis.bookmarks import Bookmark, Offsets
 from clew.chassis.claims import CLAIMED_TOPIC, Claims
 from clew.chassis.lease import Lease
 from clew.chassis.partition import Partition
-from clew.chassis.records import Record
 from clew.contracts.envelope import Position
 from clew.contracts.execution import PartitionClaimed
 from clew.executor.calls import Call, Done, Recorded
 from clew.executor.journal import RunJournal
 from clew.executor.ownership import Ownership
 from clew.executor.tool_calls import ToolCall
-from clew.memory.intake import Entry, Intake
+from clew.memory.decoding import Decoded
+from clew.memory.entry import Entry
+from clew.memory.intake import Intake
 from clew.memory.offsets import Place
 from tests.chaos.fleet import Command, plain
 
@@ -90,14 +91,12 @@ def deduplicate_before_voiding() -> None:
     """Memory takes a void record for the first of its event id, so that the valid one after it is dropped."""
     honest, seen = Intake.entries, set[bytes]()
 
-    async def entries(
-        intake: Intake, records: Sequence[Record], places: Mapping[tuple[str, int], Place]
-    ) -> list[Entry]:
-        found = await honest(intake, records, places)
+    async def entries(intake: Intake, batch: Sequence[Decoded], places: Mapping[tuple[str, int], Place]) -> list[Entry]:
+        found = await honest(intake, batch, places)
         for number, entry in enumerate(found):
             event_id = dict(entry.record.headers).get("ce_id", b"")
             if entry.record.topic == CLAIMED_TOPIC and event_id in seen:
-                found[number] = replace(entry, event=None)
+                found[number] = entry._replace(event=None)
             seen.add(event_id)
         return found
 

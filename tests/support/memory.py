@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from redis import Redis
 
 from clew.chassis import clock
+from clew.chassis.errors import LogUnreachable
 from clew.chassis.records import Record
 from clew.contracts import codec
 from clew.contracts.deadletters import RecordDeadLettered
@@ -38,6 +39,7 @@ class MemoryLog:
 
     def __init__(self) -> None:
         self.records: dict[tuple[str, int], list[Record]] = defaultdict(list)
+        self.away = False
 
     def write(self, *events: Event, claim: str | None = None) -> list[Record]:
         """Appends events to their topics, under a claim; returns their records in the same order."""
@@ -48,6 +50,8 @@ class MemoryLog:
         return self._add(topic, 0, None, value, headers)
 
     async def ends(self, topic: str) -> dict[int, int]:
+        if self.away:
+            raise LogUnreachable("no broker answers")
         count = load_topics().named(topic).partition_count(PARTITIONS)
         return {partition: len(self.records[topic, partition]) for partition in range(count)}
 

@@ -11,7 +11,7 @@ from clew.contracts.execution import ApprovalRequested, CallCompleted, CallStart
 from tests.chaos.facts import Facts, Logged
 from tests.chaos.oracle.violation import CLOCK, Violation, lines
 from tests.chaos.outside import Entry
-from tests.chaos.script import CALL_TOKEN
+from tests.chaos.script import CALL_TOKEN, Asked
 
 
 def no_finished_call_is_made_again(facts: Facts) -> Iterator[Violation]:
@@ -24,11 +24,25 @@ def no_finished_call_is_made_again(facts: Facts) -> Iterator[Violation]:
         again = [entry for entry in began[token] if entry.at > completed.at + CLOCK]
         if again:
             yield Violation("I2", f"{token} was finished and made again", [str(completed), *lines(began[token])])
-    done = _completed_requests(facts)
-    for asked in facts.asked:
-        answer = done.get((asked.token, asked.step_id, asked.round))
-        if answer is not None and asked.at > answer.at + CLOCK:
-            yield Violation("I2", f"the model had answered and was asked again: {asked}", [str(answer)])
+    yield from _asked_after_the_answer(facts)
+
+
+def _asked_after_the_answer(facts: Facts) -> Iterator[Violation]:
+    """A process may be frozen between the start of a request, which is in its journal, and its sending: what nobody
+    can prevent, as the model knows of no owners. So there may be as many requests as were begun before the answer."""
+    asked: dict[tuple[str, str, int], list[Asked]] = defaultdict(list)
+    for request in facts.asked:
+        asked[request.token, request.step_id, request.round].append(request)
+    starts: dict[UUID, list[float]] = defaultdict(list)
+    for logged in facts.log:
+        if isinstance(logged.event, CallStarted):
+            starts[logged.event.call_id].append(logged.event.occurred_at.timestamp())
+    for place, answer in _completed_requests(facts).items():
+        assert isinstance(answer.event, CallCompleted)
+        late = [request for request in asked[place] if request.at > answer.at + CLOCK]
+        begun = sum(at <= answer.at + CLOCK for at in starts[answer.event.call_id])
+        if late and len(asked[place]) > begun:
+            yield Violation("I2", f"the model had answered and was asked again: {late}", [str(answer)])
 
 
 def no_effect_is_repeated(facts: Facts) -> Iterator[Violation]:

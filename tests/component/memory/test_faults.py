@@ -83,6 +83,20 @@ async def test_a_disk_that_is_full_is_waited_for(
     await is_what_a_rebuild_gives(stack_env, fresh, projecting.log)
 
 
+async def test_a_log_that_is_away_is_waited_for(
+    projecting: MemoryUnderTest, stack_env: dict[str, str], fresh: str
+) -> None:
+    stories(projecting.log, 2)
+    projecting.log.away = True
+    task = asyncio.create_task(projecting.take([]))
+    while "no broker answers" not in str(await projecting.projector.ready()):
+        await asyncio.sleep(0.02)
+    assert not task.done()
+    projecting.log.away = False
+    await task
+    await is_what_a_rebuild_gives(stack_env, fresh, projecting.log)
+
+
 async def test_redis_without_memory_costs_the_views_nothing(
     projecting: MemoryUnderTest, stack_env: dict[str, str], fresh: str
 ) -> None:
