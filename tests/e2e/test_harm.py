@@ -46,7 +46,7 @@ async def test_a_run_that_kills_its_process_ends_alone_and_fails_and_its_fellows
 
 @pytest.mark.parametrize(
     ("tool", "told"),
-    [("not_a_number", "ToolBroke"), ("generator", "ToolBroke"), ("huge", "bytes"), ("leave", "SystemExit")],
+    [("not_a_number", "nan has no word"), ("generator", "is not a result"), ("huge", "bytes"), ("leave", "SystemExit")],
 )
 async def test_a_tool_that_returns_no_value_is_told_to_the_model(stage: Stage, tool: str, told: str) -> None:
     run_id = await stage.begin(scene(use(tool)))
