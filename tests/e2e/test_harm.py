@@ -62,12 +62,19 @@ async def test_a_model_that_calls_what_there_is_not_is_told_so(stage: Stage) -> 
 
 
 async def test_a_model_that_repeats_the_ids_of_its_calls_gets_each_result(stage: Stage) -> None:
-    side_by_side = tuple(use("put", "same", token=f"twin-{n}") for n in range(2))
-    run_id = await stage.begin(scene(side_by_side, use("put", "same", token="twin-2")))
-    output = await stage.output(run_id)
+    each = [use("put", "same", token=f"twin-{n}") for n in range(3)]
+    output = await stage.output(await stage.begin(scene(*each)))
     for n in range(3):
         assert f"twin-{n} was put" in output
         assert stage.ledger.said(f"twin-{n}") == ["begun", "over"]
+
+
+async def test_one_id_for_two_calls_of_one_answer_fails_the_run_before_a_call_is_made(stage: Stage) -> None:
+    run_id = await stage.begin(scene(tuple(use("put", "same", token=f"double-{n}") for n in range(2))))
+    last = await stage.end(run_id)
+    assert last["type"] == "run.failed", last
+    assert "unique `tool_call_id`" in last["data"]["error"]
+    assert stage.ledger.said("double-0") == stage.ledger.said("double-1") == []
 
 
 async def test_a_model_that_never_stops_calling_fails_its_run(stage: Stage) -> None:
