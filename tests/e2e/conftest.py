@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.support.scenes import SceneModel
+from tests.support.scenes import follow_scenes
 from tests.support.scripted_openai import ScriptedOpenAI
 from tests.support.searxng import SearXNG
 from tests.support.stage import TOOLS, Ledger, Stage
@@ -36,7 +36,7 @@ async def system(system_env: dict[str, str], tmp_path_factory: pytest.TempPathFa
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def model() -> AsyncGenerator[ScriptedOpenAI]:
     async with ScriptedOpenAI() as server:
-        server.answer_with(SceneModel())
+        server.answer_with(follow_scenes)
         yield server
 
 

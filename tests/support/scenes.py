@@ -5,7 +5,6 @@ answered rightly. An answer quotes what the tools returned, for tests to read. I
 """
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -14,6 +13,7 @@ from tests.support.scripted_openai import ChatRequest, Delayed, Failure, Reply, 
 
 _SCENE = re.compile(r"SCENE (\{.*\})")
 _ACT = re.compile(r"ACT (\{.*\})")
+_REQUEST = re.compile(r"<request>\n(.*)\n</request>", re.DOTALL)
 
 
 class Use(BaseModel):
@@ -84,30 +84,26 @@ def use(tool: str, id: str | None = None, /, **arguments: Any) -> Use:
     return Use(tool=tool, arguments=arguments, id=id)
 
 
-@dataclass
-class SceneModel:
+def follow_scenes(request: ChatRequest) -> Reply:
     """Answers by the scenes in what it is asked; `ScriptedOpenAI.answer_with` takes it."""
+    offered = str(request.body.get("tools"))
+    found = _SCENE.findall(request.last_user_text)
+    asked = Scene.model_validate_json(found[-1]) if found else None
+    if "actionable" in offered:
+        verdict = {"actionable": asked is not None, "reason": "as it says", "confidence": 1.0}
+        return calls(ToolCall(request.tool_names[0], verdict))
+    if "rationale" in offered:
+        return _plan(request, asked)
+    return _act(request)
 
-    plain_seconds: float = 0
 
-    def __call__(self, request: ChatRequest) -> Reply:
-        offered = str(request.body.get("tools"))
-        found = _SCENE.findall(request.last_user_text)
-        asked = Scene.model_validate_json(found[-1]) if found else None
-        if "actionable" in offered:
-            verdict = {"actionable": asked is not None, "reason": "as it says", "confidence": 1.0}
-            return calls(ToolCall(request.tool_names[0], verdict))
-        if "rationale" in offered:
-            return _plan(request, asked)
-        return self._act(request)
-
-    def _act(self, request: ChatRequest) -> Reply:
-        place, act = _act_of(request)
-        if act is None:
-            return Delayed(Text(f"You said: {request.last_user_text}"), self.plain_seconds)
-        results = [str(m["content"]) for m in request.messages[place:] if m["role"] == "tool"]
-        said = [str(m["content"]) for m in request.messages[place + 1 :] if m["role"] == "user"]
-        return Delayed(_answer(act, results, said), act.think)
+def _act(request: ChatRequest) -> Reply:
+    place, act = _act_of(request)
+    if act is None:
+        return Text(f"You said: {_REQUEST.findall(request.last_user_text)[-1]}")
+    results = [str(m["content"]) for m in request.messages[place:] if m["role"] == "tool"]
+    said = [str(m["content"]) for m in request.messages[place + 1 :] if m["role"] == "user"]
+    return Delayed(_answer(act, results, said), act.think)
 
 
 def _plan(request: ChatRequest, asked: Scene | None) -> Reply:
