@@ -1,12 +1,16 @@
 """One whole Clew for a module of tests, with the offline model and a search server that knows flights."""
 
+import shutil
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from tests.support.scenes import follow_scenes
+from tests.support.scripted_openai import ScriptedOpenAI
 from tests.support.searxng import SearXNG
+from tests.support.stage import TOOLS, Ledger, Stage
 from tests.support.system import System, whole_system
 
 
@@ -27,3 +31,24 @@ async def system(system_env: dict[str, str], tmp_path_factory: pytest.TempPathFa
     folder: Path = tmp_path_factory.mktemp("services")
     async with whole_system(system_env, folder) as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def model() -> AsyncGenerator[ScriptedOpenAI]:
+    async with ScriptedOpenAI() as server:
+        server.answer_with(follow_scenes)
+        yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(
+    system_env: dict[str, str], model: ScriptedOpenAI, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[Stage]:
+    folder = tmp_path_factory.mktemp("stage")
+    tools = folder / "tools"
+    shutil.copytree(TOOLS, tools, ignore=shutil.ignore_patterns("__pycache__"))
+    ledger = Ledger(folder / "ledger.jsonl")
+    env = system_env | model.environment()
+    env |= {"CLEW_TOOLS_PATH": str(tools), "CLEW_TEST_LEDGER": str(ledger.path), "CLEW_RUN_SECONDS": "120"}
+    async with whole_system(env, folder) as system:
+        yield Stage(system, model, ledger, tools, env)

@@ -179,6 +179,16 @@ async def test_a_decision_about_nothing_is_not_found_and_after_the_end_a_conflic
     assert (await scene.decide(decision="approve")).status_code == 409
 
 
+@pytest.mark.parametrize(("catches_up", "status"), [(True, 202), (False, 503)])
+async def test_a_question_that_the_views_do_not_know_yet_is_never_not_found(
+    scene: Scene, catches_up: bool, status: int
+) -> None:
+    scene.ask()
+    scene.gateway.views.known = len(scene.gateway.log.events) - 2  # the question and the suspension are not in them
+    scene.gateway.views.catches_up = catches_up
+    assert (await scene.decide(decision="approve")).status_code == status
+
+
 async def test_steering_is_a_message_for_the_run_that_names_it(scene: Scene) -> None:
     scene.plan()
     answer = await scene.post("steer", {"content": "in euros"}, **{"Idempotency-Key": "k"})

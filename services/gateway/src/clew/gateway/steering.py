@@ -14,13 +14,14 @@ from clew.contracts.conversation import (
     UserMessageReceived,
 )
 from clew.contracts.envelope import Position, RunScoped, Stamp, root_stamp
-from clew.contracts.execution import CallEvent
+from clew.contracts.execution import ApprovalRequested, CallEvent
+from clew.contracts.topics import topic_of
 from clew.gateway.arguments import check_arguments
 from clew.gateway.commands import SAME_KEY, Asked, accepted_message, append, ids_of, known_run, message_received
 from clew.gateway.content import message_parts
 from clew.gateway.deps import Deps
 from clew.gateway.errors import Conflict, Invalid, NotFound, Unavailable
-from clew.gateway.reading import find_run
+from clew.gateway.reading import find_run, look_up
 from clew.gateway.schemas import MessageAccepted
 from clew.gateway.steering_schemas import (
     ApprovalAccepted,
@@ -37,6 +38,7 @@ from clew.views.cursor import Cursor
 from clew.views.models import Run
 
 FOR_OPERATORS = ("diverged", "journal", "operator")  # suspensions that end when an operator says so
+QUESTIONS = topic_of(ApprovalRequested).name  # where runs ask what a person is to decide
 OF_A_FORK = ("instructions", "tool_results", "tools", "allow_effects")  # what a message has no use for
 
 
@@ -192,11 +194,15 @@ def _check_parts(body: ApprovalCreate) -> None:
 async def _check_decision(deps: Deps, ask: Asked, run: Run, call_id: UUID, body: ApprovalCreate) -> None:
     _check_open(run)
     views = deps.views.tenant(ask.caller.tenant_id)
-    waiting = {approval.call_id: approval for approval in await views.approvals(run.id)}
-    if (approval := waiting.get(call_id)) is None:
-        if call_id in asked(await views.run_events(run.id, kinds=SETTLING)).ever:
+
+    async def waiting() -> Approval | None:
+        approvals = {approval.call_id: approval for approval in await views.approvals(run.id)}
+        if call_id not in approvals and call_id in asked(await views.run_events(run.id, kinds=SETTLING)).ever:
             raise Conflict("It is decided already.")
-        raise NotFound(f"The run asks for no decision about a call {call_id}.")
+        return approvals.get(call_id)
+
+    missing = f"The run asks for no decision about a call {call_id}."
+    approval = await look_up(deps, call_id, waiting, QUESTIONS, missing)
     if body.decision == "edit":
         await _check_edit(deps, ask, approval, body)
 
