@@ -3,18 +3,19 @@
 import asyncio
 import gc
 import statistics
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from time import perf_counter, process_time
 
 import psutil
 
 from benchmarks.durable.process import Executor
 from benchmarks.durable.work import RESULT, Safety, an_agent, plain_steps, run_durably
-from clew.contracts.execution import StepProgressed, StepStarted
+from clew.contracts.execution import StepProgressed
 from clew.executor.journal import RunJournal
 
 TOOLS = 9
 FLOOR_SENDS = 38  # a start and an end of 10 model requests and 9 tool calls
+WARM_UP = 5  # rounds that do not count
 SAFETIES: tuple[Safety, ...] = ("end", "start and end", "start read back")
 Numbers = dict[str, float]
 Way = Callable[[], Awaitable[object]]
@@ -30,19 +31,26 @@ async def one_agent(executor: Executor, rounds: int) -> Numbers:
         "whole run, pure tools": executor.run_whole,
         f"floor: {FLOOR_SENDS} acked sends": lambda: _acked_sends(executor.journal()),
     }
-    took = await _in_turn(ways, rounds)
-    return {name: statistics.median(times) * 1000 for name, times in took.items()}
+    walls, cpus = await _in_turn(ways, rounds)
+    found = {name: statistics.median(times) * 1000 for name, times in walls.items()}
+    return found | {f"{name}: processor ms": statistics.median(times) * 1000 for name, times in cpus.items()}
 
 
-async def _in_turn(ways: dict[str, Way], rounds: int) -> dict[str, list[float]]:
-    took: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 5):
+Times = dict[str, list[float]]
+
+
+async def _in_turn(ways: dict[str, Way], rounds: int) -> tuple[Times, Times]:
+    """Wall and processor seconds of each way in each round, but for the first few rounds."""
+    walls: Times = {name: [] for name in ways}
+    cpus: Times = {name: [] for name in ways}
+    for number in range(rounds + WARM_UP):
         for name, way in ways.items():
-            began = perf_counter()
+            cpu, began = process_time(), perf_counter()
             await way()
-            if number >= 5:
-                took[name].append(perf_counter() - began)
-    return took
+            if number >= WARM_UP:
+                walls[name].append(perf_counter() - began)
+                cpus[name].append(process_time() - cpu)
+    return walls, cpus
 
 
 async def _acked_sends(journal: RunJournal) -> None:

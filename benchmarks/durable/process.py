@@ -10,6 +10,7 @@ from uuid import UUID
 
 from aiokafka.partitioner import DefaultPartitioner
 
+from benchmarks.durable.work import STEP
 from clew.chassis.claims import CLAIMED_TOPIC
 from clew.chassis.clock import new_id, now
 from clew.chassis.follower import Follower
@@ -30,8 +31,6 @@ from clew.executor.signals import Signals
 from clew.executor.supervisor import Perform
 from clew.executor.working import Identity, journal_of
 from clew.views.door import Views
-
-from benchmarks.durable.work import STEP
 
 PARTITIONS = 12
 APPROVAL = timedelta(days=1)

@@ -72,9 +72,7 @@ def _agents(numbers: Mapping[str, float]) -> list[Row]:
     return _ratios("P4 agents at saturation", numbers, "/s", lambda bare, value: bare / value)
 
 
-def _ratios(
-    what: str, numbers: Mapping[str, float], unit: str, ratio: Callable[[float, float], float]
-) -> list[Row]:
+def _ratios(what: str, numbers: Mapping[str, float], unit: str, ratio: Callable[[float, float], float]) -> list[Row]:
     found = [Row(f"{what}, {name}", value, unit) for name, value in numbers.items()]
     return found + [
         Row(f"{what}, {name} ÷ bare", ratio(numbers["bare"], value), "×", 1.6)
