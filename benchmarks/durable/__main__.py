@@ -32,7 +32,7 @@ SIZES = {  # runs at once; for one-agent the rounds
 Found = dict[str, dict[str, float]]
 
 
-async def measure(only: Sequence[str], share: float) -> Found:
+async def measure(only: Sequence[str], share: float, peers: bool) -> Found:
     """Each measurement by name, `share` of its size."""
     found: Found = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -43,6 +43,8 @@ async def measure(only: Sequence[str], share: float) -> Found:
                 what, _, of = name.partition("-")
                 found[name] = await killed(host, of, size) if what == "killed" else await host.found(name, size)
                 print(f"{name}: {json.dumps(found[name])}", file=sys.stderr)
+            if peers:
+                found["peer"] = await host.peer(max(int(SIZES["fan"] * share), 10))
     return found
 
 
@@ -52,11 +54,14 @@ def _say(name: str, line: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("only", nargs="*", choices=[*SIZES, []], help="what to measure (default: all)")
+    parser.add_argument("only", nargs="*", metavar="name", help="what to measure (default: all)")
     parser.add_argument("--share", type=float, default=1.0, help="of the size of each measurement (default 1)")
+    parser.add_argument("--peers", action="store_true", help="DBOS too; it must be installed")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
-    found = uvloop.run(measure(options.only or list(SIZES), options.share))
+    if unknown := set(options.only) - SIZES.keys():
+        parser.error(f"nothing is measured as {', '.join(sorted(unknown))}; there are {', '.join(SIZES)}")
+    found = uvloop.run(measure(options.only or list(SIZES), options.share, options.peers))
     show(found)
     figures = json.dumps({"machine": machine(), **found})
     print(figures)

@@ -74,11 +74,11 @@ class Host:
         yield env
 
     @asynccontextmanager
-    async def worker(self, env: Mapping[str, str], *arguments: str) -> AsyncGenerator[Worker]:
-        """A process of `worker`; it is killed at the end of the block if it still runs."""
+    async def worker(self, env: Mapping[str, str], *arguments: str, program: str = "worker") -> AsyncGenerator[Worker]:
+        """A process of `program`; it is killed at the end of the block if it still runs."""
         basics = {name: os.environ[name] for name in INHERITED if name in os.environ}
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "benchmarks.durable.worker", *arguments),
+            *(sys.executable, "-m", f"benchmarks.durable.{program}", *arguments),
             env=basics | dict(env),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -97,5 +97,14 @@ class Host:
     async def found(self, what: str, size: int) -> dict[str, float]:
         """What one process measured, in a namespace of its own."""
         async with self.namespace() as env, self.worker(env, what, str(size)) as worker:
-            await worker.until(lambda: bool(worker.said("found")))
-            return worker.said("found")[0][1]
+            return await _found(worker)
+
+    async def peer(self, size: int) -> dict[str, float]:
+        """What DBOS takes for the same plain steps."""
+        async with self.worker({}, self._env["DATABASE_URL"], str(size), program="peer") as worker:
+            return await _found(worker)
+
+
+async def _found(worker: Worker) -> dict[str, float]:
+    await worker.until(lambda: bool(worker.said("found")))
+    return worker.said("found")[0][1]

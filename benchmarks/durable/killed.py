@@ -75,6 +75,7 @@ async def _account(log: Log, plans: Mapping[UUID, int], second: Worker, killed_a
         "finished calls before": sum(map(len, finished.values())),
         "repeated": sum(what in finished.get(run, ()) for run, what in again),
         "kill to assignment": min(assigned.values()) - killed_at,
+        "assignment to ownership": max(float(line[2]) - assigned[int(line[1])] for line in second.said("owned")),
         "overhang": max(overhang, default=0),
     }
 

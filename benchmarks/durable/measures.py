@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter, process_time
 
 import psutil
+from pydantic_ai import Agent
 
 from benchmarks.durable.process import Executor
 from benchmarks.durable.work import RESULT, Safety, an_agent, plain_steps, run_durably
@@ -109,7 +110,10 @@ async def memory(executor: Executor, runs: int, durable: bool) -> Numbers:
     """KiB of resident memory for each of many agents that wait for their second answer. Once in a process."""
     agent = an_agent(2, 3.0, "pure" if durable else None)
     one = an_agent(2, 0, "pure" if durable else None)
-    way = (lambda of: run_durably(of, executor.journal())) if durable else (lambda of: of.run("What is it?"))
+
+    async def way(of: Agent[None, str]) -> None:
+        await (run_durably(of, executor.journal()) if durable else of.run("What is it?"))
+
     for _ in range(20):
         await way(one)
     gc.collect()

@@ -4,8 +4,10 @@ import os
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-Found = Mapping[str, Mapping[str, float]]
+Numbers = Mapping[str, float]
+Found = Mapping[str, Numbers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,38 +30,35 @@ class Row:
 
 def rows(found: Found) -> list[Row]:
     """The table of what was measured; what was left out is left out."""
-    return [
-        row
-        for name, make in (
-            ("one-agent", _one_agent),
-            ("fan", _fan),
-            ("fan-agents", _fan_agents),
-            ("steps", _steps),
-            ("agents", _agents),
-            ("memory-durable", lambda numbers: _memory(numbers, found["memory-bare"])),
-            ("killed-plain", lambda numbers: _killed("plain steps", numbers)),
-            ("killed-agents", lambda numbers: _killed("agents", numbers)),
-        )
-        if name in found
-        for row in make(found[name])
-    ]
+    make: dict[str, Callable[[Numbers], list[Row]]] = {
+        "one-agent": _one_agent,
+        "fan": _fan,
+        "fan-agents": _fan_agents,
+        "steps": _steps,
+        "agents": _agents,
+        "memory-durable": partial(_memory, found.get("memory-bare", {})),
+        "killed-plain": partial(_killed, "plain steps"),
+        "killed-agents": partial(_killed, "agents"),
+        "peer": _peer,
+    }
+    return [row for name, numbers in found.items() if name in make for row in make[name](numbers)]
 
 
-def _one_agent(numbers: Mapping[str, float]) -> list[Row]:
+def _one_agent(numbers: Numbers) -> list[Row]:
     bare = numbers["bare"]
     goals = {"pure tools": bare + 18, "idempotent tools": bare + 30}
     return [Row(f"P2 one agent, {what}", value, "ms", goals.get(what)) for what, value in numbers.items()]
 
 
-def _fan(numbers: Mapping[str, float]) -> list[Row]:
+def _fan(numbers: Numbers) -> list[Row]:
     return [Row(f"P3 runs at once of 3 × 1 s, {what}", value, "s", 3.6) for what, value in numbers.items()]
 
 
-def _fan_agents(numbers: Mapping[str, float]) -> list[Row]:
+def _fan_agents(numbers: Numbers) -> list[Row]:
     return _ratios("P3 agents at once", numbers, "s", lambda bare, value: value / bare)
 
 
-def _steps(numbers: Mapping[str, float]) -> list[Row]:
+def _steps(numbers: Numbers) -> list[Row]:
     return [
         Row(f"P4 plain steps, {what}", value, "µs")
         if "processor" in what
@@ -68,11 +67,11 @@ def _steps(numbers: Mapping[str, float]) -> list[Row]:
     ]
 
 
-def _agents(numbers: Mapping[str, float]) -> list[Row]:
+def _agents(numbers: Numbers) -> list[Row]:
     return _ratios("P4 agents at saturation", numbers, "/s", lambda bare, value: bare / value)
 
 
-def _ratios(what: str, numbers: Mapping[str, float], unit: str, ratio: Callable[[float, float], float]) -> list[Row]:
+def _ratios(what: str, numbers: Numbers, unit: str, ratio: Callable[[float, float], float]) -> list[Row]:
     found = [Row(f"{what}, {name}", value, unit) for name, value in numbers.items()]
     return found + [
         Row(f"{what}, {name} ÷ bare", ratio(numbers["bare"], value), "×", 1.6)
@@ -81,7 +80,9 @@ def _ratios(what: str, numbers: Mapping[str, float], unit: str, ratio: Callable[
     ]
 
 
-def _memory(durable: Mapping[str, float], bare: Mapping[str, float]) -> list[Row]:
+def _memory(bare: Numbers, durable: Numbers) -> list[Row]:
+    if not bare:
+        return [Row("memory of a run in flight, durable", durable["KiB a run"], "KiB")]
     more = durable["KiB a run"] - bare["KiB a run"]
     return [
         Row("memory of a run in flight, bare", bare["KiB a run"], "KiB"),
@@ -89,11 +90,18 @@ def _memory(durable: Mapping[str, float], bare: Mapping[str, float]) -> list[Row
     ]
 
 
-def _killed(what: str, numbers: Mapping[str, float]) -> list[Row]:
+def _killed(what: str, numbers: Numbers) -> list[Row]:
     goals = {"repeated": 0.0, "overhang": 5.0}
-    units = {"overhang": "s", "kill to assignment": "s"}
+    units = {"overhang": "s", "kill to assignment": "s", "assignment to ownership": "s"}
     found = [Row(f"P5 {what}: {name}", value, units.get(name, ""), goals.get(name)) for name, value in numbers.items()]
     return [*found, Row(f"P5 {what}: runs lost", numbers["runs"] - numbers["ended"], "", 0)]
+
+
+def _peer(numbers: Numbers) -> list[Row]:
+    return [
+        Row("DBOS: runs at once of 3 × 1 s", numbers["fan"], "s"),
+        Row("DBOS: plain steps, end", numbers["steps"], "/s"),
+    ]
 
 
 def machine() -> str:

@@ -71,12 +71,13 @@ def an_agent(
         return RESULT
 
     durability = Durability[None](traits=lambda _: ToolTraits(policy or "pure"))
-    return Agent(
+    return Agent[None, str](
         FunctionModel(partial(_turn, tools, seconds, executed)),
         name="bench",
+        deps_type=type(None),
         instructions="You are helpful",
-        toolsets=[FunctionToolset([web_search], id="tools")],
-        capabilities=[durability] if policy else [],
+        toolsets=[FunctionToolset[None]([web_search], id="tools")],
+        capabilities=[durability] if policy else None,
     )
 
 

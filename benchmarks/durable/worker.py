@@ -38,7 +38,9 @@ def plain(journal: RunJournal) -> Perform:
 
 def agents(tools: int, seconds: float, *, told: bool) -> Callable[[RunJournal], Perform]:
     def performer(journal: RunJournal) -> Perform:
-        executed: Callable[[str], None] = lambda key: say("executed", str(journal.run_id), key) if told else None
+        def executed(key: str) -> None:
+            say("executed", str(journal.run_id), key)
+
         agent = an_agent(tools, seconds, "pure", executed) if told else shared
 
         async def perform(step: Step, attempt: int) -> str:
@@ -75,7 +77,7 @@ def main() -> None:
         perform = plain if of == "plain" else agents(2, SECONDS, told=True)
         Executor(settings, perform, tell_partition).service.run()
         return
-    executor = Executor(settings, agents(measures.TOOLS, 0, told=False), lambda *_: None)
+    executor = Executor(settings, agents(measures.TOOLS, 0, told=False), tell_partition)
 
     async def measure() -> None:
         await executor.complete.wait()
