@@ -18,7 +18,7 @@ reset: $(READY)  ## Remove all data of the local stack (it must not be running)
 	@$(BIN)/python -m clew.local reset
 
 ##@ Testing
-.PHONY: test test-fast images chaos mutants bench bench-projection
+.PHONY: test test-fast images chaos mutants bench bench-projection bench-peers
 test: $(READY)  ## All tests, on real parts that they start themselves
 	$(BIN)/pytest
 test-fast: $(READY)  ## The tests that need no servers
@@ -29,8 +29,11 @@ chaos: $(READY)  ## Kill, freeze and restart everything for MINUTES (5), as SEED
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 mutants: $(READY)  ## Break each mechanism of durable runs in turn (or MUTANT), and check that chaos notices
 	$(BIN)/python -m tests.chaos --mutant $(or $(MUTANT),all) $(if $(SEED),--seed $(SEED))
-bench: $(READY)  ## Measure the latency of the whole path
+bench: $(READY)  ## Measure the latency of the whole path, and what durable runs cost
 	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.durable
+bench-peers: $(READY)  ## Measure the same durable runs on DBOS, beside ours; installs it for this alone
+	$(UV) run --quiet --frozen --group peers python -m benchmarks.durable fan steps --peers
 bench-projection: $(READY)  ## Measure how fast memory projects, beside what COPY alone does
 	$(BIN)/python -m benchmarks.projection
 

@@ -5,7 +5,7 @@
 
 import asyncio
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
@@ -44,6 +44,23 @@ class Ack:
             metadata = yield from self._future.__await__()
         except KafkaError as error:
             raise AckTimeout(f"no acknowledgement: {error!r}") from error
+        return self._position(metadata)
+
+    def add_done_callback(self, told: Callable[[object], object]) -> None:
+        """`told` is called soon after the log has said something."""
+        self._future.add_done_callback(told)
+
+    def done(self) -> bool:
+        return self._future.done()
+
+    def result(self) -> Position:
+        """What awaiting it gives, once it is done."""
+        try:
+            return self._position(self._future.result())
+        except KafkaError as error:
+            raise AckTimeout(f"no acknowledgement: {error!r}") from error
+
+    def _position(self, metadata: RecordMetadata) -> Position:
         return Position(topic=self._topic, partition=metadata.partition, offset=metadata.offset)
 
 
@@ -55,6 +72,7 @@ class Publisher:
         self._settings = settings
         self._blobs = blobs
         self._reachable = False
+        self._routes: dict[type[Event], tuple[str, str]] = {}
 
     async def __aenter__(self) -> Self:
         self._producer = AIOKafkaProducer(
@@ -92,20 +110,50 @@ class Publisher:
         `claim` is the one under which it is written; an event that claims a partition goes to just that one.
         ValueError when `topics.yaml` does not name this service as a producer of the event's topic.
         """
-        topic = topic_of(type(event))
-        if self._service not in topic.producers:
-            raise ValueError(f"{self._service} is no producer of {topic.name}: see contracts/topics.yaml")
-        wire = codec.encode(event, source=self._service, traceparent=current_traceparent(), claim=claim)
+        wire = self._wire(event, claim)
         if len(wire.value) > codec.MAX_BODY:
             wire = await self._check_in(wire, event)
-        partition = event.partition if isinstance(event, PartitionClaimed) else None
+        topic, _ = self._route(type(event))
         try:
-            ack = await self._producer.send(
-                self._settings.in_namespace(topic.name), wire.value, wire.key, partition, headers=wire.headers
-            )
+            return Ack(topic, await self._handed_over(event, wire))
         except (KafkaConnectionError, KafkaTimeoutError) as error:
             raise LogUnreachable(f"nothing could be sent: {error!r}") from error
-        return Ack(topic.name, ack)
+
+    def send_now(self, event: Event, *, claim: str | None = None) -> "Ack | None":
+        """As `send`, if nothing has to be waited for on the way; None, and nothing was sent, if something has.
+
+        The producer waits, for metadata or for room, only before it takes a record: a send that would wait has not
+        taken it yet, and is given up.
+        """
+        wire = self._wire(event, claim)
+        if len(wire.value) > codec.MAX_BODY:
+            return None
+        sending = self._handed_over(event, wire)
+        try:
+            sending.send(None)
+        except StopIteration as handed_over:
+            topic, _ = self._route(type(event))
+            return Ack(topic, handed_over.value)
+        sending.close()
+        return None
+
+    def _wire(self, event: Event, claim: str | None) -> codec.Wire:
+        self._route(type(event))
+        return codec.encode(event, source=self._service, traceparent=current_traceparent(), claim=claim)
+
+    def _handed_over(self, event: Event, wire: codec.Wire) -> Coroutine[object, None, "asyncio.Future[RecordMetadata]"]:
+        _, name = self._route(type(event))
+        partition = event.partition if isinstance(event, PartitionClaimed) else None
+        return self._producer.send(name, wire.value, key=wire.key, partition=partition, headers=wire.headers)
+
+    def _route(self, event: type[Event]) -> tuple[str, str]:
+        """The topic of a type of events: its name in `topics.yaml`, and on the broker."""
+        if (route := self._routes.get(event)) is None:
+            topic = topic_of(event)
+            if self._service not in topic.producers:
+                raise ValueError(f"{self._service} is no producer of {topic.name}: see contracts/topics.yaml")
+            route = self._routes[event] = topic.name, self._settings.in_namespace(topic.name)
+        return route
 
     async def publish(self, event: Event, *, timeout: timedelta | None = None) -> Position:
         """Sends an event and waits until the log has it.

@@ -5,10 +5,10 @@ The first error is the last thing that happens: nothing is handed over after it,
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from clew.contracts.envelope import Event, Position
-from clew.executor.owned import Owned
+from clew.executor.owned import Owned, Prompt, Receipt
 
 FULL = 1_000  # events that may be on their way before a writer waits
 
@@ -16,14 +16,19 @@ Waiter = asyncio.Future[Position]
 
 
 class Outbox:
-    """What one run has written and the log does not have yet. `broken` is called once, at the first error."""
+    """What one run has written and the log does not have yet. `broken` is called once, at the first error.
+
+    An event goes to the log at once where it can; one that has to wait for something is sent by a task of its own, and
+    those behind it queue.
+    """
 
     def __init__(self, owned: Owned, broken: Callable[[], None]) -> None:
         self._owned = owned
+        self._prompt = owned if isinstance(owned, Prompt) else None
         self._broken = broken
         self._waiting: deque[tuple[Event, Waiter | None]] = deque()
-        self._sent: deque[tuple[Awaitable[Position], Waiter | None]] = deque()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._sent: deque[tuple[Receipt, Waiter | None]] = deque()
+        self._sending: asyncio.Task[None] | None = None
         self._idle: asyncio.Future[None] | None = None
         self.under_way = 0
         self.error: BaseException | None = None
@@ -71,47 +76,61 @@ class Outbox:
     def _put(self, event: Event, waiter: Waiter | None) -> None:
         self.check()
         self.under_way += 1
+        if self._sending is None and self._sent_now(event, waiter):
+            return
         self._waiting.append((event, waiter))
-        if "send" not in self._tasks:
-            self._tasks["send"] = asyncio.create_task(self._send(), name="outbox: send")
+        if self._sending is None and self.error is None:
+            self._sending = asyncio.create_task(self._send(), name="outbox")
+
+    def _sent_now(self, event: Event, waiter: Waiter | None) -> bool:
+        """Whether the event is dealt with: it was handed over, or could not be and broke the outbox."""
+        if self._prompt is None:
+            return False
+        try:
+            receipt = self._prompt.send_now(event)
+        except Exception as error:
+            self._failed(waiter, error)
+            return True
+        if receipt is not None:
+            self._handed_over(receipt, waiter)
+        return receipt is not None
 
     async def _send(self) -> None:
         try:
             while self._waiting:
                 event, waiter = self._waiting.popleft()
-                ack = await self._handed_over(event, waiter)
-                self._sent.append((ack, waiter))
-                if "confirm" not in self._tasks:
-                    self._tasks["confirm"] = asyncio.create_task(self._confirm(), name="outbox: confirm")
-        except Exception as error:
-            self.fail(error)
+                try:
+                    ack = await self._owned.send(event)
+                except Exception as error:
+                    self._failed(waiter, error)
+                    return
+                self._handed_over(ack if isinstance(ack, Receipt) else asyncio.ensure_future(ack), waiter)
         finally:
-            del self._tasks["send"]
+            self._sending = None
 
-    async def _handed_over(self, event: Event, waiter: Waiter | None) -> Awaitable[Position]:
-        try:
-            return await self._owned.send(event)
-        except Exception as error:
+    def _handed_over(self, receipt: Receipt, waiter: Waiter | None) -> None:
+        self._sent.append((receipt, waiter))
+        receipt.add_done_callback(self._confirm)
+
+    def _failed(self, waiter: Waiter | None, error: Exception) -> None:
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+        self.fail(error)
+
+    def _confirm(self, _: object) -> None:
+        """Tells in order whoever waits for an event that the log has."""
+        while self._sent and self._sent[0][0].done():
+            receipt, waiter = self._sent.popleft()
+            try:
+                position = receipt.result()
+            except (Exception, asyncio.CancelledError) as error:
+                self._failed(waiter, error if isinstance(error, Exception) else ConnectionError("a send was given up"))
+                return
+            self.under_way -= 1
             if waiter is not None and not waiter.done():
-                waiter.set_exception(error)
-            raise
-
-    async def _confirm(self) -> None:
-        try:
-            while self._sent:
-                ack, waiter = self._sent[0]
-                position = await ack
-                if not self._sent:
-                    return  # it has been ended meanwhile
-                self._sent.popleft()
-                self.under_way -= 1
-                if waiter is not None and not waiter.done():
-                    waiter.set_result(position)
-        except Exception as error:
-            self.fail(error)
-        finally:
-            del self._tasks["confirm"]
-        self._wake()
+                waiter.set_result(position)
+        if self._idle is not None:
+            self._wake()
 
     def _wake(self) -> None:
         if (self.error is not None or not self.under_way) and self._idle is not None:

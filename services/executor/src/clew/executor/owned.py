@@ -3,9 +3,9 @@
 Protocols only. `ownership` is the real one, over claims, lease and log; a run that is quarantined has one over a pipe.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 from clew.contracts.envelope import Event, Position, RunEvent
@@ -27,6 +27,22 @@ class Owned(Protocol):
     async def send(self, event: Event) -> Awaitable[Position]: ...
     async def valid(self, position: Position) -> None: ...
     async def may_begin(self) -> None: ...
+
+
+@runtime_checkable
+class Receipt(Protocol):
+    """What a send gives: the place of the record, once the log has it. Futures and tasks are some, too."""
+
+    def add_done_callback(self, told: Callable[[object], object], /) -> None: ...
+    def done(self) -> bool: ...
+    def result(self) -> Position: ...
+
+
+@runtime_checkable
+class Prompt(Protocol):
+    """A partition that takes an event without being awaited. None, and nothing was sent, where it cannot just now."""
+
+    def send_now(self, event: Event) -> Receipt | None: ...
 
 
 class Past(Protocol):

@@ -20,8 +20,9 @@ from clew.contracts.envelope import SYSTEM_TENANT, Event, Position, root_stamp
 from clew.contracts.execution import PartitionClaimed
 from clew.contracts.topics import topic_of
 from clew.executor.claiming import Bid, Headers, Next, Pace, Stage
+from clew.executor.owned import Receipt
 from clew.executor.past import PartitionPast, RunPast
-from clew.executor.ports import Follower, Group, Lease, Sender
+from clew.executor.ports import AtOnce, Follower, Group, Lease, Sender
 from clew.executor.recall import Reading, Recall
 
 UNDER_CLAIM = frozenset({CLAIMED_TOPIC, "token-deltas"})  # the topics whose records say under which claim they are
@@ -55,8 +56,15 @@ class Ownership:
         """Hands an event to the log, under this claim where its topic knows claims. Await the result for the ack,
         which says where the record is and not that it counts: that is for `valid`."""
         self._raise_if_lost()
-        claim = self.claim if topic_of(type(event)).name in UNDER_CLAIM else None
-        return await self._sender.send(event, claim=claim)
+        return await self._sender.send(event, claim=self._claim_for(event))
+
+    def send_now(self, event: Event) -> Receipt | None:
+        """As `send`, where nothing has to be waited for; else None, and nothing was sent."""
+        self._raise_if_lost()
+        return self._sender.send_now(event, claim=self._claim_for(event)) if isinstance(self._sender, AtOnce) else None
+
+    def _claim_for(self, event: Event) -> str | None:
+        return self.claim if topic_of(type(event)).name in UNDER_CLAIM else None
 
     async def valid(self, position: Position) -> None:
         """Returns once the record that was sent to `position` under this claim was read back, and counts.

@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from clew.contracts.envelope import Event, Position
 from clew.executor.claiming import Headers
+from clew.executor.owned import Receipt
 
 StillMember: TypeAlias = Callable[[int], Awaitable[bool]]
 
@@ -14,6 +15,13 @@ class Sender(Protocol):
     """The log's near end."""
 
     async def send(self, event: Event, *, claim: str | None = None) -> Awaitable[Position]: ...
+
+
+@runtime_checkable
+class AtOnce(Protocol):
+    """A sender that can take an event without being awaited, and says so when it cannot just now."""
+
+    def send_now(self, event: Event, *, claim: str | None = None) -> Receipt | None: ...
 
 
 class Lease(Protocol):

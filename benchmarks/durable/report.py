@@ -1,0 +1,119 @@
+"""Numbers into the table: what was measured, its goal, and whether it was met."""
+
+import os
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+Numbers = Mapping[str, float]
+Found = Mapping[str, Numbers]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`goal` None: a figure to compare with. `least`: the goal is a lower bound."""
+
+    what: str
+    value: float
+    unit: str
+    goal: float | None = None
+    least: bool = False
+
+    @property
+    def verdict(self) -> str:
+        if self.goal is None:
+            return ""
+        met = self.value >= self.goal if self.least else self.value <= self.goal
+        return f"{'≥' if self.least else '≤'} {self.goal:,.5g}  {'met' if met else 'MISSED'}"
+
+
+def rows(found: Found) -> list[Row]:
+    """The table of what was measured; what was left out is left out."""
+    make: dict[str, Callable[[Numbers], list[Row]]] = {
+        "one-agent": _one_agent,
+        "fan": _fan,
+        "fan-agents": _fan_agents,
+        "steps": _steps,
+        "agents": _agents,
+        "memory-durable": partial(_memory, found.get("memory-bare", {})),
+        "killed-plain": partial(_killed, "plain steps"),
+        "killed-agents": partial(_killed, "agents"),
+        "peer": _peer,
+    }
+    return [row for name, numbers in found.items() if name in make for row in make[name](numbers)]
+
+
+def _one_agent(numbers: Numbers) -> list[Row]:
+    bare = numbers["bare"]
+    goals = {"pure tools": bare + 18, "idempotent tools": bare + 30}
+    return [Row(f"P2 one agent, {what}", value, "ms", goals.get(what)) for what, value in numbers.items()]
+
+
+def _fan(numbers: Numbers) -> list[Row]:
+    return [Row(f"P3 runs at once of 3 × 1 s, {what}", value, "s", 3.6) for what, value in numbers.items()]
+
+
+def _fan_agents(numbers: Numbers) -> list[Row]:
+    return _ratios("P3 agents at once", numbers, "s", lambda bare, value: value / bare)
+
+
+def _steps(numbers: Numbers) -> list[Row]:
+    return [
+        Row(f"P4 plain steps, {what}", value, "µs")
+        if "processor" in what
+        else Row(f"P4 plain steps, {what}", value, "/s", 12_000, least=True)
+        for what, value in numbers.items()
+    ]
+
+
+def _agents(numbers: Numbers) -> list[Row]:
+    return _ratios("P4 agents at saturation", numbers, "/s", lambda bare, value: bare / value)
+
+
+def _ratios(what: str, numbers: Numbers, unit: str, ratio: Callable[[float, float], float]) -> list[Row]:
+    found = [Row(f"{what}, {name}", value, unit) for name, value in numbers.items()]
+    return found + [
+        Row(f"{what}, {name} ÷ bare", ratio(numbers["bare"], value), "×", 1.6)
+        for name, value in numbers.items()
+        if name != "bare"
+    ]
+
+
+def _memory(bare: Numbers, durable: Numbers) -> list[Row]:
+    if not bare:
+        return [Row("memory of a run in flight, durable", durable["KiB a run"], "KiB")]
+    more = durable["KiB a run"] - bare["KiB a run"]
+    return [
+        Row("memory of a run in flight, bare", bare["KiB a run"], "KiB"),
+        Row("memory of a run in flight, durable − bare", more, "KiB", 100),
+    ]
+
+
+def _killed(what: str, numbers: Numbers) -> list[Row]:
+    goals = {"repeated": 0.0, "overhang": 5.0}
+    units = {"overhang": "s", "kill to assignment": "s", "assignment to ownership": "s"}
+    found = [Row(f"P5 {what}: {name}", value, units.get(name, ""), goals.get(name)) for name, value in numbers.items()]
+    return [*found, Row(f"P5 {what}: runs lost", numbers["runs"] - numbers["ended"], "", 0)]
+
+
+def _peer(numbers: Numbers) -> list[Row]:
+    return [
+        Row("DBOS: runs at once of 3 × 1 s", numbers["fan"], "s"),
+        Row("DBOS: plain steps, end", numbers["steps"], "/s"),
+    ]
+
+
+def machine() -> str:
+    return (
+        f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def show(found: Found) -> None:
+    """Prints the table."""
+    print(machine())
+    for row in rows(found):
+        value = f"{row.value:,.0f}" if abs(row.value) >= 100 or row.value == int(row.value) else f"{row.value:,.2f}"
+        print(f"{row.what:58}{value:>10} {row.unit:4} {row.verdict}")
