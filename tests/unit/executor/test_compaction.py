@@ -16,7 +16,7 @@ from clew.executor.supervisor import RunError
 from clew.models import choose_model
 from clew.views.models import Message, Summary
 from tests.support.run_log import NOON, MemoryLog, journal_of
-from tests.support.scripted_openai import ScriptedOpenAI, Status, Text
+from tests.support.scripted_openai import Failure, ScriptedOpenAI, Text
 
 
 def run(n: int) -> UUID:
@@ -81,14 +81,16 @@ async def summarised(
     model: ScriptedOpenAI, messages: Sequence[Message], limit: int, past: Sequence[RunEvent] = ()
 ) -> tuple[History, MemoryLog]:
     log, choice = MemoryLog(), choose_model(model.environment())
-    summariser = Summariser(journal_of(log, past=past), choice.model, ModelPolicy(attempts=1), limit)
-    return await summariser.told(Conversation(messages)), log
+    journal = journal_of(log, past=past)
+    history = await Summariser(journal, choice.model, ModelPolicy(attempts=1), limit).told(Conversation(messages))
+    await journal.settled()
+    return history, log
 
 
 async def test_a_history_that_is_too_long_is_summarised_by_an_event_of_the_run(scripted_openai: ScriptedOpenAI) -> None:
     scripted_openai.script(Text("They counted."))
-    history, log = await summarised(scripted_openai, talk(10), limit=1000)
-    assert told(history) == ("They counted.", [6, 6, 7, 7, 8, 8, 9, 9, 10, 10])
+    history, log = await summarised(scripted_openai, talk(8), limit=1000)
+    assert told(history) == ("They counted.", [6, 6, 7, 7, 8, 8])
     assert log.kinds == ["call-started", "call-completed", "history-summarised"]
     [made] = [event for event in log.run if isinstance(event, HistorySummarised)]
     assert (made.first_run_id.int, made.last_run_id.int, made.summary) == (1, 5, "They counted.")
@@ -112,11 +114,11 @@ async def test_a_history_that_fits_is_told_as_it_was_said(scripted_openai: Scrip
 async def test_a_run_cut_off_anywhere_comes_to_the_same_history_and_asks_for_nothing_twice(
     scripted_openai: ScriptedOpenAI, cut: int
 ) -> None:
-    scripted_openai.script(Text("They counted."), Text("They counted again."))
-    whole, log = await summarised(scripted_openai, talk(10), limit=1000)
+    scripted_openai.script(Text("They counted."))
+    whole, log = await summarised(scripted_openai, talk(8), limit=1000)
     scripted_openai.reset()
     scripted_openai.script(Text("They counted."))
-    again, rest = await summarised(scripted_openai, talk(10), 1000, log.run[:cut])
+    again, rest = await summarised(scripted_openai, talk(8), 1000, log.run[:cut])
     assert told(again) == told(whole)
     assert len(scripted_openai.requests) == (1 if cut < 2 else 0)
     assert rest.kinds[-1:] == ([] if cut == 3 else ["history-summarised"])
@@ -134,7 +136,7 @@ async def test_what_is_too_long_for_one_request_is_summarised_in_several(scripte
 
 
 async def test_a_model_that_gives_no_summary_fails_the_run_with_its_reason(scripted_openai: ScriptedOpenAI) -> None:
-    scripted_openai.script(Status(400))
+    scripted_openai.script(Failure(400))
     with pytest.raises(RunError, match="could not be summarised") as failed:
         await summarised(scripted_openai, talk(10), limit=1000)
     assert failed.value.reason == "model"

@@ -101,7 +101,8 @@ async def _asked(prompt: str, model: Model) -> ModelResponse:
     once = "max_retries" not in model.unsupported_settings
     settings = ModelSettings(max_retries=0) if once else None  # trying again is journaled, and ours
     request = ModelRequest(parts=[UserPromptPart(prompt)], instructions=INSTRUCTIONS)
-    return await model_request(model, [request], model_settings=settings)
+    async with model:
+        return await model_request(model, [request], model_settings=settings)
 
 
 def _written(before: str | None, said: Sequence[Message], limit: int) -> str:
