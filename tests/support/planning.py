@@ -22,6 +22,7 @@ from clew.planner.agents import PlanMaker
 from clew.planner.capabilities import Announcements
 from clew.planner.facts import Facts
 from clew.planner.handlers import Handlers
+from clew.planner.metrics import Metrics
 from clew.planner.past import Past
 from clew.planner.settings import Settings
 from clew.planner.thread import ThreadKnown
@@ -74,7 +75,7 @@ class KnownFacts(Facts):
     """What is remembered about a user as a test says it is."""
 
     def __init__(self, **known: Sequence[str]) -> None:
-        super().__init__(Views("postgresql://nowhere", None, ""), CollectorRegistry())
+        super().__init__(Views("postgresql://nowhere", None, ""), Metrics(CollectorRegistry()))
         self.known = known
 
     async def that_fit(self, tenant_id: str, user_id: str, words: str) -> Sequence[RecalledFact]:

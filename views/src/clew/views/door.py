@@ -1,14 +1,19 @@
 """`Views`: opens the read models for a process."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self
+from uuid import UUID
+
+from prometheus_client import CollectorRegistry
 
 from clew.contracts.envelope import SYSTEM_TENANT, Position
 from clew.views.database import Database, Query, ViewsUnavailable
 from clew.views.hub import Hub
-from clew.views.live import LiveReader
+from clew.views.live import LiveReader, LiveUnavailable
+from clew.views.metrics import Metrics
 from clew.views.names import Keys
 from clew.views.past import PastReader
 from clew.views.recovery import RecoveryViews
@@ -25,7 +30,10 @@ class Views:
     Opening never fails: what cannot be reached is told by `check`, and by ViewsUnavailable from each question.
     """
 
-    def __init__(self, database_url: str, redis_url: str | None, namespace: str) -> None:
+    def __init__(
+        self, database_url: str, redis_url: str | None, namespace: str, registry: CollectorRegistry | None = None
+    ) -> None:
+        self._metrics = Metrics(registry or CollectorRegistry())
         self._database = Database(database_url, namespace)
         self._live = LiveReader(redis_url)
         self._keys = Keys(namespace)
@@ -48,7 +56,15 @@ class Views:
 
     def tenant(self, tenant_id: str) -> TenantViews:
         """The views of one tenant."""
-        return TenantViews(self._database, self._live, self.hub, self._keys, tenant_id)
+        return TenantViews(self._database, self._live, self.hub, self._keys, self._metrics, tenant_id)
+
+    async def histories_kept(self, threads: Sequence[tuple[str, UUID]]) -> list[tuple[str, UUID]]:
+        """Those of the threads (tenant, thread) whose history is in the cache, in whatever version."""
+        try:
+            kept = await self._live.kept([self._keys.history(*thread) for thread in threads])
+        except LiveUnavailable:
+            return []
+        return [thread for thread, there in zip(threads, kept, strict=True) if there]
 
     async def passed(self, position: Position, timeout: timedelta) -> bool:
         """Waits until memory has projected the record at `position`; False when it has not in time."""

@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from clew.views.live import LiveReader, LiveUnavailable
+from clew.views.metrics import Metrics
 from clew.views.models import Message
 
 LIFETIME: Final = timedelta(hours=1)
@@ -36,23 +37,32 @@ class CachedHistory(BaseModel):
 class HistoryCache:
     """Keeps histories in Redis. Without Redis nothing is kept and nothing is found."""
 
-    def __init__(self, live: LiveReader) -> None:
+    def __init__(self, live: LiveReader, metrics: Metrics) -> None:
         self._live = live
+        self._metrics = metrics
 
     async def find(self, key: str, version: int, run_id: UUID) -> list[Message] | None:
         """The messages up to `run_id`, if they are cached in this version."""
+        found, messages = await self._found(key, version, run_id)
+        self._metrics.histories.labels(found).inc()
+        return messages
+
+    async def _found(self, key: str, version: int, run_id: UUID) -> tuple[str, list[Message] | None]:
         try:
             raw = await self._live.cached(key)
         except LiveUnavailable:
-            return None
+            return "unavailable", None
         if raw is None:
-            return None
+            return "miss", None
         try:
             cached = CachedHistory.model_validate_json(raw)
         except ValidationError as error:
             logger.warning("a cached history cannot be read and is made anew: %s", error)
-            return None
-        return cached.up_to(run_id) if cached.version == version else None
+            return "corrupt", None
+        if cached.version != version:
+            return "stale", None
+        messages = cached.up_to(run_id)
+        return ("miss" if messages is None else "hit"), messages
 
     async def keep(self, key: str, version: int, run_id: UUID, messages: list[Message]) -> None:
         """Keeps the messages of the newest branch, which ends in `run_id`."""

@@ -1,26 +1,30 @@
 """Reading Redis: live streams of runs and cached histories. When it fails, Postgres is asked instead."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from time import monotonic
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Final, Self, TypeVar, cast
 from uuid import UUID
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from clew.views.client import ClientEvent
 from clew.views.cursor import Cursor, InvalidCursor
 from clew.views.names import stream_id
 
 MOMENT: Final = timedelta(milliseconds=100)  # for an answer that needs no waiting; then Postgres is asked
+GLANCE: Final = timedelta(milliseconds=50)  # for what is only kept to be quicker than Postgres
+REST: Final = 1.0  # seconds for which a cache that failed is not asked again: nobody waits for it twice
 SLACK: Final = timedelta(seconds=1)  # above the longest wait for news, before Redis counts as hanging
 WAIT: Final = timedelta(milliseconds=100)  # of one read for news: a run that joins the others waits this long at most
 FETCH: Final = 500  # entries of one read, for each stream
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -35,17 +39,20 @@ class LiveReader:
         self._url = redis_url
         self._quick: Redis | None = None
         self._patient: Redis | None = None
+        self._cache: Redis | None = None
+        self._resting_until = 0.0
 
     async def __aenter__(self) -> Self:
         if self._url is not None:
             self._quick = _client(self._url, MOMENT)
             self._patient = _client(self._url, WAIT + SLACK)
+            self._cache = _client(self._url, GLANCE)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for client in (self._quick, self._patient):
+        for client in (self._quick, self._patient, self._cache):
             if client is not None:
                 await client.aclose()
 
@@ -62,16 +69,32 @@ class LiveReader:
 
     async def cached(self, key: str) -> bytes | None:
         """The bytes kept under `key`."""
-        try:
-            return cast(bytes | None, await _used(self._quick).get(key))
-        except (RedisError, OSError) as error:
-            raise LiveUnavailable(str(error)) from error
+        return cast(bytes | None, await self._glance(lambda redis: redis.get(key)))
 
     async def keep(self, key: str, value: bytes, lifetime: timedelta) -> None:
         """Keeps bytes under `key` for a while."""
+        await self._glance(lambda redis: redis.set(key, value, ex=lifetime))
+
+    async def kept(self, keys: Sequence[str]) -> list[bool]:
+        """Whether there is something under each of the keys."""
+
+        async def ask(redis: Redis) -> list[int]:
+            async with redis.pipeline(transaction=False) as pipe:
+                for key in keys:
+                    pipe.exists(key)
+                return await pipe.execute()
+
+        return [bool(there) for there in await self._glance(ask)]
+
+    async def _glance(self, ask: Callable[[Redis], Awaitable[T]]) -> T:
+        if monotonic() < self._resting_until:
+            raise LiveUnavailable("Redis failed a moment ago")
         try:
-            await _used(self._quick).set(key, value, ex=lifetime)
+            return await ask(_used(self._cache))
+        except ResponseError as error:
+            raise LiveUnavailable(str(error)) from error  # it answers: full, or it has something else there
         except (RedisError, OSError) as error:
+            self._resting_until = monotonic() + REST
             raise LiveUnavailable(str(error)) from error
 
     async def _read(

@@ -150,7 +150,7 @@ class Fact(Model):
 
 
 class Summary(Model):
-    """A text that stands for the messages of a path from its root to `last_run_id`; `run_id` is the run that made it."""
+    """A text that stands for the messages of a path from its root to `last_run_id`. `run_id`: the run that made it."""
 
     run_id: UUID
     first_run_id: UUID

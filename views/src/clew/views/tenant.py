@@ -17,6 +17,7 @@ from clew.views.follow import Follower
 from clew.views.history import HistoryCache
 from clew.views.hub import Hub
 from clew.views.live import LiveReader
+from clew.views.metrics import Metrics
 from clew.views.models import Capabilities, Document, Message, Page, Passage, Run, RunStatus, Summary, Thread
 from clew.views.names import Keys
 from clew.views.order import joined
@@ -40,6 +41,7 @@ SELECT document_id, tenant_id, filename, content_type, size, object_key, sha256,
     stage, error, pages, characters, chunks
 FROM documents
 """
+HISTORY: Final = "SELECT history_version, current_run_id FROM threads WHERE thread_id = %s"
 EVENTS: Final = "SELECT type, body::text AS body FROM events WHERE run_id = %s AND seq > %s ORDER BY seq LIMIT %s"
 RUN_EVENTS: Final = """
 SELECT type, body::text AS body FROM events
@@ -84,12 +86,14 @@ T = TypeVar("T")
 class TenantViews:
     """The views of one tenant. Every method raises ViewsUnavailable when Postgres cannot answer."""
 
-    def __init__(self, database: Database, live: LiveReader, hub: Hub, keys: Keys, tenant_id: str) -> None:
+    def __init__(
+        self, database: Database, live: LiveReader, hub: Hub, keys: Keys, metrics: Metrics, tenant_id: str
+    ) -> None:
         self._database = database
         self._live = live
         self._hub = hub
         self._keys = keys
-        self._history = HistoryCache(live)
+        self._history = HistoryCache(live, metrics)
         self._tenant_id = tenant_id
 
     # -- threads and runs
@@ -137,8 +141,7 @@ class TenantViews:
 
     async def messages(self, thread_id: UUID, run_id: UUID | None = None) -> list[Message]:
         """The messages of the path from the root to `run_id` (default: the newest leaf). Empty when there is none."""
-        version = "SELECT history_version, current_run_id FROM threads WHERE thread_id = %s"
-        rows = await self._rows(version, thread_id)
+        rows = await self._rows(HISTORY, thread_id)
         leaf = rows[0]["current_run_id"] if rows else None
         wanted = run_id or leaf
         if wanted is None:
@@ -150,6 +153,13 @@ class TenantViews:
         if wanted == leaf:
             await self._history.keep(key, known, wanted, messages)
         return messages
+
+    async def refresh(self, thread_id: UUID) -> None:
+        """Keeps the thread's newest branch as it is now, so that the next who asks for it finds it."""
+        rows = await self._rows(HISTORY, thread_id)
+        if rows and (leaf := rows[0]["current_run_id"]) is not None:
+            key, messages = self._keys.history(self._tenant_id, thread_id), await self._path(thread_id, leaf)
+            await self._history.keep(key, rows[0]["history_version"], leaf, messages)
 
     async def summaries(self, thread_id: UUID) -> list[Summary]:
         """What was made of the thread's long histories, in the order in which it was made."""

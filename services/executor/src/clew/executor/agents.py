@@ -30,7 +30,7 @@ from clew.executor.model_policy import ModelBroke, ModelPolicy
 from clew.executor.prompting import step_prompt
 from clew.executor.results import MOST_BYTES
 from clew.executor.search import SearchProvider
-from clew.executor.summaries import told
+from clew.executor.summaries import Summariser
 from clew.executor.supervisor import Perform, RunError, StepError
 from clew.executor.titles import give_title
 from clew.executor.tokens import TokenSink, stream_text
@@ -99,7 +99,8 @@ class Agents:
             raise RunError("model", str(error)) from error
         await give_title(plan, journal)
         conversation = await self._conversations.of(plan)
-        history = as_told(await told(conversation, journal, model, self._limits.model, self._limits.history))
+        summariser = Summariser(journal, model, self._limits.model, self._limits.history)
+        history = as_told(await summariser.told(conversation))
 
         async def perform(step: Step, attempt: int) -> str:
             return await self._perform(plan, history, journal, step, attempt)

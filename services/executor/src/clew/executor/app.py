@@ -9,6 +9,7 @@ from datetime import timedelta
 from importlib.metadata import version
 
 import httpx2
+from prometheus_client import CollectorRegistry
 
 from clew.chassis.claims import CLAIMED_TOPIC
 from clew.chassis.clock import new_id, now
@@ -60,7 +61,7 @@ def build(settings: Settings) -> Service:
 
 def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Service:
     service = Service("executor", settings)
-    views = service.use(_views(settings))
+    views = service.use(_views(settings, service.metrics.registry))
     agents = _agents(settings, model, egress, views, service.use(_client(settings)))
     follower = service.use(Follower(settings, CLAIMED_TOPIC))
 
@@ -113,9 +114,9 @@ async def performing(settings: Settings) -> AsyncGenerator[Performer]:
         yield _agents(settings, model, egress, views, client).performer
 
 
-def _views(settings: Settings) -> Views:
+def _views(settings: Settings, registry: CollectorRegistry | None = None) -> Views:
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
-    return Views(settings.database_url.get_secret_value(), redis_url, settings.namespace)
+    return Views(settings.database_url.get_secret_value(), redis_url, settings.namespace, registry)
 
 
 def _client(settings: Settings) -> httpx2.AsyncClient:

@@ -58,7 +58,9 @@ REST = (
 def build(settings: Settings) -> Service:
     service = Service("gateway", settings)
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
-    views = service.use(Views(settings.database_url.get_secret_value(), redis_url, settings.namespace))
+    views = service.use(
+        Views(settings.database_url.get_secret_value(), redis_url, settings.namespace, service.metrics.registry)
+    )
     files = service.use(connect(settings, settings.s3_public_endpoint))
     gate = service.use(Gate())
     deps = Deps(service.publisher, views, service.log.ends, files, clock.now, clock.new_id, service.stopping)

@@ -1,9 +1,13 @@
 """Memory, put together: settings in, service out."""
 
+from collections.abc import Sequence
+
 from clew.chassis import clock
 from clew.chassis.service import Service
+from clew.contracts.envelope import Event
 from clew.contracts.execution import TokenDelta
 from clew.contracts.topics import load_topics, topic_of
+from clew.memory.histories import Histories
 from clew.memory.intake import Intake
 from clew.memory.lag import Lag
 from clew.memory.live import LiveStreams, tokens_handler
@@ -11,6 +15,7 @@ from clew.memory.metrics import Metrics
 from clew.memory.projector import Projector
 from clew.memory.settings import Settings
 from clew.memory.store import Store
+from clew.views.door import Views
 from clew.views.names import Schemas
 
 TOKENS = topic_of(TokenDelta).name
@@ -25,13 +30,23 @@ def build(settings: Settings) -> Service:
     live = service.use(LiveStreams(redis_url, settings.namespace, clock.now, metrics))
     store = service.use(Store(settings.database_url.get_secret_value(), Schemas.of(settings.namespace)))
     intake = Intake(service.decoder.event, service.publisher.publish, clock.now, metrics)
-    projector = service.use(Projector(store, service.log, intake, live.on_projected, PROJECTED, clock.now, metrics))
+    database_url = settings.database_url.get_secret_value()
+    views = service.use(Views(database_url, redis_url, settings.namespace, service.metrics.registry))
+    histories = Histories(views, clock.now, metrics)
+
+    async def projected(events: Sequence[Event]) -> None:
+        await live.on_projected(events)
+        histories.on_projected(events)
+
+    projector = service.use(Projector(store, service.log, intake, projected, PROJECTED, clock.now, metrics))
 
     service.on_batch(PROJECTED, projector.on_records)
     service.on_batch([TOKENS], tokens_handler(intake.entry, live), group="memory-tokens")
     service.task("projector", projector.watch)
     lag = Lag(service.log, PROJECTED, projector.places, clock.now, metrics)
     service.task("lag", lag.watch)
+    if redis_url is not None:
+        service.task("histories", histories.write)
     service.check("lag", lag.ready)
     service.check("projection", projector.ready)
     return service

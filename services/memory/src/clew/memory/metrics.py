@@ -39,6 +39,9 @@ class Metrics:
         # Times that Redis could not be used; the views stay right, live streams fall back to them.
         self.redis_failures = Counter("clew_memory_redis_failures", "Failed writes to Redis", registry=registry)
 
+        # Histories in Redis that were brought up to date after a commit.
+        self.histories = Counter("clew_memory_histories", "Histories written through", registry=registry)
+
     def count(self, entries: Sequence[Entry], now: datetime) -> None:
         """Counts what was committed, once a topic and not once an event."""
         oldest = {entry.record.topic: entry.record.timestamp for entry in reversed(entries)}

@@ -19,6 +19,7 @@ from clew.planner.agents import PlanMaker
 from clew.planner.capabilities import Announcements
 from clew.planner.facts import Facts
 from clew.planner.handlers import Handlers
+from clew.planner.metrics import Metrics
 from clew.planner.past import Past
 from clew.planner.settings import Settings
 from clew.planner.threads import Threads
@@ -29,13 +30,14 @@ def build(settings: Settings) -> Service:
     """The service, ready to run. ModelConfigError when the environment names a model that cannot be used."""
     service = Service("planner", settings)
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
-    views = service.use(Views(settings.database_url.get_secret_value(), redis_url, settings.namespace))
+    registry = service.metrics.registry
+    views = service.use(Views(settings.database_url.get_secret_value(), redis_url, settings.namespace, registry))
     past = Past(views)
     threads = Threads(past, service.log, service.decoder)
     announcements = Announcements(service.log, service.decoder)
     plans = service.use(PlanMaker(choose_model(os.environ), partial(model_named, environ=os.environ), settings.limits))
 
-    facts = service.use(Facts(views, service.metrics.registry))
+    facts = service.use(Facts(views, Metrics(registry)))
     handlers = Handlers(threads, past, facts, plans, announcements)
     service.on(ThreadCreated, handlers.on_thread_created)
     service.on(ThreadChanged, handlers.on_thread_changed)

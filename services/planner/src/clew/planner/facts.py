@@ -10,9 +10,8 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self
 
-from prometheus_client import CollectorRegistry, Counter
-
 from clew.contracts.memories import RecalledFact
+from clew.planner.metrics import Metrics
 from clew.views.database import ViewsUnavailable
 from clew.views.door import Views
 
@@ -25,12 +24,11 @@ log = logging.getLogger(__name__)
 class Facts:
     """Finds facts. An async context manager; leaving it stops the questions that nobody waits for any more."""
 
-    def __init__(self, views: Views, registry: CollectorRegistry, moment: timedelta = MOMENT) -> None:
+    def __init__(self, views: Views, metrics: Metrics, moment: timedelta = MOMENT) -> None:
         self._views = views
         self._moment = moment
         self._asking: set[asyncio.Task[tuple[RecalledFact, ...]]] = set()
-        # Messages that were planned without the sender's facts, because the views were away or slow.
-        self.missed = Counter("clew_planner_facts_missed", "Plans without facts", registry=registry)
+        self._metrics = metrics
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,6 +68,6 @@ class Facts:
             task.exception()  # seen: also when it comes after nobody waits for it any more
 
     def _without(self, why: str) -> tuple[RecalledFact, ...]:
-        self.missed.inc()
+        self._metrics.facts_missed.inc()
         log.warning("planning without what is remembered: %s", why)
         return ()
