@@ -20,7 +20,7 @@ from tests.support.agui_client import Client
 from tests.support.playing import House, house, long_run
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
-CALLS = 18  # of the recorded run: more than 200 events and tokens
+CALLS = 20  # of the recorded run: more than 200 events and tokens
 STREAM = {"Accept": "text/event-stream"}
 Frame = tuple[str, str]  # the id of a server-sent event, and its data
 
@@ -79,6 +79,7 @@ async def told(url: str, run_id: str, after: str | None = None, count: int | Non
                 found.append(frame["event"])
             assert frame["type"] != "error", frame
             if frame["type"] == "ended" or len(found) == count:
+                socket.transport.abort()  # no farewell
                 return found
     raise AssertionError("the server closed")
 
@@ -126,7 +127,7 @@ async def test_ag_ui_cut_behind_every_event(recorded: Recorded) -> None:
     async with recorded.house.client(0) as one, recorded.house.client(1) as other:
         whole = await frames(one, path)
         end = Client().took(whole)
-        assert end.messages[-1]["content"] == recorded.output
+        assert recorded.output in [message.get("content") for message in end.messages]
         assert end.finished
         names = [name for name, _ in whole]
         for count, (name, _) in enumerate(whole, 1):
@@ -138,19 +139,18 @@ async def test_ag_ui_cut_behind_every_event(recorded: Recorded) -> None:
             assert (client.messages, client.state) == (end.messages, end.state), f"cut behind {name}"
 
 
-@pytest.mark.parametrize("loss", ["redis emptied", "an hour past"])
-async def test_without_the_tokens_the_transcript_is_the_same(recorded: Recorded, loss: str) -> None:
+async def test_without_the_tokens_the_transcript_is_the_same(recorded: Recorded) -> None:
+    """Redis forgets a run within an hour of its last word, and may be emptied before: a month on it is as below."""
     path = f"/v1/runs/{recorded.run_id}/events"
     async with recorded.house.client(0) as one, recorded.house.client(1) as other:
         whole = await frames(one, path)
         end = transcript([json.loads(data) for _, data in whole])
         lived = Client().took(await frames(one, "/v1/agui/cut/r"))
         keys = cast(list[bytes], recorded.redis.keys(f"*{recorded.run_id}*"))
-        if loss == "an hour past":
-            assert keys or len(whole) < 200, "the tokens were taken by the test before"
-            assert all(0 < recorded.redis.ttl(key) <= 3600 for key in keys)
+        assert keys
+        assert all(0 < recorded.redis.ttl(key) <= 3600 for key in keys)
         for key in keys:
-            recorded.redis.expire(key, 0)
+            recorded.redis.delete(key)
         for count, (name, _) in enumerate(whole, 1):
             rest = await frames(other, path, after=name)
             assert all(json.loads(data)["type"][:6] != "token." for _, data in rest)

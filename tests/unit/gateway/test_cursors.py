@@ -12,7 +12,27 @@ from tests.support.gateway_ports import completed
 from tests.unit.gateway.conftest import Gateway
 from tests.unit.gateway.talk import talk
 
-TOOL = {"name": "x", "description": "", "parameters": {}}
+TOOL: dict[str, object] = {"name": "x", "description": "", "parameters": {}}
+AG_UI: list[tuple[dict[str, object], str]] = [
+    ({}, "#/threadId"),
+    ({"threadId": "t", "runId": "r", "messages": []}, "#/messages"),
+    ({"threadId": "t", "runId": "r", "messages": [{"id": "1", "role": "assistant", "content": "a"}]}, "#/messages"),
+    ({"threadId": "", "runId": "r", "messages": []}, "#/threadId"),
+    ({"threadId": "t", "runId": "r" * 300, "messages": []}, "#/runId"),
+    (
+        {
+            "threadId": "t",
+            "runId": "r",
+            "messages": [],
+            "tools": [{"name": "x", "description": "", "parameters": {}}],
+        },
+        "#/tools",
+    ),
+    (
+        {"threadId": "t", "runId": "r", "messages": [], "resume": [{"interruptId": "x", "status": "cancelled"}]},
+        "#/resume/0/interruptId",
+    ),
+]
 STREAM = {"Accept": "text/event-stream"}
 
 
@@ -115,29 +135,7 @@ async def test_a_hole_ends_a_subscription_with_the_place_behind_it(gateway: Gate
         assert await connection.hear() == {"type": "pong", "id": "p"}
 
 
-@pytest.mark.parametrize(
-    ("body", "pointer"),
-    [
-        ({}, "#/threadId"),
-        ({"threadId": "t", "runId": "r", "messages": []}, "#/messages"),
-        ({"threadId": "t", "runId": "r", "messages": [{"id": "1", "role": "assistant", "content": "a"}]}, "#/messages"),
-        ({"threadId": "", "runId": "r", "messages": []}, "#/threadId"),
-        ({"threadId": "t", "runId": "r" * 300, "messages": []}, "#/runId"),
-        (
-            {
-                "threadId": "t",
-                "runId": "r",
-                "messages": [],
-                "tools": [{"name": "x", "description": "", "parameters": {}}],
-            },
-            "#/tools",
-        ),
-        (
-            {"threadId": "t", "runId": "r", "messages": [], "resume": [{"interruptId": "x", "status": "cancelled"}]},
-            "#/resume/0/interruptId",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("body", "pointer"), AG_UI)
 async def test_ag_ui_input_that_cannot_be_served_is_refused(
     healthy: Gateway, body: dict[str, object], pointer: str
 ) -> None:
