@@ -28,12 +28,12 @@ Frame = tuple[str, str]  # the id of a server-sent event, and its data
 class Recorded:
     """A run that has ended, and two gateways that serve it."""
 
-    def __init__(self, house: House, redis: Redis, run_id: str, thread_id: str, output: str) -> None:
+    def __init__(self, house: House, redis: Redis, run_id: str, output: str, posted: Sequence[Frame]) -> None:
         self.house = house
         self.redis = redis
         self.run_id = run_id
-        self.thread_id = thread_id
         self.output = output
+        self.posted = posted  # what the client that began it was sent, live
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -44,9 +44,14 @@ async def recorded(stack_env: dict[str, str], tmp_path_factory: pytest.TempPathF
         following = asyncio.create_task(http.post("/v1/agui", json=body))
         play = there.play(await there.message())
         output = await long_run(play, CALLS)
-        assert (await following).status_code == 200
+        posted = [pair(frame) for frame in (await following).text.split("\n\n") if frame.startswith("id: ")]
         with Redis.from_url(stack_env["REDIS_URL"]) as redis:
-            yield Recorded(there, redis, str(play.run_id), str(play.message.thread_id), output)
+            yield Recorded(there, redis, str(play.run_id), output, posted)
+
+
+def pair(frame: str) -> Frame:
+    name, data = frame.split("\n")
+    return name.removeprefix("id: "), data.removeprefix("data: ")
 
 
 async def frames(
@@ -133,10 +138,25 @@ async def test_ag_ui_cut_behind_every_event(recorded: Recorded) -> None:
         for count, (name, _) in enumerate(whole, 1):
             client = Client().took(whole[:count])
             rest = await frames(other, path, after=name)
-            behind = whole[names.index(name) + names.count(name) :] if name in names else whole
-            assert [frame for frame in rest if frame[0] != name] == behind, f"cut behind {name}: other bytes"
+            prelude = next((i for i, frame in enumerate(rest) if frame[0] != name), len(rest))
+            behind = whole[names.index(name) + names.count(name) :]
+            if behind and rest[prelude][0] != behind[0][0]:  # cut within what one event made: it is told again, whole
+                behind = whole[names.index(f"{name.partition('/')[0]}/1") :]
+            assert rest[prelude:] == behind, f"cut behind {name}: other bytes"
             client.took(rest)
             assert (client.messages, client.state) == (end.messages, end.state), f"cut behind {name}"
+
+
+async def test_an_ag_ui_run_that_was_cut_while_it_went_on_is_taken_up_behind_every_event(recorded: Recorded) -> None:
+    path = "/v1/agui/cut/r"
+    async with recorded.house.client(0) as one, recorded.house.client(1) as other:
+        end = Client().took(await frames(one, path))
+        assert recorded.posted[-1][0].startswith(recorded.run_id)
+        for count, (name, _) in enumerate(recorded.posted[:-1], 1):
+            client = Client().took(recorded.posted[:count])
+            client.took(await frames(other, path, after=name))
+            assert (client.messages, client.state) == (end.messages, end.state), f"cut behind {name}"
+        assert await frames(other, path, after=recorded.posted[-1][0]) == []
 
 
 async def test_without_the_tokens_the_transcript_is_the_same(recorded: Recorded) -> None:

@@ -68,9 +68,8 @@ class Fold:
 
     def prelude(self, event: ClientEvent) -> list[BaseEvent]:
         """Where the run stands behind `event`, for a client that knows nothing of it."""
-        self.running = True
-        start = RunStartedEvent(**self._names, protocol_version=PROTOCOL)
-        events = [start, self._transcript.snapshot(), self._snapshot(), *self._step_starts()]
+        start, state, *steps = self._begin(event)
+        events = [start, *self._transcript.snapshots(), state, *steps]
         events += self._transcript.reopened()
         for made in events:
             made.timestamp = int(event.occurred_at.timestamp() * 1000)

@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from copy import deepcopy
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from ag_ui.core import AssistantMessage, BaseEvent, Message, MessagesSnapshotEvent, RunErrorEvent, UserMessage
@@ -69,10 +70,12 @@ class AguiStream:
                 if not there:
                     continue
                 if place is None or (event.place == place.cursor and (place.number or len(told)) >= len(told)):
-                    yield _frames(event, await self._whole(self._fold.prelude(event)), place)
+                    yield _prelude(place or Place(event.place), await self._whole(self._fold.prelude(event)))
                 else:
-                    yield _frames(event, await self._whole(before.prelude(event)), place)
-                    yield _frames(event, await self._whole(told))
+                    self._fold = before
+                    yield _prelude(place, await self._whole(before.prelude(event)))
+                    again = before.on(event)  # without what begins a run: that has just been told
+                    yield _frames(event, await self._whole(again), len(told) - len(again) + 1)
                 break
             async for part in self._told(events, one_run=one_run):
                 yield part
@@ -117,18 +120,12 @@ class AguiStream:
         return run is not None and run.status == "suspended"
 
     async def _whole(self, told: Sequence[BaseEvent]) -> Sequence[BaseEvent]:
-        """Snapshots of messages with those of the thread before the run.
-
-        An empty one goes before: clients keep the places of the messages they have, and have those under other ids.
-        """
-        whole: list[BaseEvent] = []
-        for event in told:
-            if isinstance(event, MessagesSnapshotEvent):
+        """Snapshots of messages (the second of each two, see `Transcript.snapshots`) with those before the run."""
+        for before, event in pairwise(told):
+            if isinstance(before, MessagesSnapshotEvent) and isinstance(event, MessagesSnapshotEvent):
                 path = await self._views.messages(self._run.thread_id, self._run.id)
                 event.messages = [*(_message(m) for m in path if m.run_id != self._run.id), *event.messages]
-                whole.append(MessagesSnapshotEvent(messages=[], timestamp=event.timestamp))
-            whole.append(event)
-        return whole
+        return told
 
 
 def _message(said: ThreadMessage) -> Message:
@@ -137,12 +134,15 @@ def _message(said: ThreadMessage) -> Message:
     return AssistantMessage(id=str(said.message_id), role="assistant", content=said.text)
 
 
-def _frames(event: ClientEvent, told: Sequence[BaseEvent], at: Place | None = None) -> bytes:
-    """Numbered within their event; a prelude stands at the place for which it was made."""
-    if at is None:
-        return b"".join(_frame(f"id: {event.cursor}/{n}\n", made) for n, made in enumerate(told, 1))
-    place = str(at.cursor) if at.number is None else f"{at.cursor}/{at.number}"
-    return b"".join(_frame(f"id: {place}\n", made) for made in told)
+def _frames(event: ClientEvent, told: Sequence[BaseEvent], first: int = 1) -> bytes:
+    """Numbered within their event."""
+    return b"".join(_frame(f"id: {event.cursor}/{n}\n", made) for n, made in enumerate(told, first))
+
+
+def _prelude(place: Place, told: Sequence[BaseEvent]) -> bytes:
+    """All at the place for which it was made: who is cut within it is told it again."""
+    name = str(place.cursor) if place.number is None else f"{place.cursor}/{place.number}"
+    return b"".join(_frame(f"id: {name}\n", made) for made in told)
 
 
 def _frame(name: str, event: BaseEvent) -> bytes:

@@ -46,8 +46,11 @@ class Transcript:
         self._texts: dict[str, _Text] = {}
         self._tools: set[str] = set()
 
-    def snapshot(self) -> MessagesSnapshotEvent:
-        return MessagesSnapshotEvent(messages=[message.model_copy(deep=True) for message in self.messages])
+    def snapshots(self) -> list[BaseEvent]:
+        """Everything, behind an empty one: clients keep the places of messages that they have, and may have them under
+        other ids."""
+        messages = [message.model_copy(deep=True) for message in self.messages]
+        return [MessagesSnapshotEvent(messages=[]), MessagesSnapshotEvent(messages=messages)]
 
     def asked(self, message_id: str, text: str) -> None:
         """What the user said; the client knows it, or is told in a snapshot."""
@@ -88,7 +91,7 @@ class Transcript:
         events: list[BaseEvent] = [TextMessageEndEvent(message_id=text.message.id)] if text.open else []
         self.messages.remove(text.message)
         self._texts[call_id] = _Text(text.attempt + 1)
-        return [*events, self.snapshot()]
+        return [*events, *self.snapshots()]
 
     def finished(self, call_id: str, attempt: int, whole: str) -> list[BaseEvent]:
         """The call is over and this is its whole text."""
