@@ -54,6 +54,7 @@ class MemoryJournal(Journal):
     words: list[tuple[UUID, int, str]] = field(default_factory=list[tuple[UUID, int, str]])
     questions: list[tuple[str, str, JsonObject, str]] = field(default_factory=list[tuple[str, str, JsonObject, str]])
     failing: Mapping[str, Exception] = field(default_factory=dict[str, Exception])
+    looked_up: list[Call] = field(default_factory=list[Call])
 
     def __post_init__(self) -> None:
         self._texts: set[str] = set()
@@ -93,6 +94,9 @@ class MemoryJournal(Journal):
             request = entry.value if entry.what == "started" else was.request
             found[entry.call.key] = replace(was, request=request, done=_done(entry) or was.done)
         return found
+
+    async def asked(self, call: Call, request: JsonValue) -> None:
+        self.looked_up.append(call)
 
     async def in_doubt(self, call: Call) -> None:
         self._write("in_doubt", Entry("in doubt", call))
