@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV := .tools/uv/bin/uv
 BIN := .venv/bin
 READY := .venv/.ready
-PACKAGES := contracts chassis views models gateway planner executor ingestion memory cli ops local
+PACKAGES := contracts chassis views models gateway planner executor ingestion memory cli ops replay local
 # Redis comes ready-made for these only; where neither is installed uv fetches one into its own folder.
 export UV_PYTHON ?= >=3.11,<3.13
 ALONE := $(UV) run --quiet --isolated --frozen --no-dev

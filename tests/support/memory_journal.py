@@ -55,6 +55,7 @@ class MemoryJournal(Journal):
     questions: list[tuple[str, str, JsonObject, str]] = field(default_factory=list[tuple[str, str, JsonObject, str]])
     failing: Mapping[str, Exception] = field(default_factory=dict[str, Exception])
     stubs: Mapping[str, Done] = field(default_factory=dict[str, Done])
+    looked_up: list[Call] = field(default_factory=list[Call])
 
     def __post_init__(self) -> None:
         self._texts: set[str] = set()
@@ -97,6 +98,9 @@ class MemoryJournal(Journal):
 
     def instead(self, call: Call, arguments: JsonValue, effects: bool) -> Done | None:
         return self.stubs.get(call.name) if effects else None
+
+    async def asked(self, call: Call, request: JsonValue) -> None:
+        self.looked_up.append(call)
 
     async def in_doubt(self, call: Call) -> None:
         self._write("in_doubt", Entry("in doubt", call))

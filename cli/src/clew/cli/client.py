@@ -38,6 +38,18 @@ class Client:
             yield from page.items
             after, more = page.next, page.next is not None
 
+    def state(self, run_id: str, at: int | None = None) -> Json:
+        """What was known of a run when its event `at` was written."""
+        return self.gateway.get(f"/v1/runs/{run_id}/state", **({} if at is None else {"at": at}))
+
+    def timeline(self, run_id: str) -> Json:
+        """Spans and waits of a run."""
+        return self.gateway.get(f"/v1/runs/{run_id}/timeline")
+
+    def thread_runs(self, thread_id: str) -> list[Run]:
+        """The whole tree of a thread."""
+        return list(self._page(f"/v1/threads/{thread_id}/runs", Run.parse).items)
+
     def cancel(self, run_id: str) -> None:
         self.gateway.post(f"/v1/runs/{run_id}/cancel", {})
 

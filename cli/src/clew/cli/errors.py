@@ -2,7 +2,9 @@
 
 Failure -- NotCompleted 1 (a run or a check did not end well)
         |- Unreachable  3 (no answer from the gateway, or none that a gateway would give)
-        `- Refused      4 (the API answered with a problem)
+        |- Refused      4 (the API answered with a problem)
+        |- Unknown      5 (there is no such run, call or thread)
+        `- NoMoment     6 (the run has no such moment)
 """
 
 from typing import ClassVar, Final
@@ -20,6 +22,8 @@ Exit codes:
   2    the command was used wrongly
   3    the gateway cannot be reached
   4    the API refused the request: the problem is on stderr
+  5    there is no such run, call or thread (of the commands that show one)
+  6    the run has no such moment
   130  Ctrl-C"""
 
 
@@ -43,6 +47,18 @@ class Unreachable(Failure):
         super().__init__(text)
         self.sent = sent
         self.passing = passing
+
+
+class Unknown(Failure):
+    """What is to be shown is not there."""
+
+    code = 5
+
+
+class NoMoment(Failure):
+    """The run is there, and was never at that moment."""
+
+    code = 6
 
 
 class Refused(Failure):

@@ -17,6 +17,7 @@ from clew.cli.memory import memory
 from clew.cli.runs import events, run, runs
 from clew.cli.send import send
 from clew.cli.steering import approve, steer
+from clew.cli.view import thread, view, why
 
 HELP = f"""Clew in the terminal: talk to agents, and follow every step of what they do.
 
@@ -58,8 +59,10 @@ def clew(context: click.Context, url: str, token: str | None) -> None:
     context.call_on_close(context.obj.close)
 
 
-for command in (chat, send, approve, steer, runs, run, events, documents, doctor, keys, memory):
+for command in (chat, send, approve, steer, runs, run, events, documents, doctor, keys, memory, thread):
     clew.add_command(command)
+for command in (view, why):
+    run.add_command(command)
 add_installed(clew)
 
 

@@ -85,6 +85,7 @@ class JournalBackend(JournalCallableOperationBackend[None]):
             call = scope.ask_model(operation.model_name, context.run_step)
             request = scope.requests.describe(operation.model_name, messages, settings, parameters)
             request["streaming"] = operation.streaming
+            await scope.execution.journal.asked(call, request)
             done = scope.execution.journal.done(call.call_id)
             record_durable_unit(executed=done is None)
             if done is not None:
@@ -99,6 +100,7 @@ class JournalBackend(JournalCallableOperationBackend[None]):
             call = scope.call_tool(
                 definition.name, context.run_step, context.tool_call_id or "", traits.policy, shown(arguments)
             )
+            await scope.execution.journal.asked(call, shown(arguments))
             done = scope.execution.journal.done(call.call_id)
             record_durable_unit(executed=done is None)
             scope.has_untrusted |= traits.untrusted

@@ -90,6 +90,10 @@ class RunJournal(RunWriter):
     def texts(self) -> set[str]:
         return self.record.texts
 
+    async def asked(self, call: Call, request: JsonValue) -> None:
+        """Nothing: a run that goes on may be asked otherwise than it was, because an instruction was mended meanwhile.
+        A replay compares."""
+
     def done(self, call_id: UUID) -> Done | None:
         return self.record.done.get(call_id)
 

@@ -1,0 +1,87 @@
+"""`clew run replay`: today's code over one recorded run."""
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+from rich.text import Text
+
+from clew.cli.context import Cli, as_json, pass_cli
+from clew.cli.lines import Line
+from clew.cli.safe import clean
+from clew.replay.errors import BY_CODE, EXIT_CODES, CannotReplay, Diverges
+from clew.replay.export import read_run, tenant_option
+from clew.replay.process import namespace, verdicts
+from clew.replay.recording import Recording, read, written
+from clew.replay.verdict import Verdict
+
+HELP = f"""Run today's code over a recorded run and say whether it does the same.
+
+Every model request and tool call is answered from the record: none is made, no tool runs, and the process has no
+network. Identical: says so, with a hash over everything asked and answered. Diverged: shows the first call that
+differs, as a diff. A run that has not ended is replayed as far as it is recorded. CLEW_TOOLS_PATH names your own tools.
+
+\b
+Examples:
+  clew run replay "$RUN"
+  clew run replay --from run.clew.jsonl --until 40
+  clew run replay --from run.clew.jsonl --json | jq .hash
+
+{EXIT_CODES}
+"""
+STYLES = {"+": "green", "-": "red", "@": "cyan"}
+
+
+@click.command("replay", help=HELP)
+@click.argument("run_id", type=click.UUID, metavar="[RUN]", required=False)
+@click.option(
+    "--from", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A recording, not a run."
+)
+@click.option("--until", type=int, metavar="SEQ", help="As if the run had been cut off behind this event.")
+@tenant_option
+@as_json
+@pass_cli
+def replay(cli: Cli, run_id: UUID | None, file: Path | None, until: int | None, tenant: str, as_json: bool) -> None:
+    if (run_id is None) == (file is None):
+        raise click.UsageError("name either a run or --from FILE")
+    if file is not None:
+        raw = file.read_bytes()
+        recording = read(raw.decode(errors="replace"))
+    else:
+        assert run_id is not None
+        recording = read_run(run_id, tenant)
+        raw = "".join(written(recording)).encode()
+    cli.err.note(announced(recording))
+    verdict = parsed(next(iter(verdicts(["-"], raw, until))))
+    if as_json:
+        cli.out.json(verdict.json())
+    else:
+        show(cli, verdict)
+    if verdict.status == "diverged":
+        raise Diverges(f"run {verdict.run_id} diverged")
+
+
+def announced(recording: Recording) -> str:
+    """What is about to happen, said before it does."""
+    calls = {getattr(event, "call_key", None) for event in recording.events} - {None}
+    wall = "a network namespace of its own" if namespace() else "its sockets refused"
+    redacted = f"; redacted by {', '.join(recording.redacted)}" if recording.redacted else ""
+    return f"replaying run {recording.run_id}: {len(calls)} recorded calls answer, 0 are made; {wall}{redacted}"
+
+
+def parsed(told: dict[str, Any]) -> Verdict:
+    """The verdict that the isolated process gave. When it gave none, the failure that it told of instead."""
+    if "error" in told:
+        raise BY_CODE.get(told["code"], CannotReplay)(told["error"])
+    return Verdict.parse({name: value for name, value in told.items() if name != "file"})
+
+
+def show(cli: Cli, verdict: Verdict) -> None:
+    if verdict.difference is None:
+        far = ", as far as it is recorded" if verdict.beyond else ""
+        cli.out.line(Line("✓", f"identical{far}: {verdict.calls} calls, hash {verdict.hash}", "good"))
+        return
+    for row in verdict.difference.lines():
+        style = STYLES.get(row.strip()[:1], "") if row.startswith("    ") else "bold"
+        cli.out.console.print(Text(clean(row), style), soft_wrap=True)

@@ -1,0 +1,45 @@
+"""`clew run export`: a recorded run as a file that needs nothing else."""
+
+import asyncio
+import re
+from uuid import UUID
+
+import click
+
+from clew.replay.errors import EXIT_CODES
+from clew.replay.recording import Recording, written
+from clew.replay.redaction import Rules
+from clew.replay.source import recorded, settings
+
+HELP = f"""Write a run to standard output as a recording: its events whole, what was said before it, nothing outside.
+
+For operators: it reads memory's views with a service's own environment (DATABASE_URL). --redact takes the value of
+every member of that name away, or, as /REGEX/, what matches in any text. A redacted recording says so; it replays
+identically only if nothing that the code looks at was taken away.
+
+\b
+Examples:
+  clew run export "$RUN" > run.clew.jsonl
+  clew run export "$RUN" --redact sent_by --redact '/[^ ]+@[^ ]+/' > run.clew.jsonl
+
+{EXIT_CODES}
+"""
+tenant_option = click.option("--tenant", default="local", show_default=True, metavar="NAME", help="Whose run it is.")
+
+
+def read_run(run_id: UUID, tenant: str) -> Recording:
+    return asyncio.run(recorded(run_id, tenant, settings()))
+
+
+@click.command("export", help=HELP)
+@click.argument("run_id", type=click.UUID, metavar="RUN")
+@tenant_option
+@click.option("--redact", "rules", multiple=True, metavar="RULE", help="A member's name, or /REGEX/; may be repeated.")
+def export(run_id: UUID, tenant: str, rules: tuple[str, ...]) -> None:
+    try:
+        change = Rules.parse(rules).apply if rules else None
+    except re.error as error:
+        raise click.UsageError(f"--redact: no regular expression: {error}") from error
+    found = read_run(run_id, tenant)
+    for line in written(Recording(found.events, found.history, rules), change):
+        click.echo(line, nl=False)

@@ -1,0 +1,101 @@
+"""`clew replay-suite`: many recordings at once, as a check before a deploy and in CI."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import click
+
+from clew.cli.context import Cli, as_json, pass_cli
+from clew.cli.safe import fold
+from clew.replay.errors import CannotReplay, Diverges
+from clew.replay.process import verdicts
+from clew.replay.verdict import Difference
+
+SHOWN = 100  # characters of what is wrong with a recording in the table
+BATCH = 50  # files for one process: starting it costs more than a few replays
+HELP = """Replay every recording (*.jsonl) of a folder, in parallel: would today's code strand the runs in it?
+
+\b
+Examples:
+  clew replay-suite tests/replay/histories
+  clew replay-suite recordings --junit replay.xml --jobs 8
+
+\b
+Exit codes:
+  0   all identical
+  3   one or more diverged
+  16  none diverged, and one or more could not be replayed, or there are none
+"""
+
+
+@click.command("replay-suite", help=HELP)
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write the results as JUnit XML too.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes at a time; default: the processors.")
+@as_json
+@pass_cli
+def suite(cli: Cli, folder: Path, junit: Path | None, jobs: int | None, as_json: bool) -> None:
+    files = [str(path) for path in sorted(folder.glob("*.jsonl"))]
+    if not files:
+        raise CannotReplay(f"there are no recordings (*.jsonl) in {folder}")
+    cli.err.note(f"replaying {len(files)} recordings: no call is made")
+    told = replayed(files, jobs or os.cpu_count() or 1)
+    if as_json:
+        for one in told:
+            cli.out.json(one)
+    else:
+        cli.out.table(("RECORDING", "VERDICT", "CALLS", "WHAT"), [row(one) for one in told])
+    if junit is not None:
+        junit.write_bytes(as_junit(told))
+    if any(one.get("status") == "diverged" for one in told):
+        raise Diverges("one or more recordings diverged")
+    if any("error" in one for one in told):
+        raise CannotReplay("one or more recordings could not be replayed")
+
+
+def replayed(files: Sequence[str], jobs: int) -> list[dict[str, Any]]:
+    """What the isolated processes say of the files, in their order."""
+    size = min(BATCH, max(1, -(-len(files) // jobs)))
+    batches = [files[at : at + size] for at in range(0, len(files), size)]
+    with ThreadPoolExecutor(jobs) as pool:
+        return [one for told in pool.map(_all, batches) for one in told]
+
+
+def _all(batch: Sequence[str]) -> list[dict[str, Any]]:
+    return list(verdicts(batch))
+
+
+def row(told: dict[str, Any]) -> tuple[str, ...]:
+    return Path(told["file"]).name, verdict(told), str(told.get("calls", "")), fold(reason(told), SHOWN)
+
+
+def verdict(told: dict[str, Any]) -> str:
+    return told.get("status", "error")
+
+
+def reason(told: dict[str, Any]) -> str:
+    """What is wrong, in one line; empty for what is identical."""
+    if "error" in told:
+        return str(told["error"])
+    difference = told.get("difference")
+    return f"{difference['place']}: {difference['what']}" if difference else ""
+
+
+def as_junit(told: Sequence[dict[str, Any]]) -> bytes:
+    """The results as CI systems read them: a case for each recording."""
+    bad = [one for one in told if one.get("status") == "diverged"]
+    errors = [one for one in told if "error" in one]
+    counts = {"tests": str(len(told)), "failures": str(len(bad)), "errors": str(len(errors))}
+    root = ElementTree.Element("testsuite", {"name": "clew replay-suite", **counts})
+    for one in told:
+        case = ElementTree.SubElement(root, "testcase", {"classname": "replay", "name": Path(one["file"]).name})
+        if "error" in one:
+            ElementTree.SubElement(case, "error", {"message": reason(one)})
+        elif one.get("difference"):
+            failure = ElementTree.SubElement(case, "failure", {"message": reason(one)})
+            failure.text = "\n".join(Difference(**one["difference"]).lines())
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
