@@ -1,4 +1,4 @@
-"""The same plain steps on DBOS, in the same Postgres: `make bench-peers`. A process of its own; the URL is its argument.
+"""The same plain steps on DBOS, in the same Postgres: `make bench-peers`. A process of its own; its argument is the URL.
 
 Threads wait for the second that a step lasts, as its synchronous API would have it; each step's end is awaited in the
 database, and nothing is written of its start: compare it with our "end".
