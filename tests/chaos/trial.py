@@ -6,7 +6,7 @@ It decides nothing about right or wrong: that is `oracle`.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +64,7 @@ class Trial:
     folder: Path
     plan: Plan
     done: Counter[str] = field(default_factory=Counter[str])
+    _one_part: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self) -> Outcome:
         began = time.monotonic()
@@ -133,15 +134,16 @@ class Trial:
             case "flush":
                 await self._flush_redis()
             case "kafka-kill" | "postgres-kill":
-                await self.stack.kill_part(act.target)
-                await self._bring_back(act)
+                await self._take_away(self.stack.kill_part, act)
             case "kafka-term" | "postgres-term":
-                await self.stack.stop_part(act.target)
-                await self._bring_back(act)
+                await self._take_away(self.stack.stop_part, act)
 
-    async def _bring_back(self, act: Act) -> None:
-        await asyncio.sleep(act.seconds)
-        await self.stack.start_part(act.target)
+    async def _take_away(self, end: Callable[[str], Awaitable[None]], act: Act) -> None:
+        """A part is down for a while. On a slow machine the one before may still be coming up: it is waited for."""
+        async with self._one_part:
+            await end(act.target)
+            await asyncio.sleep(act.seconds)
+            await self.stack.start_part(act.target)
 
     async def _flush_redis(self) -> None:
         client = redis.asyncio.from_url(self.env["REDIS_URL"])  # pyright: ignore[reportUnknownMemberType]
