@@ -20,7 +20,7 @@ from clew.gateway.arguments import check_arguments
 from clew.gateway.commands import SAME_KEY, Asked, accepted_message, append, ids_of, known_run
 from clew.gateway.content import message_parts
 from clew.gateway.deps import Deps
-from clew.gateway.errors import Conflict, Invalid, NotFound, Unavailable
+from clew.gateway.errors import Conflict, Invalid, Unavailable
 from clew.gateway.reading import find_run, look_up
 from clew.gateway.schemas import MessageAccepted
 from clew.gateway.steering_schemas import (
