@@ -1,7 +1,7 @@
 """The same plain steps on DBOS, in the same Postgres, for `make bench-peers`. The database's URL is its argument.
 
-Its asynchronous API; each step's end is awaited in the database and nothing is written of its start, so that it compares
-with our "end".
+Its asynchronous API; each step's end is awaited in the database and nothing is written of its start: it compares with
+our "end".
 """
 
 # DBOS is no dependency of the project: where it is not installed its types are not known.
