@@ -1,7 +1,7 @@
-"""The same plain steps on DBOS, in the same Postgres: `make bench-peers`. A process of its own; its argument is the URL.
+"""The same plain steps on DBOS, in the same Postgres, for `make bench-peers`. The database's URL is its argument.
 
-Threads wait for the second that a step lasts, as its synchronous API would have it; each step's end is awaited in the
-database, and nothing is written of its start: compare it with our "end".
+Its asynchronous API; each step's end is awaited in the database and nothing is written of its start: it compares with
+our "end".
 """
 
 # DBOS is no dependency of the project: where it is not installed its types are not known.
