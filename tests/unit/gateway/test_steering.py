@@ -249,6 +249,11 @@ async def test_a_fork_is_asked_for_with_its_changes(scene: Scene) -> None:
     run = await scene.gateway.client.get(answer.headers["Location"])
     assert (run.json()["status"], run.json()["forked_from"]) == ("queued", str(scene.message.run_id))
     assert (await scene.gateway.client.get(f"{answer.headers['Location']}/state")).status_code == 409
+    events = f"{answer.headers['Location']}/events"
+    behind = {"after": answer.json()["cursor"]}
+    assert (await scene.gateway.client.get(events, params=behind)).json()["items"] == []
+    ahead = {"after": f"{fork.run_id}:2"}
+    assert (await scene.gateway.client.get(events, params=ahead)).status_code == 422
 
 
 async def test_a_fork_with_a_message_is_a_message_that_follows_the_run(scene: Scene) -> None:

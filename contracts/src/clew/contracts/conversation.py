@@ -122,7 +122,8 @@ class RunResumeRequested(RunScoped):
 class ForkChanges(Value):
     """What a fork does differently from the run that it goes on from; `tool_results` are by call id.
 
-    `tools`: those with effects are made anew, answered from the record, or stubbed; `allow_effects` names exceptions.
+    Tools with effects are muted but for those that `allow_effects` names: `recorded` answers from the record where name
+    and arguments match, `stub` and `live` with a note that nothing was done. Pure tools run.
     """
 
     model: Text | None = None

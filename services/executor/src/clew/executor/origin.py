@@ -60,7 +60,7 @@ class Origin:
     """The past that the fork `run_id` shares, read through `links`, the eldest first.
 
     `steps` are as they were left; `written` what the fork's journal begins with: calls that are over, what people
-    said to them and to the model, and summaries. Raises CannotFork when a result is changed of a call that is not there.
+    said to them and to the model, and summaries. Raises CannotFork when a result is changed of a call that is unknown.
     """
 
     def __init__(self, run_id: UUID, links: Sequence[Link]) -> None:

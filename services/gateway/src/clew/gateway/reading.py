@@ -123,7 +123,8 @@ def known_place() -> Generator[None]:
 def place_in(run: Run, text: str | None, pointer: str) -> Cursor | None:
     """The place in the run that `text` names. Invalid, naming `pointer`, when nobody can have been given it."""
     cursor = parse_cursor(text, run.id, pointer)
-    if cursor is not None and cursor.seq > run.last_seq:
+    first = 0 if run.forked_from is None else 1  # a fork has no message and no plan of its own, and begins behind them
+    if cursor is not None and cursor.seq > max(run.last_seq, first):
         raise Invalid.field(pointer, f"the run has no event {cursor.seq} yet")
     return cursor
 

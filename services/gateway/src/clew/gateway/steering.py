@@ -39,6 +39,7 @@ from clew.views.models import Run
 
 FOR_OPERATORS = ("diverged", "journal", "operator")  # suspensions that end when an operator says so
 QUESTIONS = topic_of(ApprovalRequested).name  # where runs ask what a person is to decide
+DELEGATE = "delegate"  # no tool that is announced, and yet a call with effects: a step that begins a run of its own
 OF_A_FORK = ("instructions", "tool_results", "tools", "allow_effects")  # what a message has no use for
 
 
@@ -233,11 +234,13 @@ async def _check_fork(deps: Deps, ask: Asked, run: Run, body: ForkCreate) -> Non
     if run.plan is None and run.forked_from is None:
         raise Conflict("The run has no plan that a fork could go on with.")
     if body.tool_results:
-        calls = {str(event.call_id) for event in await views.recorded(run.id) if isinstance(event, CallEvent)}
+        made = [event for event in await views.recorded(run.id) if isinstance(event, CallEvent)]
+        calls = {str(event.call_id) for event in made if event.kind == "tool"}
         for call_id in body.tool_results:
             if call_id not in calls:
-                raise Invalid.field(f"#/tool_results/{call_id}", "the run has no such call")
+                raise Invalid.field(f"#/tool_results/{call_id}", "the run has no such tool call")
     known = {tool.name for tool in (await views.capabilities()).tools} if body.allow_effects else set[str]()
+    known.add(DELEGATE)
     for index, name in enumerate(body.allow_effects):
         if name not in known:
             raise Invalid.field(f"#/allow_effects/{index}", f"no executor offers a tool {name!r}")

@@ -73,9 +73,9 @@ class ForkCreate(Request):
         default_factory=dict[str, JsonValue], max_length=100, description="By the id of a call: what it is to return"
     )
     tools: ToolMode = Field(
-        default="recorded", description="What tools with effects do: run, answer as recorded, or not"
+        default="recorded", description="What tools with effects answer: as recorded, or that nothing was done"
     )
-    allow_effects: tuple[Slug, ...] = Field(default=(), max_length=100, description="Tools that run all the same")
+    allow_effects: tuple[Slug, ...] = Field(default=(), max_length=100, description="Tools with effects that run all the same")
 
     @field_validator("message", "model", "instructions")
     @classmethod
