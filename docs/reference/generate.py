@@ -119,7 +119,8 @@ def _section(title: str, rows: Iterable[Sequence[str]]) -> str:
 
 def _metrics() -> str:
     sections: list[str] = []
-    titles: dict[str, str] = {"chassis": "Every service"} | {name: name.capitalize() for name in SERVICES}
+    shared = {"chassis": "Every service", "views": "Services that read the views"}
+    titles: dict[str, str] = shared | {name: name.capitalize() for name in SERVICES}
     for module, title in titles.items():
         if (spec := find_spec(f"clew.{module}.metrics")) is not None and spec.origin is not None:
             rows = ((f"`{m.name}`", m.kind, m.labels, m.meaning) for m in definitions(Path(spec.origin).read_text()))

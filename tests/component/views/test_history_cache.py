@@ -1,12 +1,21 @@
 """The cached history: found when it is up to date, made anew when it is not, never wrong."""
 
+import asyncio
 import json
+from collections.abc import AsyncGenerator
 
 import pytest
+import pytest_asyncio
+from prometheus_client import CollectorRegistry
 from redis import Redis
 
 from clew.contracts.conversation import ThreadDeleted
+from clew.contracts.envelope import Event
+from clew.contracts.execution import HistorySummarised
+from clew.memory.histories import Histories
+from clew.memory.metrics import Metrics
 from clew.views.door import Views
+from clew.views.history import LIFETIME
 from clew.views.tenant import TenantViews
 from tests.support.memory import MemoryUnderTest
 from tests.support.story import Story
@@ -82,3 +91,110 @@ async def test_the_history_of_a_deleted_thread_is_forgotten(
     await projecting.project(ThreadDeleted(**story.stamp("gone"), thread_id=story.thread_id, deleted_by="ada"))
     assert redis.get(key) is None
     assert await texts(t1) == []
+
+
+def counted(registry: CollectorRegistry) -> dict[str, float]:
+    """How often the cache had what."""
+    samples = [sample for metric in registry.collect() for sample in metric.samples if sample.name.endswith("_total")]
+    return {sample.labels["cache"]: sample.value for sample in samples}
+
+
+@pytest_asyncio.fixture
+async def measured(stack_env: dict[str, str], fresh: str) -> AsyncGenerator[tuple[Views, CollectorRegistry]]:
+    registry = CollectorRegistry()
+    async with Views(stack_env["DATABASE_URL"], stack_env["REDIS_URL"], fresh, registry) as views:
+        yield views, registry
+
+
+async def test_what_the_cache_had_is_counted(
+    projecting: MemoryUnderTest, measured: tuple[Views, CollectorRegistry], redis: Redis, key: str
+) -> None:
+    views, registry = measured
+    story = Story()
+    await projecting.project(story.created(), *story.whole("a"))
+    for _ in range(2):
+        assert await texts(views.tenant("t1")) == ["question a", "answer a"]
+    redis.set(key, "garbage")
+    assert await texts(views.tenant("t1")) == ["question a", "answer a"]
+    await projecting.project(*story.whole("b", "a"))
+    assert len(await texts(views.tenant("t1"))) == 4
+    assert counted(registry) == {"miss": 1, "hit": 1, "corrupt": 1, "stale": 1}
+
+
+async def test_a_redis_that_is_full_keeps_nothing_and_histories_are_right(
+    projecting: MemoryUnderTest, measured: tuple[Views, CollectorRegistry], redis: Redis, key: str
+) -> None:
+    await projecting.project(Story().created(), *Story().whole("a"))
+    try:
+        redis.config_set("maxmemory-policy", "noeviction")
+        redis.config_set("maxmemory", "1")
+        for _ in range(2):
+            assert await texts(measured[0].tenant("t1")) == ["question a", "answer a"]
+    finally:
+        redis.config_set("maxmemory", "0")
+    assert redis.get(key) is None
+    assert await texts(measured[0].tenant("t1")) == ["question a", "answer a"]
+    assert redis.get(key) is not None, "it is used again as soon as it has room"
+
+
+async def test_a_redis_that_hangs_is_waited_for_once_and_only_for_a_moment(
+    projecting: MemoryUnderTest, stack_env: dict[str, str], fresh: str
+) -> None:
+    await projecting.project(Story().created(), *Story().whole("a"))
+    asked: list[None] = []
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(None)
+        await reader.read()
+        writer.close()
+
+    registry = CollectorRegistry()
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        async with Views(stack_env["DATABASE_URL"], url, fresh, registry) as views:
+            for _ in range(3):
+                assert await texts(views.tenant("t1")) == ["question a", "answer a"]
+    assert len(asked) == 1
+    assert counted(registry) == {"unavailable": 3}
+
+
+async def test_memory_writes_a_history_through_after_the_commit_where_somebody_has_read_it(
+    projecting: MemoryUnderTest, views: Views, t1: TenantViews, redis: Redis, key: str
+) -> None:
+    story, metrics = Story(), Metrics(CollectorRegistry())
+    histories = Histories(views, lambda: story.stamp("now")["occurred_at"], metrics)
+    writing = asyncio.create_task(histories.write())
+
+    async def projected(*events: Event) -> None:
+        await projecting.project(*events)
+        histories.on_projected(events)
+        await asyncio.sleep(0.3)
+
+    await projected(story.created(), *story.whole("a"))
+    assert redis.get(key) is None, "nobody has read it"
+    await texts(t1)
+    await projected(*story.whole("b", "a"))
+    kept = json.loads(str(redis.get(key)))
+    assert [message["text"] for message in kept["messages"]] == ["question a", "answer a", "question b", "answer b"]
+    assert 0 < redis.ttl(key) <= LIFETIME.total_seconds()
+    writing.cancel()
+
+
+async def test_summaries_of_a_thread_are_read_in_order_and_go_with_it(
+    projecting: MemoryUnderTest, t1: TenantViews, views: Views
+) -> None:
+    story = Story()
+    first = {"first_run_id": story.run_id("a"), "last_run_id": story.run_id("a")}
+    made = [
+        HistorySummarised(**story.stamp(text), **story.where("b"), seq=seq, summary=text, **first)
+        for seq, text in ((3, "one"), (4, "two"))
+    ]
+    await projecting.project(story.created(), *story.whole("a"), *story.whole("b", "a")[:3], *made)
+    assert [(s.summary, s.run_id) for s in await t1.summaries(story.thread_id)] == [
+        ("one", story.run_id("b")),
+        ("two", story.run_id("b")),
+    ]
+    assert await views.tenant("t2").summaries(story.thread_id) == []
+    assert await texts(t1, "a") == ["question a", "answer a"], "nothing is deleted"
+    await projecting.project(ThreadDeleted(**story.stamp("gone"), thread_id=story.thread_id, deleted_by="ada"))
+    assert await t1.summaries(story.thread_id) == []
