@@ -1,4 +1,4 @@
-"""Runs of a whole Clew, exported and replayed by today's code. With CLEW_RECORD_HISTORIES=FOLDER they are kept there."""
+"""Runs of a whole Clew, exported and replayed. With CLEW_RECORD_HISTORIES=FOLDER they are kept there."""
 
 import asyncio
 import os
