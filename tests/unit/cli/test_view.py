@@ -114,3 +114,15 @@ async def test_the_tree_of_a_thread_shows_answers_and_forks(gateway: ScriptedGat
     assert out[1].endswith("completed  four")
     assert out[2].strip(" └─") == f"{OTHER} completed (fork) ← newest"
     assert (await clew(gateway.url, capsys, "thread", "view", OTHER)).code == 5
+
+
+async def test_two_runs_are_compared_call_by_call(gateway: ScriptedGateway, capsys: Capture) -> None:
+    scripted(gateway)
+    other = state_json(13) | {"output": "It is 5."}
+    gateway.on(f"GET /v1/runs/{OTHER}/state", ok(other))
+    out = (await clew(gateway.url, capsys, "run", "diff", RUN, OTHER)).out.splitlines()
+    assert "= call work.1/analyst/tool/1/c1" in out
+    assert out[out.index("≠ run status") + 1 :][:2] == ["  - completed", "  + running"]
+    assert out[out.index("≠ answer output") + 1 :] == ["  - It is 4.", "  + It is 5."]
+    told = (await clew(gateway.url, capsys, "run", "diff", RUN, OTHER, "--json")).out.splitlines()
+    assert {pair["name"] for pair in map(json.loads, told) if not pair["equal"]} >= {"status", "output", "answer"}

@@ -18,6 +18,7 @@ from clew.replay.suite import replayed
 from tests.support.recordings import calls, recorded
 from tests.support.run_log import planned, step
 
+pytestmark = pytest.mark.timeout(240)  # each replay is a process of its own, and starting one takes its time
 CANARY = '''
 """A tool that cries when it is run, and tries the network when it is loaded."""
 import socket

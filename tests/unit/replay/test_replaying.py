@@ -77,8 +77,12 @@ async def test_every_beginning_of_a_run_replays_identically() -> None:
 
 async def test_a_changed_instruction_is_caught_at_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
     recording = await recorded(plan(), script, tools())
-    before = agents._prompt("assistant")  # pyright: ignore[reportPrivateUsage]
-    monkeypatch.setattr(agents, "_prompt", lambda _: (before[0], before[1] + "\nBe brief."))  # pyright: ignore[reportUnknownLambdaType]
+    description, instructions = agents._prompt("assistant")  # pyright: ignore[reportPrivateUsage]
+
+    def changed(_: str) -> tuple[str, str]:
+        return description, f"{instructions}\nBe brief."
+
+    monkeypatch.setattr(agents, "_prompt", changed)
     found = difference(await replay(recording, tools()))
     assert found.place == "work.1/assistant/model/1/0"
     text = list(found.lines())

@@ -7,6 +7,7 @@ from io import TextIOWrapper
 import click
 
 from clew.cli.chat import chat
+from clew.cli.compare import diff
 from clew.cli.context import DEFAULT_URL, Cli, ascii_only, http_url
 from clew.cli.doctor import doctor
 from clew.cli.documents import documents
@@ -61,7 +62,7 @@ def clew(context: click.Context, url: str, token: str | None) -> None:
 
 for command in (chat, send, approve, steer, runs, run, events, documents, doctor, keys, memory, thread):
     clew.add_command(command)
-for command in (view, why):
+for command in (view, why, diff):
     run.add_command(command)
 add_installed(clew)
 

@@ -1,0 +1,59 @@
+"""Runs of a whole Clew, exported and replayed. With CLEW_RECORD_HISTORIES=FOLDER they are kept there."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.system import System
+
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
+QUESTIONS = {
+    "sum": "What is 17% of 2,340?",
+    "flights": "Find the cheapest flights from NYC to London next week with reasonable travel times",
+    "time": "What time is it?",
+}
+
+
+async def command(env: dict[str, str], *arguments: str) -> tuple[int, bytes, str]:
+    """Exit code, standard output and standard error of `clew`."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "clew.cli", *arguments, env={"PATH": os.environ["PATH"], **env}, stdout=pipe, stderr=pipe
+    )
+    out, err = await process.communicate()
+    return process.returncode or 0, out, err.decode()
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+async def test_a_real_run_replays_identically(
+    system: System, system_env: dict[str, str], tmp_path: Path, name: str
+) -> None:
+    said = await system.say(QUESTIONS[name])
+    await system.until_ended(said["run_id"])
+    code, recording, told = await command(system_env, "run", "export", said["run_id"])
+    assert code == 0, told
+    folder = Path(os.environ.get("CLEW_RECORD_HISTORIES") or tmp_path)
+    path = folder / f"{name}.jsonl"
+    path.write_bytes(recording)
+    code, out, told = await command(system_env, "run", "replay", "--from", str(path))
+    assert code == 0, out.decode() + told
+    assert "✓ identical" in out.decode()
+
+
+async def test_the_answer_to_an_answer_is_replayed_with_what_was_said_before(
+    system: System, system_env: dict[str, str], tmp_path: Path
+) -> None:
+    first = await system.say("What is 2 + 2?")
+    await system.until_ended(first["run_id"])
+    second = await system.say("And 3 + 3?", thread_id=first["thread_id"])
+    await system.until_ended(second["run_id"])
+    code, recording, told = await command(system_env, "run", "export", second["run_id"])
+    assert code == 0, told
+    path = Path(os.environ.get("CLEW_RECORD_HISTORIES") or tmp_path) / "second.jsonl"
+    path.write_bytes(recording)
+    code, out, told = await command(system_env, "run", "replay", "--from", str(path))
+    assert code == 0, out.decode() + told
+    assert (await command(system_env, "run", "export", "0198c0de-0000-7000-8000-00000000000f"))[0] == 5
