@@ -20,6 +20,7 @@ from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
+from typing import cast
 from uuid import UUID
 
 import httpx2
@@ -54,18 +55,21 @@ class Viewer(asyncio.Protocol):
         self.ended = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's own class is no subclass of it
         key = base64.b64encode(os.urandom(16)).decode()
         lines = ["GET /v1/ws HTTP/1.1", "Host: 127.0.0.1", "Upgrade: websocket", "Connection: Upgrade"]
         lines += [f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13", "", ""]
         transport.write("\r\n".join(lines).encode())
+
+    def _subscribe(self) -> None:
         said = json.dumps({"type": "subscribe", "id": "s", "run_id": self._run_id}).encode()
         length = bytes([0x80 | len(said)]) if len(said) < 126 else b"\xfe" + len(said).to_bytes(2, "big")
-        transport.write(b"\x81" + length + bytes(4) + said)  # a mask of zeros
+        self._transport.write(b"\x81" + length + bytes(4) + said)  # a mask of zeros
 
     def data_received(self, data: bytes) -> None:
         now = perf_counter()
+        if data.startswith(b"HTTP/1.1 101"):
+            return self._subscribe()
         self._rest += data
         cut = self._rest.rfind(b"}}}") + 3  # frames end like this; a stamp is never cut in two
         whole, self._rest = (self._rest[:cut], self._rest[cut:]) if cut > 2 else (b"", self._rest)

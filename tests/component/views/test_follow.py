@@ -13,6 +13,7 @@ from clew.contracts.execution import CallCompleted
 from clew.views.client import ClientEvent, client_event
 from clew.views.cursor import Cursor
 from clew.views.door import Views
+from clew.views.fanout import Torn
 from clew.views.tenant import TenantViews
 from tests.support.memory import MemoryUnderTest, flush
 from tests.support.story import Story
@@ -174,3 +175,41 @@ async def test_another_tenant_follows_nothing_of_a_run(projecting: MemoryUnderTe
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
             await anext(views.tenant("t2").follow(story.run_id("a"), None))
+
+
+async def test_a_run_with_an_event_missing_for_ever_ends_and_goes_on_behind_the_hole(
+    projecting: MemoryUnderTest, t1: TenantViews, story: Story
+) -> None:
+    seen: list[ClientEvent] = []
+
+    async def follow() -> None:
+        async for event in t1.follow(story.run_id("a"), None):
+            seen.append(event)
+
+    following = asyncio.create_task(follow())
+    whole = story.whole("a")
+    await live(projecting, *whole[:5], *whole[6:])  # the record of event 5 was parked
+    with pytest.raises(Torn) as missing:
+        await asyncio.wait_for(following, 15)
+    assert seqs(seen) == [0, 1, 2, 3, 4]
+    assert missing.value.resume_after == Cursor(story.run_id("a"), 5)
+    assert seqs(await collect(t1.follow(story.run_id("a"), missing.value.resume_after))) == [6, 7, 8]
+    with pytest.raises(Torn):
+        await collect(t1.follow(story.run_id("a"), Cursor(story.run_id("a"), 4)))
+
+
+async def test_many_viewers_of_a_run_see_the_same_with_one_reader(
+    projecting: MemoryUnderTest, views: Views, t1: TenantViews, story: Story, stack_env: dict[str, str]
+) -> None:
+    following = [asyncio.create_task(collect(t1.follow(story.run_id("a"), None))) for _ in range(50)]
+    async with Redis.from_url(stack_env["REDIS_URL"]) as redis:
+        while views.hub.viewers < 50:
+            await asyncio.sleep(0.01)
+        before = (await redis.info("commandstats"))["cmdstat_xread"]["calls"]
+        await live(projecting, *streamed(story))
+        first, *others = await asyncio.gather(*following)
+        reads = (await redis.info("commandstats"))["cmdstat_xread"]["calls"] - before
+    assert seqs(first) == NUMBERED
+    assert all(seqs(other) == NUMBERED for other in others)
+    assert reads < 150, f"{reads} reads for 12 events: each viewer reads for itself"
+    assert views.hub.viewers == 0
