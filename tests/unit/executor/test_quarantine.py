@@ -5,8 +5,8 @@ import os
 import sys
 from uuid import UUID
 
-from clew.contracts.conversation import RunCancelRequested
-from clew.contracts.execution import RunCompleted, RunFailed
+from clew.contracts.conversation import RunCancelRequested, RunForkRequested
+from clew.contracts.execution import RunCompleted, RunFailed, StepCompleted, StepStarted
 from clew.executor.quarantine import Alone
 from tests.support.run_log import RUN, MemoryLog, planned, step
 from tests.support.run_process import ended, hang, running, signal
@@ -61,6 +61,25 @@ async def test_a_run_that_is_alone_is_cancelled() -> None:
         await process.until("run-resumed", times=4)
         await asyncio.wait_for(process.take(signal(RunCancelRequested)), 20)
     assert [event.type_name() for event in ended(log)] == ["run-cancelled"]
+
+
+async def test_a_fork_is_run_alone_with_what_it_shares() -> None:
+    plan = planned(step("first"), step("answer", "first", instructions="answer"))
+    async with running(plans={RUN: plan}) as process:
+        await process.run(plan)
+    [over] = [event.seq for event in process.log.run if isinstance(event, StepCompleted) and event.step_id == "first"]
+    request = signal(RunForkRequested, run_id=UUID(int=78), forked_from=RUN, after_seq=over, requested_by="me")
+    for n in range(4):
+        async with running(hang, log=process.log, plans={RUN: plan}) as fork:
+            if n == 0:
+                await fork.take(request)
+            await fork.begun.wait()
+    async with running(log=process.log, plans={RUN: plan}, alone=ALONE) as fork:
+        await fork.idle()
+    own = [event for event in process.log.run if event.run_id == request.run_id]
+    assert isinstance(own[-1], RunCompleted)
+    assert (own[-1].output, fork.performed) == ("survived", [])
+    assert {event.step_id for event in own if isinstance(event, StepStarted)} == {"answer"}
 
 
 async def test_a_run_that_takes_its_parent_along_fails_in_the_end() -> None:

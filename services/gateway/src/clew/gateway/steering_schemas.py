@@ -75,7 +75,7 @@ class ForkCreate(Request):
     tools: ToolMode = Field(
         default="recorded", description="What tools with effects answer: as recorded, or that nothing was done"
     )
-    allow_effects: tuple[Slug, ...] = Field(default=(), max_length=100, description="Tools with effects that run all the same")
+    allow_effects: tuple[Slug, ...] = Field(default=(), max_length=100, description="Tools with effects that run")
 
     @field_validator("message", "model", "instructions")
     @classmethod
