@@ -38,9 +38,10 @@ def test_every_variable_that_the_code_reads_is_on_the_page() -> None:
 
 
 def test_every_metric_of_a_process_is_on_the_page() -> None:
-    memory = CollectorRegistry()
-    import_module("clew.memory.metrics").Metrics(memory)
-    registered = {metric.name for registry in (Metrics().registry, memory) for metric in registry.collect()}
+    own = CollectorRegistry()
+    for module in ("views", "planner", "memory"):
+        import_module(f"clew.{module}.metrics").Metrics(own)
+    registered = {metric.name for registry in (Metrics().registry, own) for metric in registry.collect()}
     assert registered == set(re.findall(r"^\| `(clew_\w+)` \|", pages()["metrics.md"], re.MULTILINE))
 
 
