@@ -1,6 +1,7 @@
-"""Runs that a whole Clew recorded once replay identically by the code as it is now.
+"""Runs that were recorded once replay identically by the code as it is now.
 
-To record them anew: `CLEW_RECORD_HISTORIES=tests/replay/histories pytest tests/e2e/test_replay.py`.
+To record them anew: `python -m tests.replay.record`, and for those of a whole Clew
+`CLEW_RECORD_HISTORIES=tests/replay/histories pytest tests/e2e/test_replay.py`.
 """
 
 import json
@@ -10,6 +11,7 @@ import pytest
 
 from clew.cli.main import invoke
 
+pytestmark = pytest.mark.timeout(240)  # processes are started
 HISTORIES = Path(__file__).parent / "histories"
 
 

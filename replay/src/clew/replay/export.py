@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from dataclasses import replace
 from uuid import UUID
 
 import click
@@ -41,5 +42,5 @@ def export(run_id: UUID, tenant: str, rules: tuple[str, ...]) -> None:
     except re.error as error:
         raise click.UsageError(f"--redact: no regular expression: {error}") from error
     found = read_run(run_id, tenant)
-    for line in written(Recording(found.events, found.history, rules), change):
+    for line in written(replace(found, redacted=rules), change):
         click.echo(line, nl=False)

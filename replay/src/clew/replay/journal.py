@@ -57,6 +57,8 @@ class ReplayJournal(RunJournal):
         for event in events:
             self.past.take(event)
         self.record.started_at = self.past.started_at
+        self.record.summaries = self.past.summaries
+        self.record.titled = True
         self.difference: Difference | None = None
         self.blocked: set[str] = set()
         self.halted = asyncio.Event()

@@ -6,7 +6,7 @@ The first line is the header: format version, run, number of lines and SHA-256 o
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Final, cast
 from uuid import UUID
@@ -17,7 +17,7 @@ from clew.contracts.codec import MAX_BODY, DecodeError, event_class
 from clew.contracts.envelope import RunEvent
 from clew.contracts.planning import PlanCreated
 from clew.replay.errors import BlobMissing, NoRecording, Tampered, TooNew, Truncated
-from clew.views.models import Message
+from clew.views.models import Message, Summary
 
 FORMAT: Final = 1
 KIND: Final = "clew-run"
@@ -33,6 +33,7 @@ class Recording:
     events: Sequence[RunEvent]
     history: Sequence[Message] = ()
     redacted: Sequence[str] = field(default=())
+    summaries: Sequence[Summary] = ()
 
     @property
     def run_id(self) -> UUID:
@@ -46,7 +47,7 @@ class Recording:
     def until(self, seq: int) -> "Recording":
         """The same run as if it had been cut off behind its event `seq`."""
         known = [event for event in self.events if event.run_id != self.run_id or event.seq <= seq]
-        return Recording(known, self.history, self.redacted)
+        return replace(self, events=known)
 
 
 def written(recording: Recording, change: Change | None = None) -> Iterator[str]:
@@ -71,6 +72,8 @@ def _same(value: Any) -> Any:
 def _lines(recording: Recording, change: Change) -> Iterator[Json]:
     for message in recording.history:
         yield from _with_blob({"message": True}, change(message.model_dump(mode="json")))
+    for summary in recording.summaries:
+        yield from _with_blob({"summary": True}, change(summary.model_dump(mode="json")))
     for event in recording.events:
         yield from _with_blob({"event": event.ce_type()}, change(event.model_dump(mode="json")))
 
@@ -102,14 +105,15 @@ def read(text: str) -> Recording:
     blobs: dict[str, Any] = {}
     events: list[RunEvent] = []
     history: list[Message] = []
+    summaries: list[Summary] = []
     for number, line in enumerate(lines, 2):
         try:
-            _take(json.loads(line), blobs, events, history)
+            _take(json.loads(line), blobs, events, history, summaries)
         except (ValueError, KeyError, TypeError, DecodeError, ValidationError) as error:
             raise NoRecording(f"line {number} of the recording cannot be read: {error}") from error
     if not events:
         raise NoRecording("the recording holds no event")
-    return Recording(events, history, tuple(header.get("redacted", ())))
+    return Recording(events, history, tuple(header.get("redacted", ())), summaries)
 
 
 def _header(first: str) -> Json:
@@ -127,13 +131,18 @@ def _header(first: str) -> Json:
     return header
 
 
-def _take(line: Json, blobs: dict[str, Any], events: list[RunEvent], history: list[Message]) -> None:
+def _take(
+    line: Json, blobs: dict[str, Any], events: list[RunEvent], history: list[Message], summaries: list[Summary]
+) -> None:
     if "blob" in line:
         blobs[line["blob"]] = json.loads(line["text"])
         return
     if "ref" in line and line["ref"] not in blobs:
         raise BlobMissing(f"the recording names the blob {line['ref'][:12]}…, and does not hold it")
     body = blobs[line["ref"]] if "ref" in line else line["body"]
+    if "summary" in line:
+        summaries.append(Summary.model_validate_json(json.dumps(body)))
+        return
     if "event" not in line:
         history.append(Message.model_validate_json(json.dumps(body)))
         return

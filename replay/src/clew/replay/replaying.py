@@ -21,7 +21,7 @@ from clew.contracts.planning import PlanCreated
 from clew.executor.agents import AGENTS, Agents, Limits, Ports
 from clew.executor.calls import Diverged, JournalCorrupt
 from clew.executor.children import DELEGATE
-from clew.executor.conversation import Conversation, Conversations, as_history, written
+from clew.executor.conversation import Conversation, Conversations
 from clew.executor.egress import EgressClient
 from clew.executor.egress_policy import EgressPolicy
 from clew.executor.execution import Completes, Outcome, ready
@@ -45,10 +45,10 @@ class Told(Conversations):
     """The conversation as the recording holds it."""
 
     def __init__(self, recording: Recording) -> None:
-        self._past = as_history(recording.history)
+        self._past = Conversation(recording.history, recording.summaries)
 
     async def of(self, plan: PlanCreated) -> Conversation:
-        return Conversation(written(plan.content), self._past)
+        return self._past
 
 
 def registry(environ: Mapping[str, str] = os.environ) -> ToolRegistry:

@@ -38,6 +38,7 @@ async def recorded(run_id: UUID, tenant_id: str, where: DatabaseSettings) -> Rec
             plan = recording.plan
             if plan is None or plan.parent_run_id is None:
                 return recording
-            return Recording(events, await tenant.messages(plan.thread_id, plan.parent_run_id))
+            said = await tenant.messages(plan.thread_id, plan.parent_run_id)
+            return Recording(events, said, (), await tenant.summaries(plan.thread_id))
     except ViewsUnavailable as error:
         raise Unreachable(f"memory's views cannot be read: {error}") from error
