@@ -68,12 +68,14 @@ async def _noticed(name: str, seed: int, stack: Stack, folder: Path) -> bool:
         talks = workload(number, MUTANT_SECONDS, MUTANT_RUNS)
         plan = Plan(talks, schedule(number, MUTANT_SECONDS, TAKE_OVERS), mutated(name))
         outcome = await _trial(plan, stack, f"mutant{list(MUTANTS).index(name)}x{number}", folder / str(number))
-        broken = {violation.invariant for violation in judge(outcome.facts)}
+        violations = judge(outcome.facts)
+        broken = {violation.invariant for violation in violations}
         seen = bool(broken & MUTANTS[name].breaks)
         said = f"broken: {', '.join(sorted(broken)) or 'nothing'}"
         print(f"{name}, seed {number}: {'noticed' if seen else 'not noticed'}, {said}", flush=True)
         if seen:
             return True
+        print(verdict(violations, number), flush=True)
     return False
 
 
