@@ -22,9 +22,10 @@ from clew.contracts.conversation import TextPart
 from clew.contracts.envelope import root_stamp
 from clew.contracts.planning import Plan, PlanCreated, Step
 from clew.executor.handlers import RunHandlers
+from clew.executor.holding import Ownership
 from clew.executor.journal import RunJournal
 from clew.executor.limits import RunLimits
-from clew.executor.ownership import Owners, Ownership
+from clew.executor.ownership import Owners
 from clew.executor.past import PartitionPast
 from clew.executor.ports import Group
 from clew.executor.recall import Recall

@@ -23,8 +23,8 @@ from clew.chassis.partition import Partition
 from clew.contracts.envelope import Position
 from clew.contracts.execution import PartitionClaimed
 from clew.executor.calls import Call, Done, Recorded
+from clew.executor.holding import Ownership
 from clew.executor.journal import RunJournal
-from clew.executor.ownership import Ownership
 from clew.executor.tool_calls import ToolCall
 from clew.memory.decoding import Decoded
 from clew.memory.entry import Entry

@@ -23,7 +23,8 @@ from clew.contracts.execution import (
 )
 from clew.contracts.planning import Plan, PlanCreated, Step
 from clew.contracts.usage import Usage
-from clew.executor.ownership import Owners, Ownership
+from clew.executor.holding import Ownership
+from clew.executor.ownership import Owners
 from clew.executor.past import PartitionPast
 from clew.executor.ports import Group
 from clew.executor.recall import Recall, RunStore

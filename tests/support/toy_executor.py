@@ -20,7 +20,8 @@ from clew.chassis.settings import ServiceSettings
 from clew.contracts.envelope import Event, Position
 from clew.contracts.execution import PartitionClaimed
 from clew.contracts.planning import PlanCreated
-from clew.executor.ownership import Owners, Ownership
+from clew.executor.holding import Ownership
+from clew.executor.ownership import Owners
 from clew.executor.past import PartitionPast, RunPast
 from clew.executor.ports import Group
 from clew.executor.recall import Recall

@@ -17,7 +17,7 @@ from uuid import UUID
 import uvloop
 
 from clew.chassis.errors import Fenced
-from clew.executor.ownership import Ownership
+from clew.executor.holding import Ownership
 from clew.views.door import Views
 from tests.support.log import PATIENCE, Log, settings_from
 from tests.support.owners import RunStory, an_owner

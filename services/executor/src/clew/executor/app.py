@@ -33,7 +33,8 @@ from clew.executor.egress import EgressClient
 from clew.executor.egress_policy import EgressPolicy
 from clew.executor.facts import Facts
 from clew.executor.handlers import RunHandlers
-from clew.executor.ownership import Owners, Ownership
+from clew.executor.holding import Ownership
+from clew.executor.ownership import Owners
 from clew.executor.past import PartitionPast
 from clew.executor.ports import Group
 from clew.executor.quarantine import Alone
