@@ -77,36 +77,6 @@ async def test_an_event_behind_one_that_waits_does_not_overtake_it() -> None:
     assert partition.taken == [first, second, third]
 
 
-async def test_an_event_that_is_held_goes_before_the_next_one() -> None:
-    partition = Partition()
-    outbox = Outbox(partition, lambda: None)
-    first, second = events(2)
-    outbox.hold(first)
-    assert partition.taken == []
-    outbox.put(second)
-    assert partition.taken == [first, second]
-
-
-async def test_an_event_that_is_held_goes_by_itself_after_a_moment() -> None:
-    partition = Partition()
-    outbox = Outbox(partition, lambda: None)
-    one = events(1)[0]
-    outbox.hold(one)
-    async with asyncio.timeout(5):
-        while partition.taken != [one]:
-            await asyncio.sleep(0.001)
-
-
-async def test_who_waits_for_the_log_waits_for_what_is_held() -> None:
-    partition = Partition()
-    outbox = Outbox(partition, lambda: None)
-    outbox.hold(events(1)[0])
-    waiting = asyncio.create_task(outbox.drained())
-    await asyncio.sleep(0)
-    partition.acknowledge(0)
-    await waiting
-
-
 async def test_an_ack_that_comes_early_is_told_after_those_before_it() -> None:
     partition = Partition()
     outbox = Outbox(partition, lambda: None)

@@ -186,7 +186,7 @@ class RunJournal(RunWriter):
             await self.append_valid(lambda s: CallStarted(**s, **fields, request=request, policy=call.policy))
             await self._may_begin(call)
         else:
-            await self.append(lambda s: CallStarted(**s, **fields, request=request, policy=call.policy), hold=True)
+            await self.append(lambda s: CallStarted(**s, **fields, request=request, policy=call.policy))
 
     async def _may_begin(self, call: Call) -> None:
         await self.owned.may_begin()
@@ -206,7 +206,6 @@ class RunJournal(RunWriter):
                 **s, **fields, result=result, usage=usage, duration_ms=duration_ms, untrusted=untrusted
             ),
             wait=call.kind == "model" or _has_effects(call),
-            hold=True,
         )
 
     async def failed(self, call: Call, error: BaseException, retryable: bool, duration_ms: float) -> None:

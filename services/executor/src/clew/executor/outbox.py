@@ -11,7 +11,6 @@ from clew.contracts.envelope import Event, Position
 from clew.executor.owned import Owned, Prompt, Receipt
 
 FULL = 1_000  # events that may be on their way before a writer waits
-LINGER = 0.002  # seconds that an event which nobody waits for may wait for company
 
 Waiter = asyncio.Future[Position]
 
@@ -28,8 +27,6 @@ class Outbox:
         self._prompt = owned if isinstance(owned, Prompt) else None
         self._broken = broken
         self._waiting: deque[tuple[Event, Waiter | None]] = deque()
-        self._held: deque[Event] = deque()
-        self._linger: asyncio.TimerHandle | None = None
         self._sent: deque[tuple[Receipt, Waiter | None]] = deque()
         self._sending: asyncio.Task[None] | None = None
         self._idle: asyncio.Future[None] | None = None
@@ -40,17 +37,6 @@ class Outbox:
         """Takes an event whose arrival nobody waits for."""
         self._put(event, None)
 
-    def hold(self, event: Event) -> None:
-        """As `put`, but it goes together with the next one, or after a moment.
-
-        The start of a call that is answered at once would else be a request of its own, whose end the next one awaits.
-        """
-        self.check()
-        self.under_way += 1
-        self._held.append(event)
-        if self._linger is None:
-            self._linger = asyncio.get_running_loop().call_later(LINGER, self._let_go)
-
     async def deliver(self, event: Event) -> Position:
         """Takes an event; its place in the log, once it is there. A caller that is cancelled does not take it back."""
         waiter: Waiter = asyncio.get_running_loop().create_future()
@@ -59,7 +45,6 @@ class Outbox:
 
     async def drained(self) -> None:
         """Returns when everything taken so far is in the log. Raises what broke the outbox."""
-        self._let_go()
         while self.under_way and self.error is None:
             if self._idle is None:
                 self._idle = asyncio.get_running_loop().create_future()
@@ -83,7 +68,6 @@ class Outbox:
         for waiter in [waiter for _, waiter in (*self._sent, *self._waiting)]:
             if waiter is not None and not waiter.done():
                 waiter.set_exception(error)
-        self._held.clear()
         self._waiting.clear()
         self._sent.clear()
         self._wake()
@@ -92,22 +76,6 @@ class Outbox:
     def _put(self, event: Event, waiter: Waiter | None) -> None:
         self.check()
         self.under_way += 1
-        self._let_go()
-        self._hand_over(event, waiter)
-
-    def _let_go(self) -> None:
-        """Hands over what was held."""
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
-        while self._held:
-            self._hand_over(self._held.popleft(), None)
-
-    def _hand_over(self, event: Event, waiter: Waiter | None) -> None:
-        if self.error is not None:  # what was held before it broke the outbox
-            if waiter is not None:
-                waiter.set_exception(self.error)
-            return
         if self._sending is None and self._sent_now(event, waiter):
             return
         self._waiting.append((event, waiter))

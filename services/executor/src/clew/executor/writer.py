@@ -76,15 +76,12 @@ class RunWriter:
         """What ended the writing before its time."""
         return self.outbox.error
 
-    async def append(self, build: Callable[[RunStamp], RunEvent], *, wait: bool = False, hold: bool = False) -> None:
-        """Writes the run's next event; with `wait` returns once the log has it, and so all before it.
-
-        With `hold` it may wait a moment for the next one to go along.
-        """
+    async def append(self, build: Callable[[RunStamp], RunEvent], *, wait: bool = False) -> None:
+        """Writes the run's next event; with `wait` returns once the log has it, and so all before it."""
         if wait:
             await self.outbox.deliver(self._next(build))
         else:
-            (self.outbox.hold if hold else self.outbox.put)(self._next(build))
+            self.outbox.put(self._next(build))
             if self.outbox.full:
                 await self.outbox.drained()
 
