@@ -67,7 +67,7 @@ class History:
         return event
 
     def end_call(self, run: str, token: str) -> None:
-        result = {"kind": "tool_return", "result": f"{token} done"}
+        result: dict[str, Any] = {"kind": "tool_return", "result": f"{token} done"}
         self.write(CallCompleted(**self._call(run, token, "tool"), result=result, duration_ms=1))
 
     def answer(self, run: str, text: str = "yes") -> None:

@@ -159,7 +159,10 @@ async def test_nobody_is_asked_for_approval_of_a_call_that_is_not_made() -> None
 async def test_a_run_in_any_state_is_forked_from_what_is_recorded(end: str) -> None:
     whole, _ = await recording()
     events = whole.run[:20]
-    stamp = events[-1].model_dump(include=set(RunEvent.model_fields)) | {"seq": 22, "event_id": derive(RUN, "end")}
+    stamp: dict[str, Any] = events[-1].model_dump(include=set(RunEvent.model_fields)) | {
+        "seq": 22,
+        "event_id": derive(RUN, "end"),
+    }
     ends: dict[str, RunEvent] = {
         "suspended": RunSuspended(**stamp, reason="operator"),
         "cancelled": RunCancelled(**stamp, usage=Usage()),
@@ -225,7 +228,7 @@ async def test_a_fork_begins_no_child_runs(changes: dict[str, Any], says: str) -
         await process.take(planned(step("hand", kind="delegate")))
         await process.until("call-started")
         [call] = [event for event in process.log.run if isinstance(event, CallStarted)]
-        child = {"call_id": call.call_id, "child_thread_id": UUID(int=7), "child_run_id": UUID(int=8)}
+        child: dict[str, Any] = {"call_id": call.call_id, "child_thread_id": UUID(int=7), "child_run_id": UUID(int=8)}
         said = {"status": "completed", "output": "the child's answer"}
         await process.run(signal(ChildRunEnded, **child, **said))
         begun = [event for event in process.log.events if isinstance(event, ThreadCreated)]

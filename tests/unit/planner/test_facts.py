@@ -60,7 +60,7 @@ async def found(views: Views, words: str = "hello") -> tuple[list[str], float]:
     metrics = Metrics(CollectorRegistry())
     async with Facts(views, metrics, timedelta(milliseconds=30)) as facts:
         texts = [fact.text for fact in await facts.that_fit("t1", "ada", words)]
-    return texts, metrics.facts_missed._value.get()  # pyright: ignore[reportPrivateUsage]
+    return texts, sum(sample.value for metric in metrics.facts_missed.collect() for sample in metric.samples[:1])
 
 
 async def test_facts_that_fit_are_found() -> None:
@@ -92,6 +92,6 @@ async def test_a_plan_names_its_sender_and_holds_the_facts_that_fit() -> None:
 async def test_a_message_that_needs_no_plan_may_be_remembered() -> None:
     planner = Planner()
     known = await planner.announcements.some()
-    tool = {"description": "d", "parameters": {}, "untrusted_output": False}
+    tool: dict[str, Any] = {"description": "d", "parameters": {}, "untrusted_output": False}
     tools = {n: ToolSpec.model_validate({"name": n, "policy": "idempotent", **tool}) for n in ("remember", "mark")}
     assert plain_answer(replace(known, tools=tools)).steps[0].tools == ("remember",)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import ndiff
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 import click
@@ -89,8 +89,8 @@ def _calls(state: Json) -> dict[str, Json]:
 
 def _said(result: Any) -> Any:
     if not isinstance(result, dict) or "parts" not in result:
-        return result
-    parts: list[Json] = result["parts"]  # pyright: ignore[reportUnknownVariableType]
+        return cast(Any, result)
+    parts = cast(list[Json], result["parts"])
     return [{name: part.get(name) for name in ("tool_name", "args", "content") if part.get(name)} for part in parts]
 
 

@@ -45,10 +45,10 @@ class Told(Conversations):
     """The conversation as the recording holds it."""
 
     def __init__(self, recording: Recording) -> None:
-        self._past = Conversation(recording.history, recording.summaries)
+        self._told = Conversation(recording.history, recording.summaries)
 
     async def of(self, plan: PlanCreated) -> Conversation:
-        return self._past
+        return self._told
 
 
 def registry(environ: Mapping[str, str] = os.environ) -> ToolRegistry:

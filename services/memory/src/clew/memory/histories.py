@@ -12,7 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from clew.chassis.clock import Clock
-from clew.contracts.envelope import Event, ThreadEvent
+from clew.contracts.envelope import Event
 from clew.memory.metrics import Metrics
 from clew.memory.projections.threads import HISTORY
 from clew.views.database import ViewsUnavailable
@@ -38,7 +38,7 @@ class Histories:
         """Takes note of the threads whose history these events have changed."""
         since = self._clock() - LATELY
         for event in events:
-            if isinstance(event, HISTORY) and isinstance(event, ThreadEvent) and event.occurred_at > since:
+            if isinstance(event, HISTORY) and event.occurred_at > since:
                 if len(self._changed) >= MOST:
                     break
                 self._changed[event.tenant_id, event.thread_id] = None
