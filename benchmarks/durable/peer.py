@@ -6,7 +6,7 @@ our "end".
 
 # DBOS is no dependency of the project: where it is not installed its types are not known.
 # pyright: reportMissingImports=false, reportUnknownVariableType=false, reportUnknownMemberType=false
-# pyright: reportUntypedFunctionDecorator=false
+# pyright: reportUntypedFunctionDecorator=false, reportUnknownArgumentType=false
 
 import asyncio
 import sys

@@ -229,7 +229,7 @@ async def test_a_fork_begins_no_child_runs(changes: dict[str, Any], says: str) -
         await process.until("call-started")
         [call] = [event for event in process.log.run if isinstance(event, CallStarted)]
         child: dict[str, Any] = {"call_id": call.call_id, "child_thread_id": UUID(int=7), "child_run_id": UUID(int=8)}
-        said = {"status": "completed", "output": "the child's answer"}
+        said: dict[str, Any] = {"status": "completed", "output": "the child's answer"}
         await process.run(signal(ChildRunEnded, **child, **said))
         begun = [event for event in process.log.events if isinstance(event, ThreadCreated)]
         request = asked(3, **changes)
