@@ -81,8 +81,8 @@ async def test_the_hash_is_the_same_in_another_zone_locale_and_hash_seed(cage: P
     path = saved(await sung(cage), cage / "run.clew.jsonl")
     hashes: set[str] = set()
     for zone, seed, language in (("UTC", "1", "C"), ("Asia/Kathmandu", "77", "tr_TR.UTF-8")):
-        env = environment(None) | {"TZ": zone, "PYTHONHASHSEED": seed, "LANG": language}
-        command = [*namespace(), sys.executable, "-m", "clew.replay.isolated", str(path)]
+        env = environment() | {"TZ": zone, "PYTHONHASHSEED": seed, "LANG": language}
+        command = [*namespace(), sys.executable, "-m", "clew.replay.isolated", "", str(path)]
         done = await asyncio.to_thread(subprocess.run, command, env=env, capture_output=True, check=True)
         hashes.add(json.loads(done.stdout)["hash"])
     assert len(hashes) == 1

@@ -1,6 +1,7 @@
-"""The process in which replays run: `python -m clew.replay.isolated FILE…` prints a verdict a line, as JSON.
+"""The process in which replays run: `python -m clew.replay.isolated UNTIL FILE…` prints a verdict a line, as JSON.
 
-A file `-` is standard input. Its network is closed before any code of tools is loaded. One bad file spoils no other.
+A file `-` is standard input; UNTIL is the last event to replay, or empty. Its network is closed before any code of
+tools is loaded. One bad file spoils no other.
 """
 
 import asyncio
@@ -59,8 +60,7 @@ async def main(files: list[str], until: int | None) -> None:
 
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
-    cut = os.environ.get("CLEW_REPLAY_UNTIL")
     runner = asyncio.Runner()
     runner.get_loop()  # its own pair of sockets is made before the network is closed
     close_network()
-    runner.run(main(sys.argv[1:], int(cut) if cut else None))
+    runner.run(main(sys.argv[2:], int(sys.argv[1]) if sys.argv[1] else None))

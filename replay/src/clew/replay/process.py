@@ -24,16 +24,15 @@ def namespace() -> tuple[str, ...]:
     return UNSHARE if tried.returncode == 0 else ()
 
 
-def environment(until: int | None, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What the process is told: no address, and no credentials."""
-    kept = {name: environ[name] for name in KEPT if name in environ}
-    return kept | ({} if until is None else {"CLEW_REPLAY_UNTIL": str(until)})
+    return {name: environ[name] for name in KEPT if name in environ}
 
 
 def verdicts(files: Sequence[str], given: bytes | None = None, until: int | None = None) -> Iterator[dict[str, Any]]:
     """What the isolated process says of each file, as it comes; `given` is the file `-`. CannotReplay when it dies."""
-    command = [*namespace(), sys.executable, "-m", "clew.replay.isolated", *files]
-    done = subprocess.run(command, input=given, capture_output=True, env=environment(until), check=False)
+    command = [*namespace(), sys.executable, "-m", "clew.replay.isolated", str(until or ""), *files]
+    done = subprocess.run(command, input=given, capture_output=True, env=environment(), check=False)
     told = [json.loads(line) for line in done.stdout.decode().splitlines()]
     yield from told
     if len(told) < len(files) and not any("code" in verdict for verdict in told):
