@@ -107,6 +107,9 @@ class Transcript:
     def _on_call_ended(self, event: Event) -> Iterator[Piece]:
         call_id = event.data["call_id"]
         if shows(event):
+            if call_id not in self._started and event.data.get("request") is not None:
+                yield lines.call_started(event)  # it was over before its start was worth an event
+                self._started.add(call_id)
             yield lines.call_ended(event, announced=call_id in self._started)
         self._started.add(call_id)
         if (speech := self._speeches.get(call_id)) is not None:

@@ -127,21 +127,26 @@ class CallStarted(CallEvent):
 
 
 class CallCompleted(CallEvent):
-    """A call came back. `untrusted`: its result holds bytes from outside."""
+    """A call came back. `untrusted`: its result holds bytes from outside.
+
+    `request` is that of a call so quick that nothing was written of its start.
+    """
 
     result: Json
     usage: Usage | None = None
     duration_ms: float = Field(ge=0)
     untrusted: bool = False
+    request: Json = None
 
 
 class CallFailed(CallEvent):
-    """A call came back with an error. `retryable`: the same call may be tried again."""
+    """A call came back with an error. `retryable`: the same call may be tried again. `request` as in CallCompleted."""
 
     error: Text
     error_type: Text
     retryable: bool = False
     duration_ms: float = Field(ge=0)
+    request: Json = None
 
 
 class CallInDoubt(CallEvent):

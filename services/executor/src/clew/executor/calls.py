@@ -23,7 +23,8 @@ LONGEST_ERROR = 10_000  # characters of a tool's error that a model is told
 class Call:
     """One attempt at one call. `key` names the call within the run in every execution of it.
 
-    `policy` is how a tool's call may be repeated; None for a model request, which always may.
+    `policy` is how a tool's call may be repeated; None for a model request, which always may. `request` are the
+    arguments of a call that ended before its start was written.
     """
 
     call_id: UUID
@@ -33,6 +34,7 @@ class Call:
     name: str
     attempt: int
     policy: EffectPolicy | None = None
+    request: JsonValue = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,7 +203,13 @@ class RunJournal(RunWriter):
         self.waits.over(call.call_id)
         await self.append(
             lambda s: CallCompleted(
-                **s, **fields, result=result, usage=usage, duration_ms=duration_ms, untrusted=untrusted
+                **s,
+                **fields,
+                result=result,
+                usage=usage,
+                duration_ms=duration_ms,
+                untrusted=untrusted,
+                request=call.request,
             ),
             wait=call.kind == "model" or _has_effects(call),
         )
@@ -214,7 +220,13 @@ class RunJournal(RunWriter):
         self.waits.over(call.call_id)
         await self.append(
             lambda s: CallFailed(
-                **s, **fields, error=said, error_type=name, retryable=retryable, duration_ms=duration_ms
+                **s,
+                **fields,
+                error=said,
+                error_type=name,
+                retryable=retryable,
+                duration_ms=duration_ms,
+                request=call.request,
             )
         )
         if call.kind == "model":

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
+from pydantic import JsonValue
+
 from clew.contracts.envelope import RunEvent
 from clew.contracts.execution import (
     CallCompleted,
@@ -103,6 +105,10 @@ class Record:
                 attempt=event.attempt,
                 policy=event.policy if started else before.call.policy if before else None,
             ),
-            request=event.request if started else before.request if before else None,
+            request=_request(event) or (before.request if before else None),
             done=(before.done if before else None) or done,
         )
+
+
+def _request(event: CallEvent) -> JsonValue:
+    return event.request if isinstance(event, CallStarted | CallCompleted | CallFailed) else None

@@ -69,7 +69,7 @@ class ToolCall:
             await self.journal.started(call, shown(self.arguments))
         running = asyncio.create_task(_carried_out(call, self.body), name=f"tool {call.name}")
         try:
-            await self._wait(call, running)
+            call = await self._wait(call, running)
         finally:
             await _stopped(running)
         try:
@@ -79,18 +79,20 @@ class ToolCall:
         await self.journal.completed(call, result, None, _since(began), self.traits.untrusted)
         return result
 
-    async def _wait(self, call: Call, running: asyncio.Task[object]) -> None:
+    async def _wait(self, call: Call, running: asyncio.Task[object]) -> Call:
+        """The call once it is over; with its arguments, if nothing was written of its start."""
         limit = self.traits.timeout
         if call.policy == "pure":
             await asyncio.wait({running}, timeout=min(QUICK, limit).total_seconds())
             if running.done():
-                return
+                return replace(call, request=shown(self.arguments))
             await self.journal.started(call, shown(self.arguments))
             limit -= QUICK
         await asyncio.wait({running}, timeout=max(limit.total_seconds(), 0))
         if not running.done():
             said = "" if call.policy == "pure" else "; what it does may have happened nevertheless"
             raise ToolTimedOut(f"it was not over after {self.traits.timeout.total_seconds():g} seconds{said}")
+        return call
 
     async def _settle(self, call: Call) -> JsonValue:
         """What came of an attempt without an end, and None when the call is to be made again."""

@@ -72,6 +72,7 @@ def _said(event: CallEvent) -> dict[str, object]:
                 "untrusted": event.untrusted,
                 "duration_ms": event.duration_ms,
                 "usage": None if event.usage is None else to_json(event.usage),
+                "request": None if event.request is None else to_json(event.request),
                 "ended_at": event.occurred_at,
             }
         case CallFailed():
@@ -80,6 +81,7 @@ def _said(event: CallEvent) -> dict[str, object]:
                 "error": text(event.error),
                 "error_type": text(event.error_type),
                 "duration_ms": event.duration_ms,
+                "request": None if event.request is None else to_json(event.request),
                 "ended_at": event.occurred_at,
             }
         case CallInDoubt():
