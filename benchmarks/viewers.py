@@ -139,7 +139,7 @@ class Runs:
 
 async def viewers(
     gateway: ServiceProcess, under_test: MemoryUnderTest, options: argparse.Namespace
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """P7: delays of all tokens at all viewers, and what the gateway's memory grew by."""
     runs = Runs(under_test, options.runs)
     await runs.begin()
@@ -169,7 +169,7 @@ async def viewers(
     }
 
 
-async def history(urls: dict[str, str], under_test: MemoryUnderTest, messages: int) -> dict[str, float]:
+async def history(urls: dict[str, str], under_test: MemoryUnderTest, messages: int) -> dict[str, float | None]:
     """P8: the messages of one long thread, through a gateway with Redis and through one without."""
     story = Story("long", TENANT, clock.now() - timedelta(hours=2))
     events: list[Event] = [story.created()]
@@ -183,24 +183,27 @@ async def history(urls: dict[str, str], under_test: MemoryUnderTest, messages: i
             await under_test.project(*events)
             events.clear()
     await under_test.project(*events)
-    found: dict[str, float] = {}
+    found: dict[str, float | None] = {}
     for name, url in urls.items():
         async with httpx2.AsyncClient(base_url=url, timeout=60) as http:
             found[f"history_{name}_p50_ms"] = await _median_read(http, story.thread_id, messages)
     return found
 
 
-async def _median_read(http: httpx2.AsyncClient, thread_id: UUID, messages: int) -> float:
+async def _median_read(http: httpx2.AsyncClient, thread_id: UUID, messages: int) -> float | None:
+    """Milliseconds; None when the views give up, which they do after five seconds."""
     times: list[float] = []
     for _ in range(15):
         began = perf_counter()
         answer = await http.get(f"/v1/threads/{thread_id}/messages")
         times.append(perf_counter() - began)
+        if answer.status_code == 503:
+            return None
         assert len(answer.json()["items"]) == messages, answer.text[:200]
     return round(statistics.median(times) * 1000, 1)
 
 
-async def measure(options: argparse.Namespace, env: dict[str, str], folder: Path) -> dict[str, float]:
+async def measure(options: argparse.Namespace, env: dict[str, str], folder: Path) -> dict[str, float | None]:
     env = env | {"CLEW_NAMESPACE": "viewers", "CLEW_LOG_FORMAT": "json"}
     await make_topics(env)
     await asyncio.to_thread(migrate, env["DATABASE_URL"], "viewers")
@@ -215,7 +218,7 @@ async def measure(options: argparse.Namespace, env: dict[str, str], folder: Path
         return found | await history(urls, under_test, options.messages)
 
 
-async def on_parts(options: argparse.Namespace, folder: Path) -> dict[str, float]:
+async def on_parts(options: argparse.Namespace, folder: Path) -> dict[str, float | None]:
     async with Stack(Home(folder / "home"), free_ports(), _say) as stack:
         return await measure(options, {"S3_BUCKET": "clew", **stack.env}, folder)
 
@@ -224,7 +227,7 @@ def _say(name: str, line: str) -> None:
     """What becomes of a part is told by exceptions."""
 
 
-def show(found: dict[str, float]) -> None:
+def show(found: dict[str, float | None]) -> None:
     print("\n| | |\n| --- | --- |")
     for name, value in found.items():
         print(f"| {name} | {value} |")
