@@ -3,7 +3,9 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -90,14 +92,15 @@ async def test_streams_of_a_stopping_process_do_not_end_all_at_once(monkeypatch:
     streams = Streams(stopping)
     left: list[float] = []
 
-    async def leave() -> None:
-        await streams.turn_to_leave()
+    def leave() -> None:
         left.append(asyncio.get_running_loop().time())
 
-    async with asyncio.TaskGroup() as group:
+    with ExitStack() as stack:
         for _ in range(50):
-            group.create_task(leave())
+            stack.enter_context(streams.one(partial(leave)))
         stopping.set()
+        await asyncio.sleep(0.4)
+    assert len(left) == 50
     assert max(left) - min(left) > 0.1
 
 

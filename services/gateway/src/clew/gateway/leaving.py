@@ -5,12 +5,15 @@ Not the stop itself: that is `clew.chassis.service`, which waits here before it 
 
 import asyncio
 import random
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import TypeAlias
 
 SPREAD = timedelta(seconds=3)  # over which the streams of a stopping process are ended; HTTP closes all after 5 more
+LATECOMERS = 0.1  # seconds between looks for streams that were opened while the process stops
 COME_BACK = (1.0, 5.0)  # seconds: the least and the longest time until a client that was sent away comes again
+Leave: TypeAlias = Callable[[], object]
 
 
 class Streams:
@@ -18,26 +21,40 @@ class Streams:
 
     def __init__(self, stopping: asyncio.Event) -> None:
         self._stopping = stopping
-        self._open = 0
+        self._leave: set[Leave] = set()
+        self._told: set[Leave] = set()
+        self._watching: asyncio.Task[None] | None = None
         self._none_open = asyncio.Event()
         self._none_open.set()
 
     @contextmanager
-    def one(self) -> Generator[None]:
-        """While a stream is open."""
-        self._open += 1
+    def one(self, leave: Leave) -> Generator[None]:
+        """While a stream is open. `leave` is called when it should end: at a moment of its own once the process stops.
+
+        One task watches for all streams, because there may be very many.
+        """
+        self._leave.add(leave)
         self._none_open.clear()
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._send_away(), name="leaving")
         try:
             yield
         finally:
-            self._open -= 1
-            if not self._open:
+            self._leave.discard(leave)
+            self._told.discard(leave)
+            if not self._leave:
                 self._none_open.set()
+                self._watching.cancel()
+                self._watching = None
 
-    async def turn_to_leave(self) -> None:
-        """Returns when a stream should end: at a moment of its own once the process stops."""
+    async def _send_away(self) -> None:
         await self._stopping.wait()
-        await asyncio.sleep(random.uniform(0, SPREAD.total_seconds()))
+        loop = asyncio.get_running_loop()
+        while True:  # those too that come while the process stops
+            for leave in self._leave - self._told:
+                self._told.add(leave)
+                loop.call_later(random.uniform(0, SPREAD.total_seconds()), leave)
+            await asyncio.sleep(LATECOMERS)
 
     async def see_off(self) -> None:
         """A side task of the service: when that stops, holds it until the streams have ended, for a while at most."""

@@ -50,12 +50,13 @@ class SessionOver(Exception):
 def make_router(deps: Deps) -> APIRouter:
     router = APIRouter()
 
-    @router.websocket("/v1/ws")
     async def talk(socket: WebSocket) -> None:
         offered: list[str] = socket.scope.get("subprotocols", [])
         await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
         await Session(deps, socket.state.principal, socket).run()
 
+    # Starlette's own route: FastAPI's would keep what it injects, which is nothing, for as long as the socket is open.
+    router.add_websocket_route("/v1/ws", talk)
     return router
 
 
@@ -70,10 +71,10 @@ class Session:
         self._turn = asyncio.Lock()
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
         self._sent: dict[UUID, str] = {}
-        self._stuck = asyncio.Event()
+        self._over: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
-        with self._deps.streams.one():
+        with self._deps.streams.one(lambda: self._end(GOING_AWAY)):
             code = await self._talk()
             if code is not None:
                 await self._close(code)
@@ -83,8 +84,7 @@ class Session:
         code: int | None = None
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                self._tasks.create_task(self._leave_in_turn(), name="stopping")
-                self._tasks.create_task(self._cut_when_stuck(), name="stuck")
+                self._tasks.create_task(self._until_over(), name="over")
                 await self._listen()
         except* SessionOver as over:
             code = next((one.code for one in _leaves(over) if one.code is not None), None)
@@ -222,7 +222,7 @@ class Session:
 
     async def _say(self, text: str, event: ClientEvent | None = None) -> None:
         async with self._turn:
-            too_long = asyncio.get_running_loop().call_later(SLOW_AFTER, self._stuck.set)
+            too_long = asyncio.get_running_loop().call_later(SLOW_AFTER, self._end, TRY_LATER)
             try:
                 await self._socket.send_text(text)
             except (WebSocketDisconnect, RuntimeError):
@@ -232,13 +232,12 @@ class Session:
             if event is not None:
                 self._sent[event.run_id] = event.cursor
 
-    async def _cut_when_stuck(self) -> None:
-        await self._stuck.wait()
-        raise SessionOver(TRY_LATER)
+    async def _until_over(self) -> None:
+        raise SessionOver(await self._over)
 
-    async def _leave_in_turn(self) -> None:
-        await self._deps.streams.turn_to_leave()
-        raise SessionOver(GOING_AWAY)
+    def _end(self, code: int) -> None:
+        if not self._over.done():
+            self._over.set_result(code)
 
     async def _close(self, code: int) -> None:
         with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):

@@ -74,8 +74,8 @@ async def encode(
     Ends with it, when the process stops, and when the views go away: the client comes again with its last id. One that
     does not (OpenAI's takes `retry:` for an event and breaks) is not told when.
     """
-    leave = asyncio.ensure_future(streams.turn_to_leave())
-    with streams.one():
+    leave: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    with streams.one(lambda: leave.done() or leave.set_result(None)):
         async with aclosing(source):
             try:
                 if comes_again:
@@ -86,8 +86,6 @@ async def encode(
                     yield retry(come_back_after())
             except ViewsUnavailable as error:
                 log.info("a stream ends early, because the views are away: %s", translate(error))
-            finally:
-                leave.cancel()
 
 
 async def _with_pauses(
