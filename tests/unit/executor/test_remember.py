@@ -32,16 +32,18 @@ async def run(model: ScriptedOpenAI, sent_by: str | None, *facts: str) -> tuple[
     recalled = tuple(RecalledFact(fact_id=UUID(int=n), text=text) for n, text in enumerate(facts))
     plan = planned(step("answer", tools=("remember", "recall")), sent_by=sent_by, facts=recalled)
     journal = journal_of(log, plan)
+    choice = choose_model(model.environment())
     agents = Agents(
         builtin_tools(),
-        choose_model(model.environment()),
+        choice,
         {},
         Conversations(NOWHERE),
         Ports(EgressClient(EgressPolicy()), None, None, Facts(NOWHERE)),
         Limits(ModelPolicy(), requests=8),
         lambda: NOON,
     )
-    return await carry_out(plan.plan, journal, await agents.performer(plan, journal), lambda: NOON), log
+    async with choice.model:  # leaving it closes its connections
+        return await carry_out(plan.plan, journal, await agents.performer(plan, journal), lambda: NOON), log
 
 
 async def test_a_fact_is_in_the_log_with_where_it_came_from_before_the_model_is_told(

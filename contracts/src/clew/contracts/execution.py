@@ -127,10 +127,7 @@ class CallStarted(CallEvent):
 
 
 class CallCompleted(CallEvent):
-    """A call came back. `untrusted`: its result holds bytes from outside.
-
-    `request` is that of a call so quick that nothing was written of its start.
-    """
+    """A call came back. `untrusted`: with bytes from outside. `request`: if nothing was written of its start."""
 
     result: Json
     usage: Usage | None = None
@@ -272,10 +269,7 @@ class TokenReset(RunScoped):
 
 
 class ToolSpec(Value):
-    """A tool that executors offer: `parameters` is the JSON Schema of its arguments.
-
-    `needs_approval`: a person is asked before each call.
-    """
+    """A tool that executors offer: `parameters` is the JSON Schema of its arguments. `needs_approval`: of a person."""
 
     name: Slug
     description: Text
