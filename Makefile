@@ -18,13 +18,15 @@ reset: $(READY)  ## Remove all data of the local stack (it must not be running)
 	@$(BIN)/python -m clew.local reset
 
 ##@ Testing
-.PHONY: test test-fast images chaos mutants bench bench-projection bench-peers
-test: $(READY)  ## All tests, on real parts that they start themselves
-	$(BIN)/pytest
+.PHONY: test test-fast images chaos-short chaos mutants bench bench-projection bench-peers
+test: $(READY)  ## All tests, on real parts that they start themselves; chaos-short beside it
+	$(BIN)/pytest -m "not chaos"
 test-fast: $(READY)  ## The tests that need no servers
 	$(BIN)/pytest -m "not stack and not images"
 images: $(READY)  ## Install each service as its image does, in a folder of its own
 	$(BIN)/pytest -m images
+chaos-short: $(READY)  ## One short trial of chaos, as a test
+	$(BIN)/pytest -m chaos -s
 chaos: $(READY)  ## Kill, freeze and restart everything for MINUTES (5), as SEED says, and check that nothing is lost
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 mutants: $(READY)  ## Break each mechanism of durable runs in turn (or MUTANT), and check that chaos notices

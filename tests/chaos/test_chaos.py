@@ -16,7 +16,7 @@ SEED = int(os.environ.get("CHAOS_SEED", "4"))
 SECONDS = 90.0  # of talking; one round of acts takes as long
 RUNS = 200
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.chaos, pytest.mark.timeout(600)]
 
 
 async def test_nothing_is_lost_or_repeated_whatever_is_killed(

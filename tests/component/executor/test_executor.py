@@ -78,6 +78,7 @@ async def test_a_plan_becomes_calls_tokens_and_an_answer(stage: Stage, model: Sc
     events = await stage.run(plan)
     assert kinds(events) == [
         "run-started",
+        "thread-titled",
         "step-started",
         *("call-started", "call-completed"),
         "call-completed",  # a quick tool that is pure is written down once it is done

@@ -75,7 +75,9 @@ def worlds(draw: st.DrawFn) -> list[Event]:
             "seq": draw(st.integers(0, 11)),
             "step_id": "answer",
             "call_id": story.call_id(run),
-            "source": "executor",
+            "fact_id": story.run_id(run),
+            "user_id": "ada",
+            **({"source": "executor"} if model is CapabilitiesAnnounced else {}),
         }
         known = {name: value for name, value in about.items() if name in type(event).model_fields}
         written.append(event if isinstance(event, RecordDeadLettered) else event.model_copy(update=known))
