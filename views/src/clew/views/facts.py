@@ -4,17 +4,18 @@ tenant's views; and of the one user only, whatever is asked."""
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
+from clew.contracts.memories import FactSource
 from clew.views.cursor import ListPlace
 from clew.views.database import Database, Query, Row
 from clew.views.models import Fact, Page
 
 FACT: Final = """
-SELECT fact_id AS id, text, remembered_by, source, created_at, changed_at, request_hash
+SELECT fact_id AS id, text, remembered_by, source::text AS source, created_at, changed_at, request_hash
 FROM facts WHERE user_id = %s
 """
 # Any of the words may match; the one that matches most words comes first, and of equals the newest.
 FOUND: Final = """
-SELECT f.fact_id AS id, f.text, f.remembered_by, f.source, f.created_at, f.changed_at, f.request_hash
+SELECT f.fact_id AS id, f.text, f.remembered_by, f.source::text AS source, f.created_at, f.changed_at, f.request_hash
 FROM facts f, (SELECT replace(plainto_tsquery('english', %s)::text, '&', '|')::tsquery AS query) q
 WHERE f.user_id = %s AND to_tsvector('english', f.text) @@ q.query
 ORDER BY ts_rank_cd(to_tsvector('english', f.text), q.query) DESC, f.created_at DESC, f.fact_id
@@ -37,21 +38,23 @@ class FactViews:
         where = "AND (%s::timestamptz IS NULL OR (created_at, fact_id) < (%s::timestamptz, %s::uuid)) "
         order = "ORDER BY created_at DESC, fact_id DESC LIMIT %s"
         rows = await self._rows(FACT + where + order, self._user_id, at, at, id, limit + 1)
-        items = [Fact.model_validate(row) for row in rows[:limit]]
+        items = [_fact(row) for row in rows[:limit]]
         more = len(rows) > limit
         return Page[Fact](items=items, next=str(ListPlace(items[-1].created_at, items[-1].id)) if more else None)
 
     async def find(self, fact_id: UUID) -> Fact | None:
         rows = await self._rows(FACT + "AND fact_id = %s", self._user_id, fact_id)
-        return Fact.model_validate(rows[0]) if rows else None
+        return _fact(rows[0]) if rows else None
 
     async def search(self, query: str, limit: int) -> list[Fact]:
         """Those that share words with `query`, the best match first."""
-        return [
-            Fact.model_validate(row)
-            for row in await self._rows(FOUND, query.replace("\x00", " "), self._user_id, limit)
-        ]
+        return [_fact(row) for row in await self._rows(FOUND, query.replace("\x00", " "), self._user_id, limit)]
 
     async def _rows(self, text: LiteralString, *parameters: Any) -> list[Row]:
         [rows] = await self._database.as_tenant(self._tenant_id, Query(text, parameters))
         return rows
+
+
+def _fact(row: Row) -> Fact:
+    source = None if row["source"] is None else FactSource.model_validate_json(row["source"], extra="ignore")
+    return Fact.model_validate({**row, "source": source})
