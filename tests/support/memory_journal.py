@@ -128,6 +128,10 @@ class MemoryJournal(Journal):
             self._write("heard", Entry("heard", Call(RUN, call_key, "", "model", "", 1), said))
         return [(TextPart(text=text),) for text in said or ()]  # type: ignore[union-attr]
 
+    async def may_begin(self, call: Call) -> None:
+        if "may_begin" in self.failing:
+            raise self.failing["may_begin"]
+
     async def started(self, call: Call, request: JsonValue) -> None:
         self._write("started", Entry("started", call, request))
 

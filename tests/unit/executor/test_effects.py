@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic_ai.toolsets import FunctionToolset
 
+from clew.chassis.errors import Fenced
 from clew.contracts.envelope import JsonObject
 from clew.contracts.execution import EffectPolicy
 from clew.executor import tool_calls
@@ -284,3 +285,11 @@ async def test_a_cancelled_run_stops_its_tool() -> None:
         await task
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "tool send"]
     assert [e.call.kind for e in journal.entries if e.what in ("completed", "failed")] == ["model"]
+
+
+async def test_a_quick_pure_tool_does_not_begin_either_when_nothing_may() -> None:
+    world, journal = World(), MemoryJournal(failing={"may_begin": Fenced("the partition is lost")})
+    traits = traits_by_name(send=traits_of("pure"))
+    with pytest.raises(Fenced):
+        await run(journal, agent(script(world, *TURNS), tools(world), traits=traits))
+    assert world.used.total() == 0

@@ -156,6 +156,9 @@ class ReplayJournal(RunJournal):
 
     # -- what the engine and the supervisor write
 
+    async def may_begin(self, call: Call) -> None:
+        raise AssertionError(f"a replay makes no call: {call.key}")
+
     async def started(self, call: Call, request: JsonValue) -> None:
         """Comes only where no end is recorded: the record does not go on, or the code has left it."""
         await self.asked(call, request)

@@ -93,8 +93,9 @@ class Journal(Protocol):
     `asked` hears of every call before it is looked up or made, with what is asked of it now.
     `recorded` are the calls under a path that were written before this execution began, by key, in the order in which
     they were first written. `instead` says with what a tool call is answered that is not to be made (`effects`: it
-    would do something outside); None when it is. `started` returns when the call may begin: for a call with effects
-    once its start was read back as valid; it raises BudgetExceeded before anything is written. `decide` asks a person,
+    would do something outside); None when it is. `may_begin` returns when a call may be made of which nothing is
+    written beforehand; `started` when the call may begin: for a call with effects once its start was read back as
+    valid. Both raise BudgetExceeded before anything is written. `decide` asks a person,
     once however often it is called for a call, and returns the answer; meanwhile the run may be left, to be entered
     again months later. `heard` gives what people said to the run that is to be taken in before the model request
     `call_key`: the same at every execution.
@@ -116,6 +117,7 @@ class Journal(Protocol):
         self, call: Call, arguments: JsonObject, reason: str, about: Literal["approval", "in_doubt"]
     ) -> Decided: ...
     async def heard(self, call_key: str) -> Sequence[tuple[ContentPart, ...]]: ...
+    async def may_begin(self, call: Call) -> None: ...
     async def started(self, call: Call, request: JsonValue) -> None: ...
     async def completed(
         self, call: Call, result: JsonValue, usage: Usage | None, duration_ms: float, untrusted: bool

@@ -176,7 +176,7 @@ class RunJournal(RunWriter):
 
     async def started(self, call: Call, request: JsonValue) -> None:
         """A call with effects begins only once its start was read back; what may be repeated does not wait for it."""
-        await self._may_begin(call)
+        await self.may_begin(call)
         before = call.attempt - 1
         if call.kind == "model" and before and (call.call_id, before) not in self.record.abandoned:
             self._reset(call, before)  # a process that died may have streamed words of it
@@ -184,11 +184,12 @@ class RunJournal(RunWriter):
         self.waits.began(call.call_id, call.step_id)
         if _has_effects(call):
             await self.append_valid(lambda s: CallStarted(**s, **fields, request=request, policy=call.policy))
-            await self._may_begin(call)
+            await self.may_begin(call)
         else:
             await self.append(lambda s: CallStarted(**s, **fields, request=request, policy=call.policy))
 
-    async def _may_begin(self, call: Call) -> None:
+    async def may_begin(self, call: Call) -> None:
+        """Returns when a call may be made: the lease is fresh, and the run neither ends nor is over its budget."""
         await self.owned.may_begin()
         if self.stopping or self.sealed:
             raise RunLeft(f"run {self.run_id} is ending: {call.key} does not begin")

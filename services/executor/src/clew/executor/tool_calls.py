@@ -65,7 +65,9 @@ class ToolCall:
     async def _attempt(self, call: Call) -> JsonValue:
         """Runs the tool once. ToolTimedOut is raised on: who made the call must know whether it happened."""
         began = perf_counter()
-        if call.policy != "pure":
+        if call.policy == "pure":
+            await self.journal.may_begin(call)  # nothing starts on a stale lease, written down or not
+        else:
             await self.journal.started(call, shown(self.arguments))
         running = asyncio.create_task(_carried_out(call, self.body), name=f"tool {call.name}")
         try:
