@@ -17,6 +17,7 @@ from clew.contracts.execution import (
     CallInDoubt,
     CapabilitiesAnnounced,
     HistorySummarised,
+    PartitionClaimed,
     RunCancelled,
     RunFailed,
     RunResumed,
@@ -30,7 +31,7 @@ from clew.contracts.registry import EVENTS
 from clew.contracts.topics import topic_of
 from clew.memory.app import PROJECTED
 from tests.support.events import events
-from tests.support.memory import MemoryLog, empty_tables, memory, tables
+from tests.support.memory import PARTITIONS, MemoryLog, empty_tables, memory, tables
 from tests.support.story import Story
 
 pytestmark = pytest.mark.stack
@@ -78,6 +79,7 @@ def worlds(draw: st.DrawFn) -> list[Event]:
             "fact_id": story.run_id(run),
             "user_id": "ada",
             **({"source": "executor"} if model is CapabilitiesAnnounced else {}),
+            **({"partition": draw(st.integers(0, PARTITIONS - 1))} if model is PartitionClaimed else {}),
         }
         known = {name: value for name, value in about.items() if name in type(event).model_fields}
         written.append(event if isinstance(event, RecordDeadLettered) else event.model_copy(update=known))
