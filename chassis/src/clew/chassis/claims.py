@@ -35,4 +35,5 @@ class Claims:
 
 
 def _text(raw: bytes | None) -> str | None:
-    return None if raw is None else raw.decode(errors="replace")
+    """A claim as any reader can keep it: Postgres' text knows no NUL."""
+    return None if raw is None else raw.decode(errors="replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
