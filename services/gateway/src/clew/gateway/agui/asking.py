@@ -110,9 +110,8 @@ async def decide(deps: Deps, ask: Asked, run: Run, answer: Answer) -> None:
     """Writes a decision into the log. Errors as for `steering.decide`."""
     said = answer.decision
     kind = "deny" if not said.approved else "approve" if said.edited_args is None else "edit"
-    body = ApprovalCreate(decision=kind, note=said.reason or None)
-    if kind == "edit":
-        body = ApprovalCreate(decision=kind, arguments=said.edited_args, note=said.reason or None)
+    edited = {"arguments": said.edited_args} if kind == "edit" else {}
+    body = ApprovalCreate(decision=kind, note=said.reason or None, **edited)
     await steering.decide(deps, replace(ask, root=derive(ask.root, answer.call_id)), run.id, answer.call_id, body)
 
 
