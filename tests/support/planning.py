@@ -50,11 +50,12 @@ class KnownPast(Past):
 
     known: ThreadKnown | None = None
     queued: Sequence[OpenRun] = ()
+    claim: str | None = None
     next_offsets: dict[str, int] = field(default_factory=dict[str, int])
     asked: list[str] = field(default_factory=list[str])
 
     async def queue(self, partition: int) -> OpenRuns:
-        return OpenRuns(runs=self.queued, next_offsets=self.next_offsets)
+        return OpenRuns(runs=self.queued, claim=self.claim, next_offsets=self.next_offsets)
 
     async def thread(self, tenant_id: str, thread_id: UUID) -> ThreadKnown | None:
         self.asked.append("thread")
