@@ -50,9 +50,9 @@ class KnownPast(Past):
 
     known: ThreadKnown | None = None
     queued: Sequence[OpenRun] = ()
-    claim: str | None = None
     next_offsets: dict[str, int] = field(default_factory=dict[str, int])
     asked: list[str] = field(default_factory=list[str])
+    claim: str | None = None
 
     async def queue(self, partition: int) -> OpenRuns:
         return OpenRuns(runs=self.queued, claim=self.claim, next_offsets=self.next_offsets)
