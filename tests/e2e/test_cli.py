@@ -15,7 +15,7 @@ from tests.support.searxng import FLIGHTS, SearXNG
 from tests.support.system import Json, System
 from tests.support.terminal import CTRL_C, CTRL_D, Terminal, terminal
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(150)]
 FLIGHT_QUESTION = "Find the cheapest flights from NYC to London next week with reasonable travel times"
 COMMAND = (sys.executable, "-m", "clew.cli")
 
