@@ -152,17 +152,14 @@ class Trial:
     async def _stall(self, act: Act, fleet: Fleet) -> None:
         """Kafka stands still, and then the blow falls: what the process has sent is not acknowledged, and may never
         come to the log."""
-        async with asyncio.TaskGroup() as group:
-            async with self._one_part:
-                os.killpg(self.stack.pid("kafka"), signal.SIGSTOP)
-                await asyncio.sleep(STALL)
-                killed = act.kind == "stall-kill"
-                blow = (
-                    fleet.kill(act.target, act.choice) if killed else fleet.freeze(act.target, act.choice, act.seconds)
-                )
-                group.create_task(blow)
-                await asyncio.sleep(LOOK / 10)
-                os.killpg(self.stack.pid("kafka"), signal.SIGCONT)
+        async with asyncio.TaskGroup() as group, self._one_part:
+            os.killpg(self.stack.pid("kafka"), signal.SIGSTOP)
+            await asyncio.sleep(STALL)
+            killed = act.kind == "stall-kill"
+            blow = fleet.kill(act.target, act.choice) if killed else fleet.freeze(act.target, act.choice, act.seconds)
+            group.create_task(blow)
+            await asyncio.sleep(LOOK / 10)
+            os.killpg(self.stack.pid("kafka"), signal.SIGCONT)
 
     async def _flush_redis(self) -> None:
         client = redis.asyncio.from_url(self.env["REDIS_URL"])  # pyright: ignore[reportUnknownMemberType]
