@@ -19,8 +19,8 @@ reset: $(READY)  ## Remove all data of the local stack (it must not be running)
 
 ##@ Testing
 .PHONY: test test-fast images chaos-short chaos mutants bench bench-projection bench-peers
-test: $(READY)  ## All tests, on real parts that they start themselves; chaos-short beside it
-	$(BIN)/pytest -m "not chaos"
+test: $(READY)  ## All tests, on real parts that they start themselves
+	$(BIN)/pytest
 test-fast: $(READY)  ## The tests that need no servers
 	$(BIN)/pytest -m "not stack and not images"
 images: $(READY)  ## Install each service as its image does, in a folder of its own
