@@ -24,9 +24,9 @@ FROZEN: Final = (SESSION + 1, SESSION + 5)  # seconds that a process stands stil
 STALL: Final = 1.5  # seconds that Kafka stands still: what is sent meanwhile is neither in the log nor refused
 PAUSE: Final = (2.5, 5.0)  # seconds between two acts
 GAP: Final = 9.0  # seconds that the stack is given after an act on a part that all depend on
-PARTS: Final = frozenset({"kafka-term", "kafka-kill", "postgres-term", "postgres-kill"})
+PARTS: Final = frozenset({"kafka-term", "kafka-kill", "postgres-term", "postgres-kill", "stall-kill"})
 
-# Every kind at least once; what the mechanisms are about more often.
+# What the mechanisms are about happens more often.
 ROUND: Final[tuple[tuple[Kind, str], ...]] = (
     ("kill", "executor"),
     ("kill", "executor"),
@@ -43,12 +43,12 @@ ROUND: Final[tuple[tuple[Kind, str], ...]] = (
     ("rolling", "executor"),
     ("scale", "executor"),
     ("kafka-term", "kafka"),
-    ("kafka-kill", "kafka"),
     ("postgres-term", "postgres"),
     ("flush", "redis"),
 )
 LONG_ROUND: Final[tuple[tuple[Kind, str], ...]] = (
     *ROUND,
+    ("kafka-kill", "kafka"),
     ("postgres-kill", "postgres"),
     ("freeze", "memory"),
     ("term", "planner"),

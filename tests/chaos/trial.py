@@ -150,16 +150,19 @@ class Trial:
             await self.stack.start_part(act.target)
 
     async def _stall(self, act: Act, fleet: Fleet) -> None:
-        """Kafka stands still, and then the blow falls: what the process has sent is not acknowledged, and may never
-        come to the log."""
+        """Kafka stands still, and then the blow falls. `stall-freeze`: what the process sends comes to the log when it
+        wakes up. `stall-kill`: Kafka dies too, and what was sent meanwhile never comes there."""
         async with asyncio.TaskGroup() as group, self._one_part:
             os.killpg(self.stack.pid("kafka"), signal.SIGSTOP)
             await asyncio.sleep(STALL)
-            killed = act.kind == "stall-kill"
-            blow = fleet.kill(act.target, act.choice) if killed else fleet.freeze(act.target, act.choice, act.seconds)
-            group.create_task(blow)
-            await asyncio.sleep(LOOK / 10)
-            os.killpg(self.stack.pid("kafka"), signal.SIGCONT)
+            if act.kind == "stall-kill":
+                await fleet.kill(act.target, act.choice)
+                await self.stack.kill_part("kafka")
+                await self.stack.start_part("kafka")
+            else:
+                group.create_task(fleet.freeze(act.target, act.choice, act.seconds))
+                await asyncio.sleep(LOOK / 10)
+                os.killpg(self.stack.pid("kafka"), signal.SIGCONT)
 
     async def _flush_redis(self) -> None:
         client = redis.asyncio.from_url(self.env["REDIS_URL"])  # pyright: ignore[reportUnknownMemberType]
