@@ -60,7 +60,7 @@ TAKE_OVERS: Final[tuple[tuple[Kind, str], ...]] = (
     ("freeze", "executor"),
     ("freeze", "executor"),
     ("kill", "executor"),
-    ("kill", "executor"),
+    ("stall-kill", "executor"),
     ("stall-kill", "executor"),
     ("stall-kill", "executor"),
     ("stall-freeze", "executor"),

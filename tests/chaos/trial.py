@@ -151,12 +151,12 @@ class Trial:
 
     async def _stall(self, act: Act, fleet: Fleet) -> None:
         """Kafka stands still, and then the blow falls. `stall-freeze`: what the process sends comes to the log when it
-        wakes up. `stall-kill`: Kafka dies too, and what was sent meanwhile never comes there."""
+        wakes up. `stall-kill`: the lights go out, and what all had sent meanwhile never comes there."""
         async with asyncio.TaskGroup() as group, self._one_part:
             os.killpg(self.stack.pid("kafka"), signal.SIGSTOP)
             await asyncio.sleep(STALL)
             if act.kind == "stall-kill":
-                await fleet.kill(act.target, act.choice)
+                await fleet.kill_all(act.target)
                 await self.stack.kill_part("kafka")
                 await self.stack.start_part("kafka")
             else:
