@@ -35,7 +35,7 @@ bench: $(READY)  ## Measure the latency of the whole path, and what durable runs
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.durable
 bench-peers: $(READY)  ## Measure the same durable runs on DBOS, beside ours; installs it for this alone
-	$(UV) run --quiet --isolated --frozen --group peers python -m benchmarks.durable fan steps --peers
+	UV_PROJECT_ENVIRONMENT=.tools/peers $(UV) run --quiet --frozen --group peers python -m benchmarks.durable fan steps --peers
 bench-projection: $(READY)  ## Measure how fast memory projects, beside what COPY alone does
 	$(BIN)/python -m benchmarks.projection
 
