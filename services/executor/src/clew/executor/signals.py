@@ -118,6 +118,8 @@ class Signals:
     async def cancelled(self, signal: RunCancelRequested, partition: int) -> None:
         """Stops a run, in whatever state it is. One that has ended stays as it is."""
         runs, run_id = self._runs, signal.run_id
+        if (life := runs.live.get(run_id)) is not None:
+            life.stop(signal)  # whoever has its lock may be waiting for something that the run has yet to hear
         async with runs.lock(run_id):
             owned = runs.holdings.of(partition)
             if (life := runs.live.get(run_id)) is not None:
@@ -161,11 +163,9 @@ class Signals:
         runs, run_id = self._runs, signal.run_id
         async with runs.lock(run_id):
             owned = runs.holdings.of(partition)
-            life = runs.live.get(run_id)
-            if life is not None and life.hears and await _heard(life, signal):
+            if (life := runs.live.get(run_id)) is not None and await _heard(life, signal):
                 return
-            alone = life is not None and not life.hears
-            past = None if alone or run_id in runs.known.ended else await runs.past(partition, run_id)
+            past = None if run_id in runs.known.ended else await runs.past(partition, run_id)
             if past is None or fold(past.events).ended:
                 await self._missed(owned, signal)
                 return
@@ -213,11 +213,9 @@ class Signals:
 
 async def _heard(life: Life, signal: RunScoped) -> bool:
     """Whether a run under way has heard the signal, now or before. False when it was closed first."""
-    if life.hears:
-        with suppress(RunLeft):
-            if life.journal.record.inbox.wants(signal):
-                await life.journal.hear([signal])
-            return True
+    with suppress(RunLeft):
+        await life.hear(signal)
+        return True
     await _closed(life)
     return False
 
