@@ -32,7 +32,7 @@ async def _performer(plan: PlanCreated, journal: RunJournal) -> Perform:
             case "freeze":
                 await journal.progress(step.step_id, "frozen")
                 await asyncio.sleep(0.1)
-                time.sleep(60)
+                _stand_still()
             case "ask":
                 return await _asked(step, journal)
             case "listen":
@@ -42,6 +42,11 @@ async def _performer(plan: PlanCreated, journal: RunJournal) -> Perform:
         return "survived"
 
     return perform
+
+
+def _stand_still() -> None:
+    """As a tool does that never gives the event loop back."""
+    time.sleep(60)
 
 
 async def _asked(step: Step, journal: RunJournal) -> str:

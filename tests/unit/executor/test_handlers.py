@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from clew.contracts.conversation import RunCancelRequested, RunResumeRequested
+from clew.contracts.conversation import RunCancelRequested, RunResumeRequested, RunSteered
 from clew.contracts.envelope import derive
 from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunSuspended, StepCompleted
 from clew.contracts.planning import FailurePolicy, PlanFailed
@@ -197,6 +197,34 @@ async def test_a_cancel_before_the_plan_ends_the_run_and_the_plan_is_dropped() -
     async with running(log=process.log) as second:
         await second.run(planned(), backlog=True)
     assert second.performed == []
+
+
+async def test_a_plan_that_comes_to_the_next_owner_of_a_cancelled_run_is_dropped() -> None:
+    async with running() as first:
+        await first.run(signal(RunCancelRequested))
+    async with running(log=first.log) as second:
+        await second.run(planned())
+    assert (second.log.kinds, second.performed) == (["run-cancelled"], [])
+
+
+async def test_a_plan_that_comes_to_the_next_owner_hears_what_was_said_before_it() -> None:
+    async with running() as first:
+        await first.run(signal(RunSteered))
+    async with running(log=first.log) as second:
+        await second.run(planned())
+    assert second.log.kinds[:2] == ["inbox-read", "run-started"]
+    assert [event.seq for event in second.log.run] == list(range(2, 2 + len(second.log.run)))
+
+
+async def test_only_plans_after_a_take_over_and_late_ones_are_asked_about() -> None:
+    async with running() as first:
+        await first.run(signal(RunCancelRequested))
+    async with running(log=first.log) as second:
+        second.now.pass_by(hours=1)
+        plan = planned(occurred_at=second.now())
+        assert second.runs.before is not None
+        assert not await second.runs.before.knows(plan, 0)
+        assert await second.runs.before.knows(plan.model_copy(update={"occurred_at": NOON}), 0)
 
 
 async def test_a_cancel_reaches_a_run_that_waits_for_room() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -24,7 +25,7 @@ from tests.support.run_log import RUN, MemoryLog, planned, step
 from tests.support.run_process import ended, hang, running, signal
 
 ASKED = derive(RUN, "second.1/tool/send")
-CHILD_ENDED = {
+CHILD_ENDED: dict[str, Any] = {
     "call_id": derive(RUN, "first.1/delegate"),
     "child_thread_id": UUID(int=91),
     "child_run_id": UUID(int=92),

@@ -27,6 +27,7 @@ ORDER BY message_offset NULLS LAST, created_at
 OFFSETS: Final = "SELECT topic, next_offset, claim FROM offsets WHERE partition = %s"
 UNDER_WAY: Final = "SELECT run_id, status, suspension FROM open_runs WHERE partition = %s AND status <> 'queued'"
 JOURNALS: Final = "SELECT run_id, type, body::text AS body FROM journals WHERE seq > 0 AND run_id "
+WRITTEN_OF: Final = "SELECT DISTINCT run_id FROM journals WHERE seq >= 2 AND run_id = ANY(%s)"
 SIGNALS: Final = "SELECT run_id, type, body::text AS body FROM signals WHERE run_id "
 RUNNING: Final = "IN (SELECT run_id FROM open_runs WHERE partition = %s AND status NOT IN ('queued', 'suspended'))"
 log = logging.getLogger(__name__)
@@ -113,6 +114,11 @@ class RecoveryViews:
             running=await _records(ids, journals, signals),
             suspended={},
         )
+
+    async def written_of(self, run_ids: Sequence[UUID]) -> set[UUID]:
+        """Those of these runs of which the executor has written anything, be it only an end before the plan came."""
+        [rows] = await self._database.as_recovery(Query(WRITTEN_OF, [list(run_ids)]))
+        return {row["run_id"] for row in rows}
 
     async def run_events(self, run_id: UUID) -> list[Event]:
         """A run's numbered events, message and plan included, by seq."""

@@ -27,6 +27,7 @@ from clew.contracts.envelope import SYSTEM_TENANT, root_stamp
 from clew.contracts.execution import CapabilitiesAnnounced
 from clew.contracts.planning import PlanCreated, PlanFailed
 from clew.executor.agents import Agents, Limits, Ports
+from clew.executor.before import Before
 from clew.executor.conversation import Conversations
 from clew.executor.documents import DocumentPassages
 from clew.executor.egress import EgressClient
@@ -84,8 +85,9 @@ def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Serv
         lost,
     )
     service.use(owners)
+    before = Before(views.recovery, now)
     identity = Identity(model.name, version("clew-executor"))
-    runs = service.use(Runs(owners, now, agents.performer, identity, settings.run_limits, Alone(os.environ)))
+    runs = service.use(Runs(owners, now, agents.performer, identity, settings.run_limits, Alone(os.environ), before))
     _register(service, RunHandlers(Signals(runs)), settings)
     service.on_partition(owners.recover, owners.forget)
     service.task("owners", owners.watch)

@@ -50,12 +50,20 @@ class Signals:
                 if life.journal.error is None:
                     return ()
                 await life.closed.wait()  # it could not be written; what the log has of it says what is next
-            if life is not None or backlog or plan.parent_call is not None or run_id in runs.known.early:
+            if life is not None or backlog or plan.parent_call is not None or await self._may_be_known(plan, partition):
                 past = await runs.past(partition, run_id)
                 return await self._planned_again(owned, plan, past)
             if run_id not in runs.known.ended and run_id not in runs.known.asleep:
                 await runs.start(owned, plan)
             return ()
+
+    async def _may_be_known(self, plan: PlanCreated, partition: int) -> bool:
+        """Whether the run may have heard something, or have ended, before its plan came."""
+        known, run_id = self._runs.known, plan.run_id
+        if run_id in known.ended or run_id in known.asleep:
+            return False
+        before = self._runs.before
+        return run_id in known.early or (before is not None and await before.knows(plan, partition))
 
     async def _planned_again(self, owned: Owned, plan: PlanCreated, past: Whole) -> Sequence[Event]:
         state = fold(past.events)
