@@ -35,6 +35,7 @@ from clew.executor.egress_policy import EgressPolicy
 from clew.executor.facts import Facts
 from clew.executor.handlers import RunHandlers
 from clew.executor.holding import Ownership
+from clew.executor.overdue import Overdue
 from clew.executor.ownership import Owners
 from clew.executor.past import PartitionPast
 from clew.executor.ports import Group
@@ -69,8 +70,10 @@ def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Serv
 
     def taken(owned: Ownership, past: PartitionPast) -> None:
         runs.taken(owned, past)
+        overdue.taken(owned.partition)
 
     def lost(partition: int) -> None:
+        overdue.lost(partition)
         runs.lost(partition)
 
     owners = Owners(
@@ -88,9 +91,11 @@ def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Serv
     before = Before(views.recovery, now)
     identity = Identity(model.name, version("clew-executor"))
     runs = service.use(Runs(owners, now, agents.performer, identity, settings.run_limits, Alone(os.environ), before))
+    overdue = Overdue(views.recovery, runs.timers, now)
     _register(service, RunHandlers(Signals(runs)), settings)
     service.on_partition(owners.recover, owners.forget)
     service.task("owners", owners.watch)
+    service.task("overdue", overdue.run)
     service.health.live["owners"] = owners.stuck
     service.task("announcement", lambda: _announce(service, agents, model))
     service.check("views", views.check)
