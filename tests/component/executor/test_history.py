@@ -8,7 +8,7 @@ import pytest_asyncio
 from clew.chassis import clock
 from clew.contracts.conversation import ThreadCreated
 from clew.contracts.envelope import root_stamp
-from clew.contracts.execution import CallStarted, RunCompleted
+from clew.contracts.execution import CallStarted, RunCompleted, StepCompleted
 from tests.support.executor_stage import Stage, executor_stage, planned, until_asked
 from tests.support.log import message
 from tests.support.scripted_openai import Delayed, ScriptedOpenAI, Text
@@ -41,8 +41,8 @@ async def test_a_second_run_hears_the_first_and_copies_nothing_of_it_into_its_jo
     await stage.gateway.publish(ThreadCreated(**stamp, thread_id=thread_id, created_by="me"))
     await stage.gateway.publish(first)
     model.script(Text("Hello Ada."), Delayed(Text("never heard"), 30), Text("Ada."))
-    plan = planned(thread_id=thread_id, run_id=first.run_id, content=first.content, message_event_id=first.event_id)
-    await stage.run(plan)
+    told = {"content": first.content, "message_event_id": first.event_id, "untrusted": True}
+    await stage.run(planned(thread_id=thread_id, run_id=first.run_id, **told))
     final = (await stage.log.records("task-updates"))[-1].position
 
     second = planned(thread_id=thread_id, parent_run_id=first.run_id, history_complete_at=final)
@@ -55,6 +55,7 @@ async def test_a_second_run_hears_the_first_and_copies_nothing_of_it_into_its_jo
     for request in model.requests[1:]:
         said = [(m["role"], m["content"]) for m in request.messages if m["role"] in ("user", "assistant")]
         assert said[:2] == [("user", "My name is Ada."), ("assistant", "Hello Ada.")]
+    assert [event.untrusted for event in events if isinstance(event, StepCompleted)] == [True]
     asked = [event for event in events if isinstance(event, CallStarted)]
     assert [event.attempt for event in asked] == [1, 2]
     assert "Ada" not in str(asked[0].request)
