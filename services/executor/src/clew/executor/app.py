@@ -45,7 +45,10 @@ from clew.executor.runs import Runs
 from clew.executor.search import search_provider
 from clew.executor.settings import Settings
 from clew.executor.signals import Signals
-from clew.executor.tools import builtin_tools, load_tools
+from clew.executor.tools import ToolRegistry, builtin_tools, load_tools
+from clew.executor.tools.endpoints import add_endpoints
+from clew.executor.tools.mcp import McpServers
+from clew.executor.tools.toolfile import read_tool_files
 from clew.executor.working import Identity, Performer
 from clew.models import ModelChoice, choose_model
 from clew.views.door import Views
@@ -65,7 +68,9 @@ def build(settings: Settings) -> Service:
 def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Service:
     service = Service("executor", settings)
     views = service.use(_views(settings, service.metrics.registry))
-    agents = _agents(settings, model, egress, views, service.use(_client(settings)))
+    tools, servers = _tools(settings)
+    agents = _agents(settings, model, egress, views, service.use(_client(settings)), tools)
+    service.use(servers)
     follower = service.use(Follower(settings, CLAIMED_TOPIC))
 
     def taken(owned: Ownership, past: PartitionPast) -> None:
@@ -118,8 +123,9 @@ def _register(service: Service, handlers: RunHandlers, settings: Settings) -> No
 async def performing(settings: Settings) -> AsyncGenerator[Performer]:
     """What performs the steps of runs, without a service around it: for the one run of a child process."""
     model, egress = choose_model(os.environ), EgressPolicy.from_environ(os.environ)
-    async with _views(settings) as views, _client(settings) as client:
-        yield _agents(settings, model, egress, views, client).performer
+    tools, servers = _tools(settings)
+    async with _views(settings) as views, _client(settings) as client, servers:
+        yield _agents(settings, model, egress, views, client, tools).performer
 
 
 def _views(settings: Settings, registry: CollectorRegistry | None = None) -> Views:
@@ -131,8 +137,24 @@ def _client(settings: Settings) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(timeout=settings.tool_endpoint_seconds)
 
 
+def _tools(settings: Settings) -> tuple[ToolRegistry, McpServers]:
+    """The tools of this package and of the operator's folder; those of MCP servers come once they are entered."""
+    tools = builtin_tools()
+    if settings.tools_path is None:
+        return tools, McpServers([], tools)
+    load_tools(settings.tools_path, tools)
+    sections = read_tool_files(settings.tools_path)
+    add_endpoints(sections, tools)
+    return tools, McpServers(sections, tools)
+
+
 def _agents(
-    settings: Settings, model: ModelChoice, egress: EgressPolicy, views: Views, client: httpx2.AsyncClient
+    settings: Settings,
+    model: ModelChoice,
+    egress: EgressPolicy,
+    views: Views,
+    client: httpx2.AsyncClient,
+    tools: ToolRegistry,
 ) -> Agents:
     ports = Ports(
         egress=EgressClient(egress),
@@ -140,9 +162,6 @@ def _agents(
         documents=DocumentPassages(views),
         facts=Facts(views),
     )
-    tools = builtin_tools()
-    if settings.tools_path is not None:
-        load_tools(settings.tools_path, tools)
     limits = Limits(
         settings.model_policy, settings.step_requests, settings.tool_result_bytes, settings.history_characters
     )
