@@ -35,6 +35,7 @@ from clew.executor.egress_policy import EgressPolicy
 from clew.executor.facts import Facts
 from clew.executor.handlers import RunHandlers
 from clew.executor.holding import Ownership
+from clew.executor.letters import UnreadablePlans
 from clew.executor.overdue import Overdue
 from clew.executor.ownership import Owners
 from clew.executor.past import PartitionPast
@@ -97,7 +98,9 @@ def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Serv
     identity = Identity(model.name, version("clew-executor"))
     runs = service.use(Runs(owners, now, agents.performer, identity, settings.run_limits, Alone(os.environ), before))
     overdue = Overdue(views.recovery, runs.timers, now)
-    _register(service, RunHandlers(Signals(runs)), settings)
+    signals = Signals(runs)
+    _register(service, RunHandlers(signals), settings)
+    service.on_dead_letter("plans", UnreadablePlans(views.recovery, signals.cannot_be_read).ended)
     service.on_partition(owners.recover, owners.forget)
     service.task("owners", owners.watch)
     service.task("overdue", overdue.run)

@@ -112,7 +112,10 @@ def stopped(child: Child, plan: PlanCreated, now: datetime) -> RunCancelRequeste
 
 
 def ended(
-    plan: PlanCreated | PlanFailed, final: RunCompleted | RunFailed | RunCancelled, state: RunState, now: datetime
+    plan: PlanCreated | PlanFailed | UserMessageReceived,
+    final: RunCompleted | RunFailed | RunCancelled,
+    state: RunState,
+    now: datetime,
 ) -> ChildRunEnded | None:
     """Word to the parent that this run is about to end; None when it has no parent."""
     if (parent := plan.parent_call) is None:

@@ -17,6 +17,7 @@ from clew.contracts.conversation import (
     RunForkRequested,
     RunResumeRequested,
     RunSteered,
+    UserMessageReceived,
 )
 from clew.contracts.envelope import Event, RunScoped
 from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed
@@ -115,13 +116,31 @@ class Signals:
                 return ()
             past = await runs.past(partition, run_id)
             if not (state := fold(past.events)).ended:
-                journal = runs.journal(failure, owned, past)
-                build = partial(last_event, Fails("plan", f"{failure.reason}: {failure.detail}"), Usage())
-                if (told := children.ended(failure, build(journal.stamp()), journal.state, runs.now())) is not None:
-                    await journal.beside(told)
-                await journal.last(build)
+                await self._fail(owned, failure, past, f"{failure.reason}: {failure.detail}")
             runs.known.remember(run_id, partition)
             return _told(failure, past, state)
+
+    async def cannot_be_read(self, message: UserMessageReceived, detail: str, partition: int) -> None:
+        """Ends the run of a message whose plan is a dead letter, unless there is another plan of it."""
+        runs, run_id = self._runs, message.run_id
+        async with runs.lock(run_id):
+            owned = runs.holdings.of(partition)
+            if run_id in runs.live or run_id in runs.known.ended:
+                return
+            past = await runs.past(partition, run_id)
+            state = fold(past.events)
+            if past.plan is None and not (state.started or state.ended):
+                await self._fail(owned, message, past, detail)
+                runs.known.remember(run_id, partition)
+
+    async def _fail(self, owned: Owned, cause: PlanFailed | UserMessageReceived, past: Whole, error: str) -> None:
+        """Ends a run that has no plan; a parent hears of it first."""
+        journal = self._runs.journal(cause, owned, past)
+        build = partial(last_event, Fails("plan", error), Usage())
+        told = children.ended(cause, build(journal.stamp()), journal.state, self._runs.now())
+        if told is not None:
+            await journal.beside(told)
+        await journal.last(build)
 
     async def cancelled(self, signal: RunCancelRequested, partition: int) -> None:
         """Stops a run, in whatever state it is. One that has ended stays as it is."""
