@@ -8,7 +8,7 @@ import pytest
 
 from clew.contracts.conversation import RunCancelRequested, RunResumeRequested, RunSteered
 from clew.contracts.envelope import derive
-from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunSuspended, StepCompleted
+from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunResumed, RunSuspended, StepCompleted
 from clew.contracts.planning import FailurePolicy, PlanFailed
 from clew.executor.calls import JournalCorrupt
 from clew.executor.limits import LifeLimits, RunLimits
@@ -113,6 +113,18 @@ async def test_a_run_cut_off_after_any_event_is_ended_by_the_next_owner(length: 
     assert [event.type_name() for event in ended(log)] == ["run-completed"]
     assert isinstance(final := log.run[-1], RunCompleted)
     assert final.output == "out of d"
+
+
+async def test_a_new_owner_takes_runs_up_a_few_at_a_time_the_most_recent_first() -> None:
+    ids = [UUID(int=n) for n in (5, 3, 4)]
+    async with running(hang) as first:
+        for run_id in ids:
+            first.now.pass_by(minutes=1)
+            await first.take(planned(run_id=run_id))
+    limits = RunLimits(life=LifeLimits(), resumptions=1)
+    async with running(hang, log=first.log, plans=first.plans, limits=limits) as second:
+        await second.until("run-resumed", times=3)
+    assert [event.run_id for event in second.log.run if isinstance(event, RunResumed)] == ids[::-1]
 
 
 async def test_a_stop_of_the_process_ends_no_run() -> None:
