@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -30,6 +31,13 @@ ORDER BY message_offset NULLS LAST, created_at
 OFFSETS: Final = "SELECT topic, next_offset, claim FROM offsets WHERE partition = %s"
 UNDER_WAY: Final = "SELECT run_id, status, suspension FROM open_runs WHERE partition = %s AND status <> 'queued'"
 JOURNALS: Final = "SELECT run_id, type, body::text AS body FROM journals WHERE seq > 0 AND run_id "
+WRITTEN_OF: Final = "SELECT DISTINCT run_id FROM journals WHERE seq >= 2 AND run_id = ANY(%s)"
+DUE: Final = """
+SELECT run_id, wake_at FROM (
+    SELECT run_id, (suspension ->> 'wake_at')::timestamptz AS wake_at
+    FROM open_runs WHERE partition = %s AND status = 'suspended'
+) asleep WHERE wake_at <= %s
+"""
 SIGNALS: Final = "SELECT run_id, type, body::text AS body FROM signals WHERE run_id "
 RUNNING: Final = "IN (SELECT run_id FROM open_runs WHERE partition = %s AND status NOT IN ('queued', 'suspended'))"
 log = logging.getLogger(__name__)
@@ -118,6 +126,16 @@ class RecoveryViews:
             running=await _records(ids, journals, signals),
             suspended={},
         )
+
+    async def written_of(self, run_ids: Sequence[UUID]) -> set[UUID]:
+        """Those of these runs of which the executor has written anything, be it only an end before the plan came."""
+        [rows] = await self._database.as_recovery(Query(WRITTEN_OF, [list(run_ids)]))
+        return {row["run_id"] for row in rows}
+
+    async def due(self, partition: int, at: datetime) -> dict[UUID, datetime]:
+        """The suspended runs of a partition that were to go on by themselves before a moment, with when each was."""
+        [rows] = await self._database.as_recovery(Query(DUE, [partition, at]))
+        return {row["run_id"]: row["wake_at"] for row in rows}
 
     async def run_events(self, run_id: UUID) -> list[Event]:
         """A run's numbered events, message and plan included, by seq."""
