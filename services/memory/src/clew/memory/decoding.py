@@ -4,7 +4,7 @@ It takes nothing that the chassis' decoder would refuse. Whatever is unusual abo
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -47,15 +47,3 @@ async def decode_all(records: Sequence[Record]) -> list[Decoded]:
             await asyncio.sleep(0)
         found.append((record, decoded(record)))
     return found
-
-
-async def in_chunks(records: AsyncIterator[Record], size: int) -> AsyncIterator[list[Record]]:
-    """The same records, `size` at a time."""
-    chunk: list[Record] = []
-    async for record in records:
-        chunk.append(record)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
