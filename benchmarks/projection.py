@@ -110,7 +110,7 @@ async def rebuilt(env: Mapping[str, str], count: int) -> float:
     aliases = {str(field.validation_alias) for field in Settings.model_fields.values()}
     settings = Settings.model_validate({name: value for name, value in env.items() if name in aliases})
     filled: list[float] = []
-    rebuild = rebuild_from(settings, lambda done, total: filled.append(perf_counter()))
+    rebuild = rebuild_from(settings, lambda done, total: filled.append(perf_counter()), processes=2)
     start = perf_counter()
     verdict = await rebuild.run()
     if verdict.rows:
