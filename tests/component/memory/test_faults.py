@@ -10,6 +10,7 @@ from prometheus_client import generate_latest
 from redis import Redis
 
 from clew.chassis import clock
+from clew.local.stack import Stack
 from clew.memory.metrics import Metrics
 from clew.views.names import Schemas
 from tests.support.dying import Death
@@ -50,6 +51,25 @@ async def test_memory_that_dies_at_any_await_of_a_batch(
         alive = not death.come
     assert turn > 10, "as many awaits there are at least"
     await is_what_a_rebuild_gives(stack_env, fresh, log)
+
+
+async def test_two_memories_that_both_own_everything_and_a_postgres_that_falls_meanwhile(
+    projecting: MemoryUnderTest, stack: Stack, stack_env: dict[str, str], fresh: str
+) -> None:
+    stories(projecting.log, 6)
+    records = [record for held in projecting.log.records.values() for record in held]
+
+    async def all_of_it(under_test: MemoryUnderTest, size: int) -> None:
+        for batch in batches(records, size):
+            await under_test.take(batch)
+
+    async with memory(stack_env, fresh, projecting.log) as other, asyncio.TaskGroup() as group:
+        for under_test, size in ((projecting, 5), (other, 7)):
+            group.create_task(all_of_it(under_test, size))
+        await stack.kill_part("postgres")
+        await stack.start_part("postgres")
+    assert counted(projecting.metrics, "clew_memory_postgres_failures_total") >= 1
+    await is_what_a_rebuild_gives(stack_env, fresh, projecting.log)
 
 
 @contextmanager
