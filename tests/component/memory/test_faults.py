@@ -59,15 +59,20 @@ async def test_two_memories_that_both_own_everything_and_a_postgres_that_falls_m
     stories(projecting.log, 6)
     records = [record for held in projecting.log.records.values() for record in held]
 
-    async def all_of_it(under_test: MemoryUnderTest, size: int) -> None:
-        for batch in batches(records, size):
+    fallen = asyncio.Event()
+
+    async def all_of_it(under_test: MemoryUnderTest, size: int, waits: bool) -> None:
+        for number, batch in enumerate(batches(records, size)):
             await under_test.take(batch)
+            if number and waits:
+                await fallen.wait()
 
     async with memory(stack_env, fresh, projecting.log) as other, asyncio.TaskGroup() as group:
-        for under_test, size in ((projecting, 5), (other, 7)):
-            group.create_task(all_of_it(under_test, size))
+        group.create_task(all_of_it(projecting, 5, waits=True))
+        group.create_task(all_of_it(other, 7, waits=False))
         await stack.kill_part("postgres")
         await stack.start_part("postgres")
+        fallen.set()
     assert counted(projecting.metrics, "clew_memory_postgres_failures_total") >= 1
     await is_what_a_rebuild_gives(stack_env, fresh, projecting.log)
 
