@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -67,6 +67,15 @@ class MemoryLog:
     async def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Record]:
         for record in self.records[topic, partition][start:end]:
             yield record
+
+    async def read_all(
+        self, ranges: Mapping[tuple[str, int], tuple[int, int]], size: int
+    ) -> AsyncIterator[list[Record]]:
+        """A few records of each partition in turn, as a fetch from Kafka brings them."""
+        queues = [[r async for r in self.read(*partition, *span)] for partition, span in ranges.items()]
+        while any(queues):
+            yield [record for queue in queues for record in queue[:size]]
+            queues = [queue[size:] for queue in queues]
 
     def _append(self, event: Event, claim: str | None) -> Record:
         topic = topic_of(type(event))

@@ -10,13 +10,14 @@ from prometheus_client import generate_latest
 from redis import Redis
 
 from clew.chassis import clock
+from clew.local.stack import Stack
 from clew.memory.metrics import Metrics
 from clew.views.names import Schemas
+from tests.support.dying import Death
 from tests.support.memory import MemoryLog, MemoryUnderTest, batches, empty_tables, memory, tables
 from tests.support.story import Story
 
 pytestmark = pytest.mark.stack
-TURNS = 30  # of the event loop: more than a batch takes
 
 
 def stories(log: MemoryLog, count: int, *, fresh: bool = False) -> None:
@@ -39,18 +40,40 @@ async def is_what_a_rebuild_gives(env: dict[str, str], namespace: str, log: Memo
 async def test_memory_that_dies_at_any_await_of_a_batch(
     projecting: MemoryUnderTest, stack_env: dict[str, str], fresh: str
 ) -> None:
-    stories(projecting.log, 4)
-    everything = [record for records in projecting.log.records.values() for record in records]
-    cut = 0
-    for turns in range(TURNS):
-        async with memory(stack_env, fresh, projecting.log) as dying:
-            task = asyncio.create_task(dying.take(everything[turns :: TURNS // 2]))
-            for _ in range(turns * 2):
-                await asyncio.sleep(0.0005)
-            cut += not task.done()
-            task.cancel()
-            await asyncio.wait([task])
-    assert cut > 3, "some of them did die in the middle"
+    log, turn, alive = projecting.log, 0, False
+    while not alive:
+        turn += 1
+        story = Story(f"death {turn}", begin=clock.now())
+        records = log.write(story.created(), *story.whole("a"), story.asked("a"))  # a repeat: it is written carefully
+        async with memory(stack_env, fresh, log) as dying:
+            death = Death(turn)
+            await death.dies(dying.take(records))
+        alive = not death.come
+    assert turn > 10, "as many awaits there are at least"
+    await is_what_a_rebuild_gives(stack_env, fresh, log)
+
+
+async def test_two_memories_that_both_own_everything_and_a_postgres_that_falls_meanwhile(
+    projecting: MemoryUnderTest, stack: Stack, stack_env: dict[str, str], fresh: str
+) -> None:
+    stories(projecting.log, 6)
+    records = [record for held in projecting.log.records.values() for record in held]
+
+    fallen = asyncio.Event()
+
+    async def all_of_it(under_test: MemoryUnderTest, size: int, waits: bool) -> None:
+        for number, batch in enumerate(batches(records, size)):
+            await under_test.take(batch)
+            if number and waits:
+                await fallen.wait()
+
+    async with memory(stack_env, fresh, projecting.log) as other, asyncio.TaskGroup() as group:
+        group.create_task(all_of_it(projecting, 5, waits=True))
+        group.create_task(all_of_it(other, 7, waits=False))
+        await stack.kill_part("postgres")
+        await stack.start_part("postgres")
+        fallen.set()
+    assert counted(projecting.metrics, "clew_memory_postgres_failures_total") >= 1
     await is_what_a_rebuild_gives(stack_env, fresh, projecting.log)
 
 

@@ -2,12 +2,15 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from uuid import UUID
 
 import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, make_url
+from alembic.script import ScriptDirectory
+from sqlalchemy import JSON, Boolean, DateTime, Float, Integer, Numeric, Text, Uuid, create_engine, make_url
 
 from clew.memory import offsets
 from clew.memory.migrate import migrate
@@ -15,6 +18,8 @@ from clew.memory.projections import ALL, EVENTS, VOID_EVENTS
 from clew.memory.projections.table import metadata
 from clew.views.names import Schemas
 from tests.support.memory import drop
+from tests.support.memory import tables as rows
+from tests.support.story import BEGIN
 
 pytestmark = pytest.mark.stack
 
@@ -37,6 +42,46 @@ def test_migrating_there_and_back_and_there_again(stack_env: dict[str, str], nam
     migrate(url, namespace)
     assert tables(url, namespace) == {*metadata.tables, "alembic_version"}
     drop(url, namespace)
+
+
+def test_each_migration_goes_forward_and_back_over_rows_in_every_table(
+    stack_env: dict[str, str], namespace: str
+) -> None:
+    url = stack_env["DATABASE_URL"]
+    migrate(url, namespace)
+    *back, first = [s.revision for s in ScriptDirectory(str(files("clew.memory") / "migrations")).walk_revisions()]
+    a_row_in_every_table(url, namespace)
+    full = rows(url, namespace)
+    assert all(full.values())
+    for revision in (*back[1:], first):
+        migrate(url, namespace, revision)
+    kept = tables(url, namespace) - {"alembic_version", "offsets"}
+    for revision in reversed(back):
+        migrate(url, namespace, revision)
+    found = rows(url, namespace)
+    assert {name: found[name] for name in kept} == {name: full[name] for name in kept}
+    assert "runs" in kept
+    drop(url, namespace)
+
+
+def a_row_in_every_table(database_url: str, namespace: str) -> None:
+    said = {
+        Uuid: UUID(int=1),
+        DateTime: BEGIN,
+        JSON: "{}",
+        Text: "x",
+        Float: 1.5,
+        Boolean: True,
+        Numeric: 2,
+        Integer: 3,
+    }
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"SET search_path TO {Schemas.of(namespace).tables}".encode())
+        for table in metadata.tables.values():
+            columns = [column for column in table.columns if column.computed is None]
+            values = [next(value for kind, value in said.items() if isinstance(c.type, kind)) for c in columns]
+            names, marks = ", ".join(f'"{c.name}"' for c in columns), ", ".join(["%s"] * len(columns))
+            connection.execute(f"INSERT INTO {table.name} ({names}) VALUES ({marks})".encode(), values)
 
 
 def test_the_migrations_make_the_tables_that_the_code_writes(stack_env: dict[str, str], namespace: str) -> None:

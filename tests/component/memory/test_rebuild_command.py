@@ -1,5 +1,6 @@
 """Rebuilds beside live tables: equal and swapped, interrupted, different, and of another version. On real Kafka."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 import psycopg
@@ -109,6 +110,52 @@ async def test_a_projector_goes_on_in_the_rebuilt_tables_without_a_restart(
         await live.take(await log.records("task-updates"))
     assert len(tables(env["DATABASE_URL"], env["CLEW_NAMESPACE"])["events"]) == 17, "all but the plan of b"
     assert await run(rebuild, accept=False, drop_old=True) == 0
+
+
+async def test_events_that_come_while_a_rebuild_is_swapped_are_all_in_the_tables(
+    log: Log, env: dict[str, str], rebuild: Rebuild
+) -> None:
+    stories = [Story(f"swap {number}") for number in range(4)]
+    over = asyncio.Event()
+
+    async def keep_projecting() -> None:
+        async with memory(env, env["CLEW_NAMESPACE"], RealLog(log)) as live:
+            await live.take([])
+            while not over.is_set():
+                for topic in ("user-messages", "plans", "task-updates"):
+                    await live.take(await log.records(topic))
+
+    await write(log, [stories[0].created(), *stories[0].whole("a")])
+    async with asyncio.TaskGroup() as group:
+        group.create_task(keep_projecting())
+        writing = group.create_task(write(log, [e for s in stories[1:] for e in (s.created(), *s.whole("a"))]))
+        assert await run(rebuild, accept=False, drop_old=False) == 0
+        await writing
+        over.set()
+    await project(log, env)
+    assert len(tables(env["DATABASE_URL"], env["CLEW_NAMESPACE"])["events"]) == 36
+    assert await run(rebuild, accept=False, drop_old=True) == 0
+    assert await verify(rebuild) == 0, "what came before, during and after the swap is what the log says"
+
+
+async def test_a_long_log_is_read_by_two_processes_and_indexed_when_it_is_read(log: Log, env: dict[str, str]) -> None:
+    for number in range(3):
+        story = Story(f"long {number}")
+        await write(log, [story.created(), *story.whole("a")])
+    await project(log, env)
+    seen: list[tuple[int, int]] = []
+    long = rebuild_from(settings(env), lambda done, total: seen.append((done, total)), processes=2, bulk=1)
+    verdict = await long.run()
+    assert verdict.rows == []
+    assert seen[-1] == (30, 30)
+    assert indexes(env, long.new.tables) == indexes(env, long.live.tables)
+    await long.drop_new()
+
+
+def indexes(env: dict[str, str], schema: str) -> set[str]:
+    with psycopg.connect(env["DATABASE_URL"]) as connection:
+        rows = connection.execute("SELECT indexdef FROM pg_indexes WHERE schemaname = %s", [schema]).fetchall()
+    return {str(row[0]).replace(f"{schema}.", "") for row in rows}
 
 
 async def test_a_row_that_is_not_what_the_log_says_is_named_and_nothing_is_swapped(

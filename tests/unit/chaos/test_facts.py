@@ -1,7 +1,5 @@
 """What counts, as all readers count it: first void, then deduplicate."""
 
-from dataclasses import replace
-
 from clew.chassis.records import EPOCH, Record
 from clew.contracts import codec
 from clew.contracts.envelope import Event
@@ -40,7 +38,7 @@ def test_an_event_under_an_old_claim_is_void_and_takes_no_number_from_the_valid_
         record(TALK.failed("m1", 3), 4, "b"),
         record(TALK.failed("m1", 3), 5, "b"),
     ]
-    folded = fold((replace(r, offset=n), e) for n, (r, e) in enumerate(log))
+    folded = fold((r._replace(offset=n), e) for n, (r, e) in enumerate(log))
     assert [x.valid for x in folded[1:]] == [True, True, False, True, True]
     assert [x.counts for x in folded if x.offset in (1, 3, 4, 5)] == [True, False, True, False]
 

@@ -15,7 +15,7 @@ from clew.contracts.registry import EVENTS as EVENT_TYPES
 from clew.contracts.topics import topic_of
 from clew.memory.app import PROJECTED
 from clew.memory.intake import misplaced
-from clew.memory.projections import EVENTS, OF
+from clew.memory.projections import OF
 from clew.memory.projections.table import Projection, Row
 from clew.views.cursor import LAST_SEQ
 from tests.support.events import events
@@ -29,7 +29,7 @@ def rows(event: Event) -> list[tuple[Projection, Row]]:
     wire = codec.encode(event, source="test")
     topic = topic_of(type(event)).name
     record = Record(topic, 3, 7, event.occurred_at, wire.key, wire.value, wire.headers)
-    return [(projection, row) for projection in (EVENTS, *OF[type(event)]) for row in projection.project(event, record)]
+    return [(projection, row) for projection in OF[type(event)] for row in projection.project(event, record)]
 
 
 @pytest.mark.parametrize("model", [m for m in TYPES if m.__name__ != "ChunksEmbedded"], ids=lambda m: m.__name__)

@@ -4,7 +4,7 @@
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -47,6 +47,28 @@ class LogReader:
                     if raw.offset >= stop:
                         return
                     yield from_kafka(raw, self._settings.namespace)
+
+    async def read_all(
+        self, ranges: Mapping[tuple[str, int], tuple[int, int]], size: int
+    ) -> AsyncIterator[list[Record]]:
+        """The records of many partitions over one connection, at most `size` at a time as they come: in order within a
+        partition. `ranges` has the first offset of each (topic, partition), and the one to stop before."""
+        places = {TopicPartition(self._settings.in_namespace(t), p): span for (t, p), span in ranges.items()}
+        async with self._consumer() as consumer:
+            consumer.assign(list(places))
+            begins: dict[TopicPartition, int] = await consumer.beginning_offsets(list(places))
+            for tp, (start, _) in places.items():
+                consumer.seek(tp, max(start, begins[tp]))
+            left = {tp: end for tp, (start, end) in places.items() if max(start, begins[tp]) < end}
+            consumer.pause(*(tp for tp in places if tp not in left))
+            while left:
+                found = await consumer.getmany(timeout_ms=200, max_records=size)
+                raws = [raw for tp, some in found.items() for raw in some if raw.offset < places[tp][1]]
+                if raws:
+                    yield [from_kafka(raw, self._settings.namespace) for raw in raws]
+                over = [tp for tp, end in left.items() if await consumer.position(tp) >= end]
+                consumer.pause(*over)
+                left = {tp: end for tp, end in left.items() if tp not in over}
 
     async def valid(
         self, topic: str, partition: int, start: int, claims: Claims, end: int | None = None

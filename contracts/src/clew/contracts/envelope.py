@@ -104,15 +104,16 @@ def _check_made(value: Any) -> None:
 
 
 def _check_read(value: Any, depth: int) -> None:
-    if isinstance(value, float):
-        if not isfinite(value):
-            raise ValueError("not JSON that can be sent: a number that is none")
-    elif isinstance(value, dict | list):
+    """Every event with JSON in it comes through here, and most of JSON is text: that costs no call."""
+    if isinstance(value, (dict, list)):
         if depth == DEEPEST_JSON:
             raise ValueError(f"not JSON that can be sent: nested more than {DEEPEST_JSON} levels deep")
-        items = cast(list[Any] | dict[str, Any], value)
-        for item in items.values() if isinstance(items, dict) else items:
-            _check_read(item, depth + 1)
+        items = cast("Iterable[Any]", value.values() if isinstance(value, dict) else value)
+        for item in items:
+            if not isinstance(item, str):
+                _check_read(item, depth + 1)
+    elif isinstance(value, float) and not isfinite(value):
+        raise ValueError("not JSON that can be sent: a number that is none")
 
 
 def _depth(value: JsonValue) -> int:

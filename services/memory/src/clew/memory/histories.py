@@ -38,7 +38,7 @@ class Histories:
         """Takes note of the threads whose history these events have changed."""
         since = self._clock() - LATELY
         for event in events:
-            if isinstance(event, HISTORY) and event.occurred_at > since:
+            if event.occurred_at > since and isinstance(event, HISTORY):
                 if len(self._changed) >= MOST:
                     break
                 self._changed[event.tenant_id, event.thread_id] = None

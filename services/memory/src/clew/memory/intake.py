@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Final, cast
 
 from clew.chassis.claims import CLAIMED_TOPIC, Claims
@@ -81,7 +80,7 @@ class Intake:
         if (complaint := misplaced(event, record.topic)) is not None:
             return await self.park(record, "Misplaced", complaint)
         checked_in = any(name == "ce_dataref" for name, _ in record.headers)
-        return Entry(record, event, replace(record, value=event.model_dump_json().encode()) if checked_in else record)
+        return Entry(record, event, record._replace(value=event.model_dump_json().encode()) if checked_in else record)
 
     async def park(self, record: Record, reason: str, detail: str) -> Entry:
         """Keeps the record in the dead letters. What is left to project of it is nothing."""

@@ -87,8 +87,8 @@ class LiveStreams:
         """Appends the numbered events, in the order of each run, and forgets the histories of deleted threads."""
         self._superseded.learn(events)
         since = self._clock() - KEPT
-        numbered = [event for event in events if isinstance(event, RunEvent) and event.occurred_at > since]
-        deleted = [event for event in events if isinstance(event, ThreadDeleted)]
+        numbered = [event for event in events if event.occurred_at > since and isinstance(event, RunEvent)]
+        deleted = [event for event in events if type(event) is ThreadDeleted]
         if numbered or deleted:
             await self._send(lambda pipe: self._add_events(pipe, numbered, deleted))
 

@@ -9,6 +9,7 @@ from importlib.resources import as_file, files
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, make_url, text
 
@@ -72,4 +73,13 @@ def _move(connection: Connection, schemas: Schemas, revision: str) -> None:
         config = Config()
         config.set_main_option("script_location", str(scripts).replace("%", "%%"))
         config.attributes.update(connection=connection, schemas=schemas)
-        (command.downgrade if revision == "base" else command.upgrade)(config, revision)
+        (command.downgrade if _is_back(config, connection, revision) else command.upgrade)(config, revision)
+
+
+def _is_back(config: Config, connection: Connection, revision: str) -> bool:
+    if revision == "base":
+        return True
+    current = MigrationContext.configure(connection).get_current_revision()
+    newest_first = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    known = current in newest_first and revision in newest_first
+    return known and newest_first.index(revision) > newest_first.index(str(current))

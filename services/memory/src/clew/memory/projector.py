@@ -17,7 +17,7 @@ from clew.chassis.clock import Clock
 from clew.chassis.errors import LogUnreachable
 from clew.chassis.records import Record
 from clew.contracts.envelope import Event
-from clew.memory.decoding import Decoded, decode_all, in_chunks
+from clew.memory.decoding import Decoded, decode_all
 from clew.memory.entry import Entry
 from clew.memory.intake import Intake
 from clew.memory.metrics import Metrics
@@ -46,6 +46,8 @@ class Log(Protocol):
     async def ends(self, topic: str) -> dict[int, int]: ...
 
     def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Record]: ...
+
+    def read_all(self, ranges: Mapping[Partition, tuple[int, int]], size: int) -> AsyncIterator[list[Record]]: ...
 
 
 class Projector:
@@ -92,8 +94,7 @@ class Projector:
             if not self._store.connected:
                 await self._store.connect()
             self._places = await self._store.offsets(list(ends))
-            for partition, end in ends.items():
-                await self._fill(partition, end)
+            await self._fill(ends)
 
     async def settled(self) -> None:
         """Returns when everything that was taken is committed."""
@@ -146,9 +147,9 @@ class Projector:
         for topic in self._topics:
             ends |= {(topic, number): end for number, end in (await self._log.ends(topic)).items()}
         self._places = await self._store.offsets(list(ends))
-        for partition, end in ends.items():
-            self._not_ready = f"reading {partition[0]}/{partition[1]} up to {end}"
-            await self._fill(partition, end)
+        behind = sum(end - self._places[partition].next_offset for partition, end in ends.items())
+        self._not_ready = f"reading {behind} records up to the log's end"
+        await self._fill(ends)
         self._not_ready = None
 
     async def _note_outage(self, error: Exception) -> None:
@@ -157,14 +158,15 @@ class Projector:
         logger.warning("Postgres cannot be used, trying again: %s", error)
         await self._store.close()
 
-    async def _fill(self, partition: Partition, end: int) -> None:
-        """Reads what is missing before offset `end`."""
-        start = self._places[partition].next_offset
-        if start >= end:
+    async def _fill(self, ends: Mapping[Partition, int]) -> None:
+        """Reads what is missing before these offsets, of all partitions side by side."""
+        places = ((partition, self._places[partition].next_offset, end) for partition, end in ends.items())
+        missing = {partition: (start, end) for partition, start, end in places if start < end}
+        if not missing:
             return
         writing = Overlap()
         try:
-            async for chunk in in_chunks(self._log.read(*partition, start, end), CHUNK):
+            async for chunk in self._log.read_all(missing, CHUNK):
                 await writing.start(self._write_batch(await decode_all(chunk)))
             await writing.settle()
         finally:
@@ -177,8 +179,7 @@ class Projector:
             firsts.setdefault((record.topic, record.partition), record.offset)
         if new := [partition for partition in firsts if partition not in self._places]:
             self._places |= await self._store.offsets(new)
-        for partition, first in firsts.items():
-            await self._fill(partition, first)
+        await self._fill(firsts)
         await self._write_batch([(record, event) for record, event in batch if self._is_new(record)])
 
     def _is_new(self, record: Record) -> bool:

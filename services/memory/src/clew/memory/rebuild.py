@@ -4,18 +4,20 @@ Memory may go on projecting meanwhile: what is compared is a snapshot of the liv
 filled up to exactly the offsets that stand in it. Redis is not touched, and no dead letter is written twice.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from psycopg import AsyncConnection, IsolationLevel
 from psycopg.abc import QueryNoTemplate
+from sqlalchemy import Index
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex
 
-from clew.contracts.envelope import Event
 from clew.memory.compare import checksums, differing_rows
 from clew.memory.migrate import VERSION_COMMENT, migrate_schemas
-from clew.memory.projector import Projector
+from clew.memory.projections.table import metadata
 from clew.memory.store import Partition
 from clew.views.names import Schemas
 
@@ -29,7 +31,10 @@ PASS_FORGOTTEN: Final = (
     "UPDATE {new}.offsets n SET next_offset = l.next_offset FROM unnest(%s::text[], %s::int[], %s::bigint[]) "
     "AS l(topic, partition, next_offset) WHERE n.topic = l.topic AND n.partition = l.partition"
 )
+BULK: Final = 100_000  # records; where there are as many to read, indexes are made at the end and not row by row
+DIALECT: Final = postgresql.dialect()
 Progress = Callable[[int, int], None]  # records projected, and records in all
+Fill: TypeAlias = Callable[[Schemas, Mapping[Partition, int], int, Callable[[int], None]], Awaitable[None]]
 
 
 class CannotSwap(Exception):
@@ -45,21 +50,24 @@ class Verdict:
 
 
 class Rebuild:
-    """The second schema of a namespace. `projector(schemas, counter)` gives what fills it."""
+    """The second schema of a namespace. `fill(schemas, ends, total, told)` fills it up to these offsets, `total`
+    records away, and tells how many are done. `bulk`: from how many on its indexes are left for the end."""
 
     def __init__(
         self,
         database_url: str,
         namespace: str,
-        projector: "Callable[[Schemas, Counter], AbstractAsyncContextManager[Projector]]",
+        fill: Fill,
         progress: Progress,
+        bulk: int = BULK,
     ) -> None:
         self._url = database_url
         self.live = Schemas.of(namespace)
         self.new = Schemas(f"{self.live.tables}_rebuild", f"{self.live.views}_rebuild")
         self.old = Schemas(f"{self.live.tables}_old", f"{self.live.views}_old")
-        self._projector = projector
+        self._fill_up_to = fill
         self._progress = progress
+        self._bulk = bulk
 
     async def run(self) -> Verdict:
         """Fills the second schema, from where an earlier rebuild of the same version stopped, and compares."""
@@ -97,11 +105,16 @@ class Rebuild:
             return there
 
     async def _fill(self, ends: Mapping[Partition, int]) -> None:
-        counter = Counter(self._progress)
-        async with self._connect() as connection, self._projector(self.new, counter) as projector:
+        async with self._connect() as connection:
             done = await self._offsets(connection, self.new)
-            counter.total = sum(max(end - done.get(partition, 0), 0) for partition, end in ends.items())
-            await projector.fill(ends)
+            total = sum(max(end - done.get(partition, 0), 0) for partition, end in ends.items())
+            await self._execute(connection, f"SET search_path TO {self.new.tables}")
+            if total >= self._bulk:
+                for index in indexes():
+                    await self._execute(connection, f"DROP INDEX IF EXISTS {index.name}")
+            await self._fill_up_to(self.new, ends, total, lambda done: self._progress(done, total))
+            for index in indexes():
+                await self._execute(connection, str(CreateIndex(index, if_not_exists=True).compile(dialect=DIALECT)))
             names = {"new": self.new.tables, "live": self.live.tables}
             columns = [[t for t, _ in ends], [p for _, p in ends], list(ends.values())]
             await self._execute(connection, PASS_FORGOTTEN.format(**names), columns)
@@ -140,14 +153,7 @@ class Rebuild:
             yield connection
 
 
-class Counter:
-    """Counts what was projected and says how far it has come."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.total = 0
-        self._done = 0
-        self._progress = progress
-
-    async def __call__(self, events: Sequence[Event]) -> None:
-        self._done += len(events)
-        self._progress(self._done, self.total)
+def indexes() -> Iterator[Index]:
+    """All that readers alone need: keys are needed to write."""
+    for table in metadata.tables.values():
+        yield from sorted(table.indexes, key=lambda index: str(index.name))

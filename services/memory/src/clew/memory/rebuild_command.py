@@ -6,25 +6,13 @@ Exit status 0: equal, or swapped. 1: there are differences and nothing was swapp
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from time import monotonic
 
-from prometheus_client import CollectorRegistry
-
-from clew.chassis import clock
-from clew.chassis.blobs import S3BlobStore
-from clew.chassis.log import LogReader
-from clew.chassis.records import Decoder
-from clew.contracts.deadletters import RecordDeadLettered
-from clew.memory.app import PROJECTED
 from clew.memory.compare import short
-from clew.memory.intake import Intake
-from clew.memory.metrics import Metrics
-from clew.memory.projector import Projector
-from clew.memory.rebuild import CannotSwap, Counter, Progress, Rebuild, Verdict
+from clew.memory.filling import Ends, Told, fill, fill_apart, shares
+from clew.memory.rebuild import BULK, CannotSwap, Progress, Rebuild, Verdict
 from clew.memory.settings import Settings
-from clew.memory.store import Store
 from clew.views.names import Schemas
 
 BAR = 30  # characters
@@ -36,9 +24,10 @@ def main(command: str, arguments: Sequence[str]) -> None:
     if command == "rebuild":
         parser.add_argument("--accept", action="store_true", help="swap although another version projected otherwise")
         parser.add_argument("--drop-old", action="store_true", help="drop the tables that an earlier rebuild replaced")
+    parser.add_argument("--processes", type=int, default=2, help="how many read a long log side by side")
     options = parser.parse_args(list(arguments))
     try:
-        rebuild = rebuild_from(Settings.model_validate({}), Bar())
+        rebuild = rebuild_from(Settings.model_validate({}), Bar(), options.processes)
         if command == "verify":
             sys.exit(asyncio.run(verify(rebuild)))
         sys.exit(asyncio.run(run(rebuild, accept=options.accept, drop_old=options.drop_old)))
@@ -46,18 +35,17 @@ def main(command: str, arguments: Sequence[str]) -> None:
         sys.exit(f"clew: {problem}")
 
 
-def rebuild_from(settings: Settings, progress: Progress) -> Rebuild:
-    """A rebuild of what these settings point at."""
-    database_url = settings.database_url.get_secret_value()
-    log, metrics = LogReader(settings), Metrics(CollectorRegistry())
+def rebuild_from(settings: Settings, progress: Progress, processes: int = 1, bulk: int = BULK) -> Rebuild:
+    """A rebuild of what these settings point at, by so many processes where there are `bulk` records to read."""
 
-    @asynccontextmanager
-    async def projector(schemas: Schemas, counter: Counter) -> AsyncGenerator[Projector]:
-        intake = Intake(Decoder(S3BlobStore(settings)).event, _parked_already, clock.now, metrics)
-        async with Store(database_url, schemas) as store:
-            yield Projector(store, log, intake, counter, PROJECTED, clock.now, metrics)
+    async def filled(schemas: Schemas, ends: Ends, total: int, told: Told) -> None:
+        parts = shares(ends, processes if total >= bulk else 1)
+        if len(parts) > 1:
+            await fill_apart(settings, schemas, parts, told)
+        else:
+            await fill(settings, schemas, ends, told)
 
-    return Rebuild(database_url, settings.namespace, projector, progress)
+    return Rebuild(settings.database_url.get_secret_value(), settings.namespace, filled, progress, bulk)
 
 
 async def run(rebuild: Rebuild, *, accept: bool, drop_old: bool) -> int:
@@ -88,10 +76,6 @@ async def verify(rebuild: Rebuild) -> int:
 
 def _tell(verdict: Verdict) -> None:
     print("\n".join(short(verdict.rows)) if verdict.rows else "equal, table by table")
-
-
-async def _parked_already(letter: RecordDeadLettered) -> None:
-    """The live projector has parked the record; a second dead letter would say nothing new."""
 
 
 class Bar:

@@ -123,8 +123,9 @@ class Store:
         """As if no event had been written twice, which is what nearly all batches are like: one trip for all rows."""
         async with self._transaction():
             moved = await self._advance(entries, expected)
-            await self._execute(EVENTS, EVENTS.insert, _rows_of(EVENTS, entries))
-            await self._project(entries, entries)
+            rows = _rows(entries)
+            await self._execute(EVENTS, EVENTS.insert, rows.pop(EVENTS))
+            await self._project(rows, entries)
             await _check(moved, entries)
         return [entry.event for entry in entries if entry.event is not None]
 
@@ -133,10 +134,12 @@ class Store:
         async with self._transaction():
             moved = await self._advance(entries, expected)
             events = f"{EVENTS.upsert} RETURNING t.topic, t.partition, t.record_offset"
-            written = await self._execute(EVENTS, events, _rows_of(EVENTS, entries))
+            written = await self._execute(EVENTS, events, _rows(entries)[EVENTS])
             await _check(moved, entries)
             counting = await _first_of_each(entries, written)
-            await self._project(counting, entries)
+            rows = _rows(counting)
+            del rows[EVENTS]  # they are in it
+            await self._project(rows, entries)
         return [entry.event for entry in counting if entry.event is not None]
 
     @asynccontextmanager
@@ -152,9 +155,9 @@ class Store:
         ]
         return await self._live.execute(offsets.ADVANCE, [list(column) for column in zip(*steps, strict=True)])
 
-    async def _project(self, counting: Sequence[Entry], entries: Sequence[Entry]) -> None:
-        for projection, rows in _rows(counting).items():
-            await self._execute(projection, projection.upsert, rows)
+    async def _project(self, rows: Mapping[Projection, Sequence[Row]], entries: Sequence[Entry]) -> None:
+        for projection, said in rows.items():
+            await self._execute(projection, projection.upsert, said)
         void = [void_events.row(entry.record, entry.claim) for entry in entries if entry.void]
         await self._execute(VOID_EVENTS, VOID_EVENTS.upsert, void)
 
@@ -188,17 +191,11 @@ def _counts(entry: Entry, written: set[tuple[str, int, int]]) -> bool:
     return entry.event is not None
 
 
-def _rows_of(projection: Projection, entries: Sequence[Entry]) -> list[Row]:
-    return [
-        row for entry in entries if entry.event is not None for row in projection.project(entry.event, entry.source)
-    ]
-
-
 def _rows(entries: Sequence[Entry]) -> dict[Projection, list[Row]]:
     """The rows of each table, in the order in which the tables are always written: who shares rows waits in line."""
-    rows: dict[Projection, list[Row]] = {projection: [] for projection in ALL}
-    for entry in entries:
-        if entry.event is not None:
-            for projection in OF[type(entry.event)]:
-                rows[projection].extend(projection.project(entry.event, entry.source))
+    rows: dict[Projection, list[Row]] = {projection: [] for projection in (EVENTS, *ALL)}
+    for _, event, source, _, _ in entries:
+        if event is not None:
+            for projection in OF[type(event)]:
+                rows[projection].extend(projection.project(event, source))
     return rows

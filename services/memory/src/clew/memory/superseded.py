@@ -24,7 +24,7 @@ class Superseded:
     def learn(self, events: Sequence[Event]) -> None:
         """Takes in events that count."""
         for event in events:
-            if isinstance(event, PartitionClaimed) and event.supersedes is not None:
+            if type(event) is PartitionClaimed and event.supersedes is not None:
                 self._claims[event.partition].append(event.supersedes.encode())
 
     def late(self, record: Record) -> bool:

@@ -46,5 +46,6 @@ ALL: Final[tuple[Projection, ...]] = (
 )
 # What each type of event is projected into; nothing, for what only moves the offset.
 OF: Final[Mapping[type[Event], tuple[Projection, ...]]] = {
-    event: tuple(projection for projection in ALL if issubclass(event, projection.of)) for event in EVENT_TYPES
+    event: tuple(projection for projection in (EVENTS, *ALL) if issubclass(event, projection.of))
+    for event in EVENT_TYPES
 }

@@ -5,7 +5,6 @@ from typing import Final
 from sqlalchemy import JSON, BigInteger, Column, Table, Text
 
 from clew.chassis.records import Record
-from clew.contracts.envelope import Event
 from clew.contracts.execution import CapabilitiesAnnounced
 from clew.memory.projections.table import Projected, Projection, by, metadata, moment
 
@@ -19,14 +18,13 @@ TABLE: Final = Table(
 )
 
 
-def project(event: Event, record: Record) -> Projected:
-    if isinstance(event, CapabilitiesAnnounced):
-        yield {
-            "source": event.source,
-            "body": event.model_dump_json(include={"agents", "tools"}),
-            "announced_at": event.occurred_at,
-            "record_offset": record.offset,
-        }
+def project(event: CapabilitiesAnnounced, record: Record) -> Projected:
+    yield {
+        "source": event.source,
+        "body": event.model_dump_json(include={"agents", "tools"}),
+        "announced_at": event.occurred_at,
+        "record_offset": record.offset,
+    }
 
 
 CAPABILITIES: Final = Projection(TABLE, project, CapabilitiesAnnounced)

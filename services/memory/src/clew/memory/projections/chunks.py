@@ -7,7 +7,6 @@ from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from clew.chassis.records import Record
 from clew.contracts.documents import ChunksEmbedded
-from clew.contracts.envelope import Event
 from clew.memory.projections.table import Projected, Projection, metadata, tenant, text, uuid
 
 INDEXED = 100_000  # characters of a chunk; Postgres refuses a search vector of more than a megabyte
@@ -32,19 +31,18 @@ Index(None, TABLE.c.tenant_id)
 Index(None, TABLE.c.words, postgresql_using="gin")
 
 
-def project(event: Event, _record: Record) -> Projected:
-    if isinstance(event, ChunksEmbedded):
-        for chunk in event.chunks:
-            yield {
-                "document_id": event.document_id,
-                "index": chunk.index,
-                "tenant_id": event.tenant_id,
-                "start": chunk.start,
-                "end": chunk.end,
-                "page": chunk.page,
-                "heading": None if chunk.heading is None else text(chunk.heading),
-                "text": text(chunk.text),
-            }
+def project(event: ChunksEmbedded, _record: Record) -> Projected:
+    for chunk in event.chunks:
+        yield {
+            "document_id": event.document_id,
+            "index": chunk.index,
+            "tenant_id": event.tenant_id,
+            "start": chunk.start,
+            "end": chunk.end,
+            "page": chunk.page,
+            "heading": None if chunk.heading is None else text(chunk.heading),
+            "text": text(chunk.text),
+        }
 
 
 CHUNKS: Final = Projection(TABLE, project, ChunksEmbedded)

@@ -9,7 +9,6 @@ from sqlalchemy import JSON, BigInteger, Boolean, Column, Integer, Table, Text
 
 from clew.chassis.records import Record
 from clew.contracts.deadletters import DeadLetterResolved, RecordDeadLettered
-from clew.contracts.envelope import Event
 from clew.memory.projections.table import Projected, Projection, metadata, moment, tenant, text, uuid
 
 TABLE: Final = Table(
@@ -44,38 +43,36 @@ RESOLUTIONS: Final = Table(
 )
 
 
-def project(event: Event, _record: Record) -> Projected:
-    if isinstance(event, RecordDeadLettered):
-        yield {
-            "service": text(event.service),
-            "topic": text(event.topic),
-            "partition": event.partition,
-            "offset": event.offset,
-            "tenant_id": event.tenant_id,
-            "event_id": event.event_id,
-            "reason": text(event.reason),
-            "detail": text(event.detail),
-            "run_id": None if event.run_id is None else text(event.run_id),
-            "recorded_at": event.recorded_at,
-            "occurred_at": event.occurred_at,
-            "record": event.model_dump_json(include={"record_key", "record_value", "record_headers"}),
-        }
+def project(event: RecordDeadLettered, _record: Record) -> Projected:
+    yield {
+        "service": text(event.service),
+        "topic": text(event.topic),
+        "partition": event.partition,
+        "offset": event.offset,
+        "tenant_id": event.tenant_id,
+        "event_id": event.event_id,
+        "reason": text(event.reason),
+        "detail": text(event.detail),
+        "run_id": None if event.run_id is None else text(event.run_id),
+        "recorded_at": event.recorded_at,
+        "occurred_at": event.occurred_at,
+        "record": event.model_dump_json(include={"record_key", "record_value", "record_headers"}),
+    }
 
 
-def resolved(event: Event, _record: Record) -> Projected:
-    if isinstance(event, DeadLetterResolved):
-        yield {
-            "topic": text(event.topic),
-            "partition": event.partition,
-            "offset": event.offset,
-            "tenant_id": event.tenant_id,
-            "action": event.action,
-            "redriven_to": None if event.redriven_to is None else event.redriven_to.model_dump_json(),
-            "edited": event.edited,
-            "resolved_by": text(event.resolved_by),
-            "note": None if event.note is None else text(event.note),
-            "resolved_at": event.occurred_at,
-        }
+def resolved(event: DeadLetterResolved, _record: Record) -> Projected:
+    yield {
+        "topic": text(event.topic),
+        "partition": event.partition,
+        "offset": event.offset,
+        "tenant_id": event.tenant_id,
+        "action": event.action,
+        "redriven_to": None if event.redriven_to is None else event.redriven_to.model_dump_json(),
+        "edited": event.edited,
+        "resolved_by": text(event.resolved_by),
+        "note": None if event.note is None else text(event.note),
+        "resolved_at": event.occurred_at,
+    }
 
 
 ALL: Final = (

@@ -13,7 +13,6 @@ from clew.contracts.documents import (
     DocumentParsed,
     DocumentUploaded,
 )
-from clew.contracts.envelope import Event
 from clew.memory.projections.table import Projected, Projection, by, metadata, moment, place, tenant, text, uuid
 
 UPLOADED: Final = Table(
@@ -65,21 +64,20 @@ def _identity(event: DocumentEvent, record: Record) -> dict[str, object]:
     }
 
 
-def uploaded(event: Event, record: Record) -> Projected:
-    if isinstance(event, DocumentUploaded):
-        yield {
-            **_identity(event, record),
-            "filename": text(event.filename),
-            "content_type": text(event.content_type),
-            "size": event.size,
-            "object_key": text(event.object_key),
-            "sha256": None if event.sha256 is None else text(event.sha256),
-            "uploaded_by": text(event.uploaded_by),
-            "created_at": event.occurred_at,
-        }
+def uploaded(event: DocumentUploaded, record: Record) -> Projected:
+    yield {
+        **_identity(event, record),
+        "filename": text(event.filename),
+        "content_type": text(event.content_type),
+        "size": event.size,
+        "object_key": text(event.object_key),
+        "sha256": None if event.sha256 is None else text(event.sha256),
+        "uploaded_by": text(event.uploaded_by),
+        "created_at": event.occurred_at,
+    }
 
 
-def progress(event: Event, record: Record) -> Projected:
+def progress(event: DocumentParsed | DocumentIngested | DocumentFailed, record: Record) -> Projected:
     match event:
         case DocumentParsed():
             said = {"status": "parsed", "pages": event.pages, "characters": event.characters}
@@ -87,14 +85,11 @@ def progress(event: Event, record: Record) -> Projected:
             said = {"status": "ready", "chunks": event.chunks}
         case DocumentFailed():
             said = {"status": "failed", "stage": event.stage, "error": text(event.error)}
-        case _:
-            return
     yield {**_identity(event, record), **said}
 
 
-def deleted(event: Event, record: Record) -> Projected:
-    if isinstance(event, DocumentDeleted):
-        yield {**_identity(event, record), "deleted_at": event.occurred_at, "deleted_by": text(event.deleted_by)}
+def deleted(event: DocumentDeleted, record: Record) -> Projected:
+    yield {**_identity(event, record), "deleted_at": event.occurred_at, "deleted_by": text(event.deleted_by)}
 
 
 ALL: Final = (

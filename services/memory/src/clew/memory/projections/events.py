@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import JSON, Column, Integer, Table, Text, UniqueConstraint
 
 from clew.chassis.records import Record
-from clew.contracts.envelope import Event, RunEvent
+from clew.contracts.envelope import RunEvent
 from clew.memory.projections.table import Projected, Projection, metadata, moment, place, tenant, uuid
 
 TABLE: Final = Table(
@@ -28,21 +28,21 @@ TABLE: Final = Table(
 )
 
 
-def project(event: Event, record: Record) -> Projected:
-    if isinstance(event, RunEvent):
-        yield {
-            "run_id": event.run_id,
-            "seq": event.seq,
-            "event_id": event.event_id,
-            "tenant_id": event.tenant_id,
-            "thread_id": event.thread_id,
-            "type": event.type_name(),
-            "occurred_at": event.occurred_at,
-            "topic": record.topic,
-            "partition": record.partition,
-            "record_offset": record.offset,
-            "body": record.value,  # as it was written
-        }
+def project(event: RunEvent, record: Record) -> Projected:
+    row = {
+        "run_id": event.run_id,
+        "seq": event.seq,
+        "event_id": event.event_id,
+        "tenant_id": event.tenant_id,
+        "thread_id": event.thread_id,
+        "type": event.type_name(),
+        "occurred_at": event.occurred_at,
+        "topic": record.topic,
+        "partition": record.partition,
+        "record_offset": record.offset,
+        "body": record.value,  # as it was written
+    }
+    return (row,)
 
 
 EVENTS: Final = Projection(TABLE, project, RunEvent)

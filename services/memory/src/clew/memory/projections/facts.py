@@ -8,7 +8,6 @@ from typing import Final
 from sqlalchemy import JSON, Column, Index, Table, Text
 
 from clew.chassis.records import Record
-from clew.contracts.envelope import Event
 from clew.contracts.memories import FactChanged, FactEvent, FactForgotten, FactRemembered
 from clew.memory.projections.table import Projected, Projection, metadata, moment, place, tenant, text, uuid
 
@@ -49,31 +48,28 @@ FORGOTTEN: Final = Table(
 )
 
 
-def remembered(event: Event, record: Record) -> Projected:
-    if isinstance(event, FactRemembered):
-        yield {
-            **_identity(event, record),
-            "text": text(event.text),
-            "remembered_by": event.remembered_by,
-            "source": None if event.source is None else event.source.model_dump_json(),
-            "request_hash": None if event.request_hash is None else text(event.request_hash),
-            "created_at": event.occurred_at,
-        }
+def remembered(event: FactRemembered, record: Record) -> Projected:
+    yield {
+        **_identity(event, record),
+        "text": text(event.text),
+        "remembered_by": event.remembered_by,
+        "source": None if event.source is None else event.source.model_dump_json(),
+        "request_hash": None if event.request_hash is None else text(event.request_hash),
+        "created_at": event.occurred_at,
+    }
 
 
-def changed(event: Event, record: Record) -> Projected:
-    if isinstance(event, FactChanged):
-        yield {
-            **_identity(event, record),
-            "event_id": event.event_id,
-            "text": text(event.text),
-            "changed_at": event.occurred_at,
-        }
+def changed(event: FactChanged, record: Record) -> Projected:
+    yield {
+        **_identity(event, record),
+        "event_id": event.event_id,
+        "text": text(event.text),
+        "changed_at": event.occurred_at,
+    }
 
 
-def forgotten(event: Event, record: Record) -> Projected:
-    if isinstance(event, FactForgotten):
-        yield {**_identity(event, record), "forgotten_at": event.occurred_at}
+def forgotten(event: FactForgotten, record: Record) -> Projected:
+    yield {**_identity(event, record), "forgotten_at": event.occurred_at}
 
 
 def _identity(event: FactEvent, record: Record) -> dict[str, object]:

@@ -7,7 +7,6 @@ from sqlalchemy import JSON, Column, Index, Table, Text, Uuid
 
 from clew.chassis.records import Record
 from clew.contracts.conversation import ContentPart, UserMessageReceived, text_of
-from clew.contracts.envelope import Event
 from clew.memory.projections.table import Projected, Projection, metadata, moment, place, tenant, text, uuid
 
 _CONTENT: Final = TypeAdapter(tuple[ContentPart, ...])
@@ -32,25 +31,24 @@ TABLE: Final = Table(
 Index(None, TABLE.c.thread_id, TABLE.c.record_offset)
 
 
-def project(event: Event, record: Record) -> Projected:
-    if isinstance(event, UserMessageReceived):
-        yield {
-            "run_id": event.run_id,
-            "tenant_id": event.tenant_id,
-            "thread_id": event.thread_id,
-            "event_id": event.event_id,
-            "message_id": event.message_id,
-            "parent_run_id": event.parent_run_id,
-            "content": _CONTENT.dump_json(event.content).decode(),
-            "text": text(text_of(event.content)),
-            "sent_by": text(event.sent_by),
-            "on_busy": event.on_busy,
-            "model": None if event.model is None else text(event.model),
-            "request_hash": None if event.request_hash is None else text(event.request_hash),
-            "created_at": event.occurred_at,
-            "partition": record.partition,
-            "record_offset": record.offset,
-        }
+def project(event: UserMessageReceived, record: Record) -> Projected:
+    yield {
+        "run_id": event.run_id,
+        "tenant_id": event.tenant_id,
+        "thread_id": event.thread_id,
+        "event_id": event.event_id,
+        "message_id": event.message_id,
+        "parent_run_id": event.parent_run_id,
+        "content": _CONTENT.dump_json(event.content).decode(),
+        "text": text(text_of(event.content)),
+        "sent_by": text(event.sent_by),
+        "on_busy": event.on_busy,
+        "model": None if event.model is None else text(event.model),
+        "request_hash": None if event.request_hash is None else text(event.request_hash),
+        "created_at": event.occurred_at,
+        "partition": record.partition,
+        "record_offset": record.offset,
+    }
 
 
 MESSAGES: Final = Projection(TABLE, project, UserMessageReceived)

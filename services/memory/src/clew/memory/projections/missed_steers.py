@@ -5,7 +5,6 @@ from typing import Final
 from sqlalchemy import Column, Table, Uuid
 
 from clew.chassis.records import Record
-from clew.contracts.envelope import Event
 from clew.contracts.execution import SteerMissed
 from clew.memory.projections.table import Projected, Projection, metadata, moment, place, tenant, uuid
 
@@ -23,19 +22,18 @@ TABLE: Final = Table(
 )
 
 
-def project(event: Event, record: Record) -> Projected:
-    if isinstance(event, SteerMissed):
-        yield {
-            "event_id": event.event_id,
-            "tenant_id": event.tenant_id,
-            "thread_id": event.thread_id,
-            "run_id": event.run_id,
-            "signal_id": event.signal_id,
-            "message_run_id": event.message_run_id,
-            "occurred_at": event.occurred_at,
-            "partition": record.partition,
-            "record_offset": record.offset,
-        }
+def project(event: SteerMissed, record: Record) -> Projected:
+    yield {
+        "event_id": event.event_id,
+        "tenant_id": event.tenant_id,
+        "thread_id": event.thread_id,
+        "run_id": event.run_id,
+        "signal_id": event.signal_id,
+        "message_run_id": event.message_run_id,
+        "occurred_at": event.occurred_at,
+        "partition": record.partition,
+        "record_offset": record.offset,
+    }
 
 
 MISSED_STEERS: Final = Projection(TABLE, project, SteerMissed)

@@ -5,7 +5,6 @@ from typing import Final
 from sqlalchemy import JSON, Boolean, Column, Index, Table, Text, Uuid
 
 from clew.chassis.records import Record
-from clew.contracts.envelope import Event
 from clew.contracts.planning import PlanCreated, PlanFailed
 from clew.memory.projections.table import (
     Projected,
@@ -39,9 +38,7 @@ TABLE: Final = Table(
 Index(None, TABLE.c.parent_run_id)
 
 
-def project(event: Event, record: Record) -> Projected:
-    if not isinstance(event, PlanCreated | PlanFailed):
-        return
+def project(event: PlanCreated | PlanFailed, record: Record) -> Projected:
     exchanges = event.exchanges if isinstance(event, PlanCreated) else ()
     decided = _made(event) if isinstance(event, PlanCreated) else _failed(event)
     yield {

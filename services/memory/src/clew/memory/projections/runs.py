@@ -4,7 +4,8 @@ and of a fork its request from which run it goes on.
 `created_at` is the least and `last_seq` the greatest of the run's events, whichever topic is read first.
 """
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from sqlalchemy import JSON, Column, Float, Index, Integer, Table, Text, Uuid
 
@@ -23,6 +24,7 @@ from clew.contracts.execution import (
 from clew.memory.projections.table import (
     Projected,
     Projection,
+    Row,
     by,
     metadata,
     moment,
@@ -61,42 +63,25 @@ Index(None, TABLE.c.tenant_id, TABLE.c.created_at, TABLE.c.run_id)
 Index("ix_runs_open", TABLE.c.partition, postgresql_where=TABLE.c.ended_at.is_(None))
 
 
-def project(event: Event, record: Record) -> Projected:
-    if isinstance(event, RunEvent | RunForkRequested):
-        yield {
-            "run_id": event.run_id,
-            "tenant_id": event.tenant_id,
-            "thread_id": event.thread_id,
-            "partition": record.partition,
-            "created_at": event.occurred_at,
-            "last_seq": event.seq if isinstance(event, RunEvent) else 0,
-            **_said(event),
-        }
+def project(event: RunEvent | RunForkRequested, record: Record) -> Projected:
+    row: dict[str, object] = {
+        "run_id": event.run_id,
+        "tenant_id": event.tenant_id,
+        "thread_id": event.thread_id,
+        "partition": record.partition,
+        "created_at": event.occurred_at,
+        "last_seq": event.seq if isinstance(event, RunEvent) else 0,
+    }
+    if (said := _SAID.get(type(event))) is not None:
+        row.update(said(event))
+    return (row,)
 
 
-def _said(event: RunEvent | RunForkRequested) -> dict[str, object]:
-    match event:
-        case RunForkRequested():
-            return {"forked_from": event.forked_from, "after_seq": event.after_seq}
-        case RunStarted():
-            return _started(event)
-        case RunResumed():
-            return {"status": "running"}
-        case RunSuspended():
-            return {"status": "suspended", "suspension": _suspension(event)}
-        case CallCompleted(usage=usage) if usage is not None:
-            return dict(usage_row(usage))
-        case RunCompleted():
-            return {**_ended(event, "completed"), "output": text(event.output), "confidence": event.confidence}
-        case RunFailed():
-            return {**_ended(event, "failed"), "failure": event.reason, "error": text(event.error)}
-        case RunCancelled():
-            return _ended(event, "cancelled")
-        case _:
-            return {}
+def _forked(event: RunForkRequested) -> Row:
+    return {"forked_from": event.forked_from, "after_seq": event.after_seq}
 
 
-def _started(event: RunStarted) -> dict[str, object]:
+def _started(event: RunStarted) -> Row:
     return {
         "status": "running",
         "model": text(event.model),
@@ -107,13 +92,47 @@ def _started(event: RunStarted) -> dict[str, object]:
     }
 
 
-def _suspension(event: RunSuspended) -> str:
+def _resumed(_event: RunResumed) -> Row:
+    return {"status": "running"}
+
+
+def _suspended(event: RunSuspended) -> Row:
     detail = None if event.detail is None else text(event.detail)
-    return event.model_copy(update={"detail": detail}).model_dump_json(include={"reason", "detail", "wake_at"})
+    kept = event.model_copy(update={"detail": detail}).model_dump_json(include={"reason", "detail", "wake_at"})
+    return {"status": "suspended", "suspension": kept}
 
 
-def _ended(event: RunEvent, status: str) -> dict[str, object]:
+def _called(event: CallCompleted) -> Row:
+    return {} if event.usage is None else usage_row(event.usage)
+
+
+def _completed(event: RunCompleted) -> Row:
+    return {**_ended(event, "completed"), "output": text(event.output), "confidence": event.confidence}
+
+
+def _failed(event: RunFailed) -> Row:
+    return {**_ended(event, "failed"), "failure": event.reason, "error": text(event.error)}
+
+
+def _cancelled(event: RunCancelled) -> Row:
+    return _ended(event, "cancelled")
+
+
+def _ended(event: RunEvent, status: str) -> Row:
     return {"status": status, "ended_at": event.occurred_at}
+
+
+# What these say about their run beside its being there; other events say nothing more.
+_SAID: Final[Mapping[type[Event], Callable[[Any], Row]]] = {
+    RunForkRequested: _forked,
+    RunStarted: _started,
+    RunResumed: _resumed,
+    RunSuspended: _suspended,
+    CallCompleted: _called,
+    RunCompleted: _completed,
+    RunFailed: _failed,
+    RunCancelled: _cancelled,
+}
 
 
 RUNS: Final = Projection(TABLE, project, RunEvent, RunForkRequested)

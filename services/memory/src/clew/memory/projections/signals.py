@@ -13,7 +13,6 @@ from clew.contracts.conversation import (
     RunResumeRequested,
     RunSteered,
 )
-from clew.contracts.envelope import Event
 from clew.memory.projections.table import Projected, Projection, metadata, moment, place, tenant, uuid
 
 Signal: TypeAlias = (
@@ -34,19 +33,18 @@ TABLE: Final = Table(
 Index(None, TABLE.c.run_id, TABLE.c.record_offset)
 
 
-def project(event: Event, record: Record) -> Projected:
-    if isinstance(event, Signal):
-        yield {
-            "event_id": event.event_id,
-            "tenant_id": event.tenant_id,
-            "thread_id": event.thread_id,
-            "run_id": event.run_id,
-            "type": event.type_name(),
-            "occurred_at": event.occurred_at,
-            "body": event.model_dump_json(),
-            "partition": record.partition,
-            "record_offset": record.offset,
-        }
+def project(event: Signal, record: Record) -> Projected:
+    yield {
+        "event_id": event.event_id,
+        "tenant_id": event.tenant_id,
+        "thread_id": event.thread_id,
+        "run_id": event.run_id,
+        "type": event.type_name(),
+        "occurred_at": event.occurred_at,
+        "body": event.model_dump_json(),
+        "partition": record.partition,
+        "record_offset": record.offset,
+    }
 
 
 SIGNALS: Final = Projection(TABLE, project, *get_args(Signal))

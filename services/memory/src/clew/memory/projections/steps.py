@@ -5,7 +5,6 @@ from typing import Final, TypeAlias, get_args
 from sqlalchemy import Boolean, Column, Float, Integer, Table, Text
 
 from clew.chassis.records import Record
-from clew.contracts.envelope import Event
 from clew.contracts.execution import StepCompleted, StepFailed, StepProgressed, StepRetried, StepStarted
 from clew.memory.projections.table import Projected, Projection, by, metadata, moment, tenant, text, uuid
 
@@ -31,16 +30,16 @@ TABLE: Final = Table(
 )
 
 
-def project(event: Event, _record: Record) -> Projected:
-    if isinstance(event, StepEvent):
-        yield {
-            "run_id": event.run_id,
-            "step_id": event.step_id,
-            "tenant_id": event.tenant_id,
-            "thread_id": event.thread_id,
-            "last_seq": event.seq,
-            **_said(event),
-        }
+def project(event: StepEvent, _record: Record) -> Projected:
+    row = {
+        "run_id": event.run_id,
+        "step_id": event.step_id,
+        "tenant_id": event.tenant_id,
+        "thread_id": event.thread_id,
+        "last_seq": event.seq,
+        **_said(event),
+    }
+    return (row,)
 
 
 def _said(event: StepEvent) -> dict[str, object]:
@@ -49,19 +48,19 @@ def _said(event: StepEvent) -> dict[str, object]:
             return {"status": "running", "attempt": event.attempt, "started_at": event.occurred_at}
         case StepProgressed():
             return {"status": "running", "progress": text(event.message), "fraction": event.fraction}
-        case StepRetried():
-            return {
-                "status": "waiting",
-                "attempt": event.attempt,
-                "error": text(event.error),
-                "wake_at": event.wake_at,
-            }
         case StepCompleted():
             return {
                 "status": "completed",
                 "output": text(event.output),
                 "untrusted": event.untrusted,
                 "ended_at": event.occurred_at,
+            }
+        case StepRetried():
+            return {
+                "status": "waiting",
+                "attempt": event.attempt,
+                "error": text(event.error),
+                "wake_at": event.wake_at,
             }
         case StepFailed():
             status = "skipped" if event.skipped else "failed"

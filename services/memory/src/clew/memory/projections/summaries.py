@@ -5,7 +5,6 @@ from typing import Final
 from sqlalchemy import Column, Index, Table, Text
 
 from clew.chassis.records import Record
-from clew.contracts.envelope import Event
 from clew.contracts.execution import HistorySummarised
 from clew.memory.projections.table import Projected, Projection, metadata, moment, place, tenant, text, uuid
 
@@ -25,20 +24,19 @@ TABLE: Final = Table(
 Index(None, TABLE.c.thread_id, TABLE.c.record_offset)
 
 
-def project(event: Event, record: Record) -> Projected:
-    if isinstance(event, HistorySummarised):
-        yield {
-            "event_id": event.event_id,
-            "tenant_id": event.tenant_id,
-            "thread_id": event.thread_id,
-            "run_id": event.run_id,
-            "first_run_id": event.first_run_id,
-            "last_run_id": event.last_run_id,
-            "summary": text(event.summary),
-            "created_at": event.occurred_at,
-            "partition": record.partition,
-            "record_offset": record.offset,
-        }
+def project(event: HistorySummarised, record: Record) -> Projected:
+    yield {
+        "event_id": event.event_id,
+        "tenant_id": event.tenant_id,
+        "thread_id": event.thread_id,
+        "run_id": event.run_id,
+        "first_run_id": event.first_run_id,
+        "last_run_id": event.last_run_id,
+        "summary": text(event.summary),
+        "created_at": event.occurred_at,
+        "partition": record.partition,
+        "record_offset": record.offset,
+    }
 
 
 SUMMARIES: Final = Projection(TABLE, project, HistorySummarised)

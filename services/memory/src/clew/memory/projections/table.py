@@ -7,8 +7,9 @@ row of each key (no column names a rule), or merges column by column with rules 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Context, Decimal
+from functools import reduce
 from operator import itemgetter
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, Numeric, Table, Text, Uuid
 from sqlalchemy.dialects import postgresql
@@ -16,11 +17,12 @@ from sqlalchemy.dialects import postgresql
 from clew.chassis.records import Record
 from clew.contracts.envelope import Event
 from clew.contracts.usage import Usage
-from clew.memory.projections.packing import BinaryArray, TextArray, pack
+from clew.memory.projections.packing import BinaryArray, TextArray, packer
 
 Row: TypeAlias = Mapping[str, object]
 Rule: TypeAlias = Literal["first", "last", "least", "greatest", "sum"]
 Projected: TypeAlias = Iterable[Row]
+E = TypeVar("E", bound=Event)
 
 metadata: Final = MetaData(
     naming_convention={
@@ -96,41 +98,49 @@ def usage_columns(rule: Rule | None = None) -> tuple[Column[Any], ...]:
 
 def usage_row(*usages: Usage) -> Row:
     """What these took together, exactly: no cost is so large that a sum would not hold it."""
-    cost: Decimal | None = None
-    for known in (usage.cost_usd for usage in usages if usage.cost_usd is not None):
-        cost = _EXACT.add(cost or Decimal(), _EXACT.quantize(Decimal(str(known)), _SMALLEST_COST))
+    costs = [_exactly(usage.cost_usd) for usage in usages if usage.cost_usd is not None]
     return {
-        "requests": sum(usage.requests for usage in usages),
-        "input_tokens": sum(usage.input_tokens for usage in usages),
-        "output_tokens": sum(usage.output_tokens for usage in usages),
-        "cost_usd": cost,
+        "requests": sum([usage.requests for usage in usages]),
+        "input_tokens": sum([usage.input_tokens for usage in usages]),
+        "output_tokens": sum([usage.output_tokens for usage in usages]),
+        "cost_usd": reduce(_EXACT.add, costs) if costs else None,
     }
 
 
-class Projection:
-    """One table: `project(event, record)` gives the rows that an event means for it, if it is one `of` these."""
+def _exactly(cost: float) -> Decimal:
+    return _EXACT.quantize(Decimal(str(cost)), _SMALLEST_COST)
 
-    def __init__(self, table: Table, project: Callable[[Event, Record], Projected], *of: type[Event]) -> None:
+
+class Projection:
+    """One table: `project(event, record)` gives the rows that an event means for it. It sees the events `of` these
+    types and no others."""
+
+    def __init__(self, table: Table, project: Callable[[E, Record], Projected], *of: type[E]) -> None:
         self.table = table
-        self.project = project
+        self.project: Callable[[Any, Record], Projected] = project  # Any: one `of` these; `OF` sees to it
         self.of = of
         self._columns = [column for column in table.columns if column.computed is None]
         self._types = {column.name: _sql_type(column) for column in self._columns}
-        self._key = itemgetter(*(column.name for column in table.primary_key.columns))
+        self._key = _getter([column.name for column in table.primary_key.columns])
+        self._cells = _getter(list(self._types))
+        self._packers = [packer(sql_type) for sql_type in self._types.values()]
         self._rules: dict[str, Rule] = {c.name: c.info["merge"] for c in self._columns if "merge" in c.info}
-        # The sum of nothing is zero, where it must be something.
-        self._absent = {c.name: 0 for c in self._columns if self._rules.get(c.name) == "sum" and not c.nullable}
+        self._merges = {name: _PYTHON[rule] for name, rule in self._rules.items()}
+        # A row that says nothing of a column. The sum of nothing is zero, where it must be something.
+        self._blank = {
+            c.name: 0 if self._rules.get(c.name) == "sum" and not c.nullable else None for c in self._columns
+        }
         self.insert = self._insert()
         self.upsert = f"{self.insert} ON CONFLICT {self._conflict()}"
 
     def parameters(self, rows: Sequence[Row]) -> list[BinaryArray | TextArray]:
         """The arrays for `insert` or `upsert`, one per column."""
         merged = self.merged(rows)
-        return [
-            pack(sql_type, [row.get(name, absent) for row in merged])
-            for name, sql_type in self._types.items()
-            for absent in (self._absent.get(name),)
-        ]
+        try:
+            cells = [self._cells(row) for row in merged]
+        except KeyError:  # some row does not name every column
+            cells = [self._cells({**self._blank, **row}) for row in merged]
+        return [pack(column) for pack, column in zip(self._packers, zip(*cells, strict=True), strict=True)]
 
     def merged(self, rows: Sequence[Row]) -> Sequence[Row]:
         """One row per key, because a statement may touch a row only once. What it keeps the first of may repeat."""
@@ -140,16 +150,17 @@ class Projection:
         for row in rows:
             key = self._key(row)
             if (known := merged.get(key)) is None:
-                merged[key] = dict(row)
+                merged[key] = {**self._blank, **row}
             else:
                 self._merge(known, row)
         return list(merged.values())
 
     def _merge(self, known: dict[str, object], row: Row) -> None:
+        merges = self._merges
         for name, new in row.items():
-            if new is not None and (rule := self._rules.get(name)) is not None:
-                old = known.get(name)
-                known[name] = new if old is None else _PYTHON[rule](old, new)
+            if new is not None and (merge := merges.get(name)) is not None:
+                old = known[name]
+                known[name] = new if old is None else merge(old, new)
 
     def _insert(self) -> str:
         names = ", ".join(f'"{name}"' for name in self._types)
@@ -160,6 +171,11 @@ class Projection:
         sets = ", ".join(f'"{name}" = {_SQL[rule].format(_quoted(name))}' for name, rule in self._rules.items())
         keys = ", ".join(_quoted(column.name) for column in self.table.primary_key.columns)
         return f"({keys}) DO UPDATE SET {sets}" if sets else "DO NOTHING"
+
+
+def _getter(names: Sequence[str]) -> Callable[[Row], Any]:
+    """What a row says of these, as a tuple."""
+    return itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
 
 
 def _quoted(name: str) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import JSON, Column, Index, Integer, Table, Text
 
 from clew.chassis.records import Record
 from clew.contracts.conversation import ThreadChanged, ThreadCreated, ThreadDeleted, UserMessageReceived
-from clew.contracts.envelope import Event, ThreadEvent
+from clew.contracts.envelope import ThreadEvent
 from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, ThreadTitled
 from clew.contracts.planning import PlanCreated, PlanFailed
 from clew.memory.projections.table import Projected, Projection, by, metadata, moment, place, tenant, text, uuid
@@ -80,48 +80,43 @@ def _identity(event: ThreadEvent, record: Record) -> dict[str, object]:
     }
 
 
-def created(event: Event, record: Record) -> Projected:
-    if isinstance(event, ThreadCreated):
-        yield {
-            **_identity(event, record),
-            "created_at": event.occurred_at,
-            "created_by": text(event.created_by),
-            "title": None if event.title is None else text(event.title),
-            "metadata": json.dumps(event.metadata),
-            "request_hash": None if event.request_hash is None else text(event.request_hash),
-        }
+def created(event: ThreadCreated, record: Record) -> Projected:
+    yield {
+        **_identity(event, record),
+        "created_at": event.occurred_at,
+        "created_by": text(event.created_by),
+        "title": None if event.title is None else text(event.title),
+        "metadata": json.dumps(event.metadata),
+        "request_hash": None if event.request_hash is None else text(event.request_hash),
+    }
 
 
-def changed(event: Event, record: Record) -> Projected:
-    if isinstance(event, ThreadChanged):
-        yield {
-            **_identity(event, record),
-            "title": None if event.title is None else text(event.title),
-            "metadata": None if event.metadata is None else json.dumps(event.metadata),
-        }
+def changed(event: ThreadChanged, record: Record) -> Projected:
+    yield {
+        **_identity(event, record),
+        "title": None if event.title is None else text(event.title),
+        "metadata": None if event.metadata is None else json.dumps(event.metadata),
+    }
 
 
-def titled(event: Event, record: Record) -> Projected:
-    if isinstance(event, ThreadTitled):
-        yield {**_identity(event, record), "title": text(event.title)}
+def titled(event: ThreadTitled, record: Record) -> Projected:
+    yield {**_identity(event, record), "title": text(event.title)}
 
 
-def deleted(event: Event, record: Record) -> Projected:
-    if isinstance(event, ThreadDeleted):
-        yield {
-            **_identity(event, record),
-            "deleted_at": event.occurred_at,
-            "deleted_by": text(event.deleted_by),
-        }
+def deleted(event: ThreadDeleted, record: Record) -> Projected:
+    yield {
+        **_identity(event, record),
+        "deleted_at": event.occurred_at,
+        "deleted_by": text(event.deleted_by),
+    }
 
 
-def activity(event: Event, record: Record) -> Projected:
-    if isinstance(event, (ThreadCreated, *HISTORY)):
-        yield {
-            **_identity(event, record),
-            "last_activity_at": event.occurred_at,
-            "history_version": int(isinstance(event, HISTORY)),
-        }
+def activity(event: ThreadEvent, record: Record) -> Projected:
+    yield {
+        **_identity(event, record),
+        "last_activity_at": event.occurred_at,
+        "history_version": int(type(event) in HISTORY),
+    }
 
 
 ALL: Final = (
