@@ -12,7 +12,7 @@ from clew.cli.context import DEFAULT_URL, Cli, ascii_only, http_url
 from clew.cli.doctor import doctor
 from clew.cli.documents import documents
 from clew.cli.errors import EXIT_CODES, INTERRUPTED, OK, USAGE, Failure
-from clew.cli.further import add_installed
+from clew.cli.further import OpenGroup, add_installed
 from clew.cli.keys import keys
 from clew.cli.memory import memory
 from clew.cli.runs import events, run, runs
@@ -36,7 +36,9 @@ On a terminal the output is coloured and wrapped; piped, it is plain, one thing 
 """
 
 
-@click.group(help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=OpenGroup, help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.option(
     "--url",
     envvar="CLEW_URL",
