@@ -8,6 +8,7 @@ import click
 
 from clew.cli.chat import chat
 from clew.cli.compare import diff
+from clew.cli.completion import completion
 from clew.cli.context import DEFAULT_URL, Cli, ascii_only, http_url
 from clew.cli.doctor import doctor
 from clew.cli.documents import documents
@@ -62,7 +63,7 @@ def clew(context: click.Context, url: str, token: str | None) -> None:
     context.call_on_close(context.obj.close)
 
 
-for command in (chat, send, approve, steer, runs, run, events, documents, doctor, keys, memory, thread):
+for command in (chat, send, approve, steer, runs, run, events, documents, doctor, keys, memory, thread, completion):
     clew.add_command(command)
 for command in (view, why, diff):
     run.add_command(command)
