@@ -37,7 +37,7 @@ SHOW = """Show a dead letter: why, by whom, and the record as it was.
 \b
 Examples:
   clew dlq show plans/3/41
-  clew dlq show plans/3/41 --json | jq .body > fixed.json
+  clew dlq show plans/3/41 --body > fixed.json
 """
 REDRIVE = """Write the records of dead letters to their topics again, with key, headers and cause as they were.
 
@@ -112,11 +112,14 @@ async def list_letters(
 
 @dlq.command(help=SHOW)
 @click.argument("record", metavar="TOPIC/PARTITION/OFFSET")
+@click.option("--body", is_flag=True, help="Print the body alone, to be edited for a redrive.")
 @as_json
 @pass_cli
 @asynchronous
-async def show(cli: Cli, record: str, as_json: bool) -> None:
+async def show(cli: Cli, record: str, body: bool, as_json: bool) -> None:
     [letter] = named(await all_letters(settings()), [record])
+    if body:
+        return cli.out.text(json_text(printable(letter.value)))
     if as_json:
         cli.out.json(letter_json(letter))
         return
