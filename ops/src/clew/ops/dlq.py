@@ -198,9 +198,9 @@ async def drop(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    found = await all_letters(settings())
     if not records and not any(click.get_current_context().params[name] for name in FILTERS):
         raise click.UsageError("name records, or choose some by filters")
+    found = await all_letters(settings())
     chosen = named(found, records) if records else choose([letter for letter in found if letter.resolved is None])
     for letter in chosen:
         told(cli, letter, None, as_json)
