@@ -17,7 +17,7 @@ from tests.support import guide
 from tests.support.log import PATIENCE, message
 from tests.support.system import System
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(150)]
 GUIDE = Path(__file__).parents[2] / "docs/guides/debug-a-run.md"
 QUESTIONS = {
     "sum": "What is 17% of 2,340?",
@@ -74,11 +74,12 @@ async def refused(system: System) -> tuple[str, str]:
     await system.until_ended(first["run_id"])
     event = message("What is 17% of 2,340?", UUID(first["thread_id"]))
     wire = encode(event, source="old-client")
+    before = len(await system.log.records("dead-letters"))
     body = wire.value.replace(b'"text":"What', b'"txt":"What')
     await system.log.write_raw("user-messages", body, key=wire.key, headers=list(wire.headers))
     [record] = [one for one in await system.log.records("user-messages") if one.value == body]
     async with asyncio.timeout(PATIENCE):
-        while len(await system.log.records("dead-letters")) < 2:  # the planner's and memory's
+        while len(await system.log.records("dead-letters")) < before + 2:  # the planner's and memory's
             await asyncio.sleep(0.1)
     return str(event.run_id), f"{record.topic}/{record.partition}/{record.offset}"
 
