@@ -31,6 +31,11 @@ GROUPS: Final = {
 # At takeover the planner reads back the tail of what it has planned, without a group.
 READ_BACK: Final = {"planner": ("plans",)}
 
+# What `clew events`, `dlq`, `topics check`, `groups` and `verify` do: look at everything, join no group, and write a
+# record again where it was refused. Creating topics is for the list of topics, that is, for these resources.
+OPERATOR: Final = "operator"
+TOKENS: Final = "token-deltas"
+
 Document = dict[str, Any]  # Any: what a YAML document holds is for its schema to say
 
 
@@ -50,6 +55,18 @@ def user_resource(service: str, topics: TopicList) -> Document:
     return _resource("KafkaUser", f"clew-{service}", spec)
 
 
+def operator_resource(topics: TopicList) -> Document:
+    acls = [_rule("topic", topic.name, operator_operations(topic)) for topic in topics.topics]
+    acls += [_rule("group", group, ["Describe"]) for groups in GROUPS.values() for group in groups]
+    spec = {"authentication": {"type": "scram-sha-512"}, "authorization": {"type": "simple", "acls": acls}}
+    return _resource("KafkaUser", f"clew-{OPERATOR}", spec)
+
+
+def operator_operations(topic: Topic) -> list[str]:
+    """What a person who operates Clew may do with a topic. Tokens are gone within the hour: nobody redrives them."""
+    return ["Describe", "DescribeConfigs", "Read", *["Write"] * (topic.name != TOKENS)]
+
+
 def operations(service: str, topic: Topic) -> list[str]:
     """What a service may do with a topic. Every service looks at all of them when it starts, to see that they fit."""
     reads = service in topic.consumers or topic.name in READ_BACK.get(service, ())
@@ -60,7 +77,7 @@ def files(topics: TopicList) -> dict[Path, str]:
     """What the generated files should say."""
     return {
         FOLDER / "topics.yaml": _text(topic_resource(topic, topics.thread_partitions) for topic in topics.topics),
-        FOLDER / "users.yaml": _text(user_resource(service, topics) for service in SERVICES),
+        FOLDER / "users.yaml": _text([*(user_resource(s, topics) for s in SERVICES), operator_resource(topics)]),
     }
 
 

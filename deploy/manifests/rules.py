@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from clew.contracts.topics import SERVICES, load_topics
-from deploy.manifests.generate import GROUPS, operations
+from deploy.manifests.generate import GROUPS, OPERATOR, operations
 from deploy.manifests.pods import Workload, workloads
 from deploy.manifests.programs import entry_point, program, runs
 from deploy.manifests.render import Document
@@ -213,7 +213,7 @@ def least_privilege(documents: list[Document]) -> Iterator[str]:
     if not of_kind(documents, "KafkaTopic"):
         return
     users = {name(document): document["spec"] for document in of_kind(documents, "KafkaUser")}
-    if set(users) != {f"clew-{service}" for service in SERVICES}:
+    if set(users) != {f"clew-{name}" for name in (*SERVICES, OPERATOR)}:
         yield f"KafkaUsers and services differ: {sorted(users)}"
     for service in SERVICES:
         wanted = {("topic", topic.name): set(operations(service, topic)) for topic in load_topics().topics}
@@ -223,6 +223,14 @@ def least_privilege(documents: list[Document]) -> Iterator[str]:
         literal = all(r["resource"].get("patternType", "literal") == "literal" for r in rules)
         if found != wanted or not literal or len(rules) != len(found):
             yield f"KafkaUser clew-{service}: it may do something else than topics.yaml says"
+    for rule in users.get(f"clew-{OPERATOR}", {}).get("authorization", {}).get("acls", []):
+        resource, does = rule["resource"], set(rule["operations"])
+        if resource["type"] not in ("topic", "group") or resource.get("patternType", "literal") != "literal":
+            yield f"KafkaUser clew-{OPERATOR}: it may do something to {resource['type']} {resource.get('name', '')}"
+        if does & {"All", "Alter", "AlterConfigs", "Create", "Delete", "ClusterAction"} or (
+            resource["type"] == "group" and does != {"Describe"}
+        ):
+            yield f"KafkaUser clew-{OPERATOR}: it may change {resource['type']} {resource.get('name', '')}"
 
 
 RULES: tuple[Callable[[list[Document]], Iterator[str]], ...] = (

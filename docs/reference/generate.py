@@ -1,7 +1,8 @@
 """Writes the reference pages: `python -m docs.reference.generate [--check]`.
 
-`settings.md` comes from the settings classes, `metrics.md` from the metric definitions. What is read from the
-environment without a settings class stands in `variables`. Text only; what a service does with a value is its code's.
+`settings.md` comes from the settings classes, `metrics.md` from the metric definitions, the pictures from `screens`.
+What is read from the environment without a settings class stands in `variables`. What a service does with a value is
+its code's.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from clew.chassis.settings import DatabaseSettings, ServiceSettings
 from clew.chassis.topics import TopicSettings
 from clew.contracts.topics import SERVICES
 from docs.reference.metrics import definitions
+from docs.reference.screens import screens
 from docs.reference.variables import GROUPS
 
 FOLDER = Path(__file__).parent
@@ -42,7 +44,8 @@ in seconds.
 
 def pages() -> dict[str, str]:
     """The text of every page, by its file name."""
-    return {"settings.md": NOTE + SETTINGS + _settings(), "metrics.md": NOTE + METRICS + _metrics()}
+    pictures = {f"images/{name}": svg for name, svg in screens().items()}
+    return {"settings.md": NOTE + SETTINGS + _settings(), "metrics.md": NOTE + METRICS + _metrics(), **pictures}
 
 
 def out_of_date(folder: Path) -> list[str]:
@@ -145,7 +148,9 @@ def main(arguments: Sequence[str] | None = None, say: Callable[[str], None] = pr
     stale = out_of_date(folder)
     for name in stale:
         if not check:
-            (folder / name).write_text(pages()[name], encoding="utf-8")
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(pages()[name], encoding="utf-8")
         say(f"{folder / name} is out of date: run python -m docs.reference.generate" if check else f"wrote {name}")
     return 1 if check and stale else 0
 

@@ -12,9 +12,10 @@ from clew.chassis.records import Record
 from clew.contracts.codec import DecodeError
 from clew.contracts.envelope import Event
 from clew.contracts.topics import load_topics
+from clew.ops.verify.facts import Lag, Place, Row, fold
 from clew.views.names import Schemas
 from tests.chaos.clients import Clients
-from tests.chaos.facts import Commit, Facts, Json, Lag, Place, Row, Streamed, fold
+from tests.chaos.facts import Commit, Facts, Json, Streamed
 from tests.chaos.outside import Outside
 from tests.chaos.script import ScriptedModel
 from tests.support.commits import RawCommit, read_commits

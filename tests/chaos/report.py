@@ -15,8 +15,9 @@ from clew.contracts.execution import (
     RunResumed,
     RunSuspended,
 )
-from tests.chaos.facts import FINAL, Facts
-from tests.chaos.oracle.violation import Violation
+from clew.ops.verify.facts import FINAL
+from clew.ops.verify.violation import Violation
+from tests.chaos.facts import Facts
 from tests.chaos.trial import Outcome
 
 SHOWN = 5  # violations of each invariant that are printed whole

@@ -15,10 +15,11 @@ from pathlib import Path
 import redis.asyncio
 
 from clew.local.stack import Stack
+from clew.ops.verify.facts import Place
 from tests.chaos import collect
 from tests.chaos.approver import Approver
 from tests.chaos.clients import Clients
-from tests.chaos.facts import Facts, Place
+from tests.chaos.facts import Facts
 from tests.chaos.fleet import Command, Fleet, plain
 from tests.chaos.outside import FOLDER_VARIABLE, Outside
 from tests.chaos.schedule import SESSION, STALL, Act

@@ -8,8 +8,8 @@ from clew.chassis.claims import CLAIMED_TOPIC, Claims
 from clew.chassis.records import Record
 from clew.contracts import codec
 from clew.contracts.conversation import UserMessageReceived
+from clew.ops.verify.facts import FINAL
 from tests.chaos import collect
-from tests.chaos.facts import FINAL
 from tests.support.log import Log
 
 TOPICS = ("user-messages", CLAIMED_TOPIC)

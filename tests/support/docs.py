@@ -87,7 +87,8 @@ def _is_command(words: str) -> bool:
     for word in words.split():
         if not isinstance(here, click.Group):
             return True
-        if word not in here.commands:
+        named = here.get_command(click.Context(here), word)
+        if named is None:
             return isinstance(here, DefaultGroup)
-        here = here.commands[word]
+        here = named
     return True

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from clew.contracts.conversation import ApprovalDecided
-from clew.contracts.envelope import RunEvent
 from clew.contracts.execution import ApprovalRequested, CallCompleted, CallStarted, RunCancelled
-from tests.chaos.facts import Facts, Logged
-from tests.chaos.oracle.violation import CLOCK, Violation, lines
+from clew.ops.verify.calls import a_cancelled_run_writes_nothing
+from clew.ops.verify.facts import Logged
+from clew.ops.verify.violation import Violation, lines
+from tests.chaos.facts import Facts
+from tests.chaos.oracle.clock import CLOCK
 from tests.chaos.outside import Entry
 from tests.chaos.script import CALL_TOKEN, Asked
 
@@ -65,13 +67,11 @@ def no_effect_is_repeated(facts: Facts) -> Iterator[Violation]:
 
 def a_cancelled_run_is_still(facts: Facts) -> Iterator[Violation]:
     """I7: nothing of a cancelled run is written, begun or asked for behind its final event."""
+    yield from a_cancelled_run_writes_nothing(facts)
     for run_id in facts.by_run:
         final = facts.final(run_id)
         if final is None or not isinstance(final.event, RunCancelled):
             continue
-        written = [u for u in facts.updates(run_id) if u.offset > final.offset and isinstance(u.event, RunEvent)]
-        if written:
-            yield Violation("I7", f"run {run_id} was cancelled and wrote on", [str(final), *lines(written)])
         token = facts.token_of.get(run_id)
         late = [
             *(e for e in facts.ledger if e.mark == "began" and _run(e.token) == token and e.at > final.at + CLOCK),

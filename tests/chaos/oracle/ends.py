@@ -1,14 +1,14 @@
-"""I1, I8, I9: every message ends, once; no group is left behind; nothing was put aside that could be read."""
+"""I1: every message ends, once."""
 
 from collections.abc import Iterator
 from uuid import UUID
 
 from clew.contracts.conversation import UserMessageReceived
-from clew.contracts.deadletters import RecordDeadLettered
 from clew.contracts.execution import RunFailed
 from clew.contracts.planning import PlanFailed
-from tests.chaos.facts import FINAL, Facts
-from tests.chaos.oracle.violation import Violation, lines
+from clew.ops.verify.facts import FINAL
+from clew.ops.verify.violation import Violation, lines
+from tests.chaos.facts import Facts
 
 
 def every_message_ends_once(facts: Facts) -> Iterator[Violation]:
@@ -31,25 +31,3 @@ def every_message_ends_once(facts: Facts) -> Iterator[Violation]:
 
 def _refused(facts: Facts, run_id: UUID) -> bool:
     return any(isinstance(x.event, PlanFailed) and x.event.reason == "busy" for x in facts.by_run[run_id])
-
-
-def no_group_lags(facts: Facts) -> Iterator[Violation]:
-    """I8: when all is quiet, each group has committed all that is there."""
-    for lag in facts.lags:
-        if lag.committed != lag.end:
-            yield Violation("I8", f"{lag.group} is at {lag.committed} of {lag.end} in {lag.topic}/{lag.partition}")
-
-
-def no_dead_letter_but_planted_ones(facts: Facts) -> Iterator[Violation]:
-    """I9: only what was planted as poison is in the dead letters, and all of that is."""
-    dead = {
-        (logged.event.topic, logged.event.partition, logged.event.offset): logged.event
-        for logged in facts.log
-        if isinstance(logged.event, RecordDeadLettered)
-    }
-    for place, letter in dead.items():
-        if place not in facts.planted:
-            said = f"{letter.service} put {place} aside: {letter.reason}"
-            yield Violation("I9", said, [letter.detail])
-    for place in sorted(facts.planted - set(dead)):
-        yield Violation("I9", f"the poison at {place} was skipped without a word")

@@ -12,8 +12,10 @@ from clew.contracts.conversation import ApprovalDecided, RunCancelRequested, Run
 from clew.contracts.envelope import RunScoped
 from clew.contracts.execution import InboxRead, SteerMissed
 from clew.contracts.planning import PlanCreated, PlanFailed
-from tests.chaos.facts import Commit, Facts, Logged
-from tests.chaos.oracle.violation import CLOCK, Violation, lines
+from clew.ops.verify.facts import Logged
+from clew.ops.verify.violation import Violation, lines
+from tests.chaos.facts import Commit, Facts
+from tests.chaos.oracle.clock import CLOCK
 
 NEVER = float("inf")
 Passed = tuple[str, str, int, int]  # a group, and the place of an input that a commit of it has passed

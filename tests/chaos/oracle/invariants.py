@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from clew.ops.verify.ends import no_dead_letter_but_planted_ones, no_group_lags
+from clew.ops.verify.order import threads_are_in_order
+from clew.ops.verify.views import views_hold_what_counts
+from clew.ops.verify.violation import Violation
 from tests.chaos.facts import Facts
 from tests.chaos.oracle.calls import a_cancelled_run_is_still, no_effect_is_repeated, no_finished_call_is_made_again
-from tests.chaos.oracle.ends import every_message_ends_once, no_dead_letter_but_planted_ones, no_group_lags
+from tests.chaos.oracle.ends import every_message_ends_once
 from tests.chaos.oracle.inputs import no_commit_passed_unfinished_work
-from tests.chaos.oracle.order import threads_are_in_order
-from tests.chaos.oracle.views import streams_equal_views, views_hold_what_counts
-from tests.chaos.oracle.violation import Violation
+from tests.chaos.oracle.streams import streams_equal_views
 
 INVARIANTS: Final[dict[str, Callable[[Facts], Iterator[Violation]]]] = {
     "I1": every_message_ends_once,

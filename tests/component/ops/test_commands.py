@@ -164,6 +164,9 @@ async def test_a_task_update_is_written_again_under_the_claim_in_force(log: Log,
 
 async def test_a_dropped_letter_is_no_longer_open(log: Log, env: dict[str, str]) -> None:
     place = await park(log, "user-messages", b"not json")
+    assert (await clew(env, "dlq", "drop")).code == 2, "not all of them"
+    [told] = (await clew(env, "dlq", "drop", "--reason", "Malformed", "--dry-run", "--json")).lines
+    assert json.loads(told)["record"] == place
     assert (await clew(env, "dlq", "drop", place, "--note", "a test")).code == 0
     assert (await clew(env, "dlq", "list")).out == ""
     assert (await clew(env, "dlq", "show", "plans/0/0")).code == 1

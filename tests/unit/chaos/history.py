@@ -8,7 +8,8 @@ from clew.contracts.conversation import ApprovalDecided, Decision, RunCancelRequ
 from clew.contracts.envelope import Event, RunScoped, derive
 from clew.contracts.execution import ApprovalRequested, CallCompleted, CallStarted, EffectPolicy, InboxRead
 from clew.contracts.topics import topic_of
-from tests.chaos.facts import Facts, Logged, Row, Sent
+from clew.ops.verify.facts import Logged, Row
+from tests.chaos.facts import Facts, Sent
 from tests.chaos.outside import Entry
 from tests.chaos.script import Script, StepScript
 from tests.support.conversation import Conversation

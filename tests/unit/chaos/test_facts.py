@@ -5,7 +5,7 @@ from clew.contracts import codec
 from clew.contracts.envelope import Event
 from clew.contracts.execution import PartitionClaimed
 from clew.contracts.topics import topic_of
-from tests.chaos.facts import fold
+from clew.ops.verify.facts import fold
 from tests.support.conversation import MOMENT
 from tests.unit.chaos.history import TALK
 

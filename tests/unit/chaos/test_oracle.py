@@ -7,7 +7,8 @@ import pytest
 
 from clew.contracts.deadletters import RecordDeadLettered
 from clew.contracts.execution import CallCompleted
-from tests.chaos.facts import Commit, Facts, Json, Lag, Sent, Streamed
+from clew.ops.verify.facts import Lag
+from tests.chaos.facts import Commit, Facts, Json, Sent, Streamed
 from tests.chaos.oracle.invariants import judge
 from tests.chaos.outside import Effect
 from tests.chaos.script import Asked

@@ -104,5 +104,19 @@ def timeline_json() -> Json:
     return timeline.timeline(events()).model_dump(mode="json")
 
 
+def records() -> Json:
+    """The events by their places; a late completion that does not count stands before the one that does."""
+    places = [("user-messages", 7), ("plans", 7), *(("task-updates", 100 + n) for n in range(14))]
+    stored = zip(page()["items"], places, strict=True)
+    rows = [{**item, "event_id": RUN, "topic": topic, "partition": 3, "offset": n} for item, (topic, n) in stored]
+    return {"items": rows, "next": None}
+
+
+def void() -> Json:
+    place = {"topic": "task-updates", "partition": 3, "offset": 99, "type": "call-completed", "event_id": RUN}
+    claims = {"occurred_at": None, "claim": "a1b2c3d4e5", "claim_in_force": "f6a7b8c9d0"}
+    return {"items": [place | claims], "next": None}
+
+
 def page() -> Json:
     return {"items": [client_event(event).model_dump(mode="json") for event in events()], "next": None}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.unit.cli.moments import RUN, THREAD, page, state_json, timeline_json
+from tests.unit.cli.moments import RUN, THREAD, page, records, state_json, timeline_json, void
 from tests.unit.cli.scripted_gateway import ScriptedGateway, clew, ok, problem, run_json
 
 Capture = pytest.CaptureFixture[str]
@@ -16,6 +16,8 @@ def scripted(gateway: ScriptedGateway, seq: int | None = None) -> None:
     gateway.on(STATE, ok(state_json(seq)))
     gateway.on(EVENTS, ok(page()))
     gateway.on(f"GET /v1/runs/{RUN}/timeline", ok(timeline_json()))
+    gateway.on(f"GET /v1/runs/{RUN}/records", ok(records()))
+    gateway.on(f"GET /v1/runs/{RUN}/void", ok(void()))
 
 
 async def test_a_moment_is_shown_with_plan_calls_and_take_overs(gateway: ScriptedGateway, capsys: Capture) -> None:
@@ -33,7 +35,7 @@ async def test_a_moment_is_shown_with_plan_calls_and_take_overs(gateway: Scripte
 async def test_a_moment_in_the_middle_shows_what_was_open_then(gateway: ScriptedGateway, capsys: Capture) -> None:
     scripted(gateway, 4)
     done = await clew(gateway.url, capsys, "run", "view", RUN, "--at", "4")
-    assert gateway.of(STATE)[0].query == {"at": "4"}
+    assert gateway.of(STATE)[0].query == {"at": "4", "conversations": "false"}
     assert "▸ 1. Work it out" in done.out
     assert "#4 model offline() → …" in done.out
     assert "resumed" not in done.out
@@ -43,7 +45,7 @@ async def test_a_time_is_the_last_event_by_then(gateway: ScriptedGateway, capsys
     scripted(gateway, 3)
     at = page()["items"][3]["occurred_at"]
     await clew(gateway.url, capsys, "run", "view", RUN, "--at", at)
-    assert gateway.of(STATE)[0].query == {"at": "3"}
+    assert gateway.of(STATE)[0].query["at"] == "3"
 
 
 async def test_full_shows_what_the_model_read(gateway: ScriptedGateway, capsys: Capture) -> None:
@@ -56,8 +58,33 @@ async def test_full_shows_what_the_model_read(gateway: ScriptedGateway, capsys: 
 async def test_json_is_the_answer_of_the_api(gateway: ScriptedGateway, capsys: Capture) -> None:
     scripted(gateway)
     assert json.loads((await clew(gateway.url, capsys, "run", "view", RUN, "--json")).out) == state_json()
-    lines = (await clew(gateway.url, capsys, "run", "view", RUN, "--raw", "--at", "2")).out.splitlines()
-    assert [json.loads(line)["seq"] for line in lines] == [0, 1, 2]
+
+
+async def test_raw_prints_each_event_with_its_place_and_what_does_not_count(
+    gateway: ScriptedGateway, capsys: Capture
+) -> None:
+    scripted(gateway)
+    told = (await clew(gateway.url, capsys, "run", "view", RUN, "--raw", "--at", "2")).out.splitlines()
+    lines = [json.loads(line) for line in told]
+    assert [(line["topic"], line["offset"], line.get("seq")) for line in lines] == [
+        ("user-messages", 7, 0),
+        ("plans", 7, 1),
+        ("task-updates", 99, None),
+        ("task-updates", 100, 2),
+    ]
+    assert [line["void"] for line in lines if line["void"]] == [{"claim": "a1b2c3d4e5", "claim_in_force": "f6a7b8c9d0"}]
+    shown = await clew(gateway.url, capsys, "run", "view", RUN)
+    assert "task-updates/3/99 call-completed does not count: written under the claim a1b2c3d4 when" in shown.out
+    assert (await clew(gateway.url, capsys, "run", "view", RUN, "--raw", "--at", "99")).code == 6
+
+
+async def test_piped_nothing_is_cut_however_long_it_is(gateway: ScriptedGateway, capsys: Capture) -> None:
+    scripted(gateway)
+    calls = [{**call, "name": "n" * 300} for call in state_json()["calls"]]
+    long = state_json() | {"output": None, "calls": calls}
+    gateway.on(STATE, ok(long))
+    out = (await clew(gateway.url, capsys, "run", "view", RUN)).out
+    assert "n" * 300 in out
 
 
 async def test_the_timeline_draws_work_and_waiting(gateway: ScriptedGateway, capsys: Capture) -> None:

@@ -189,6 +189,19 @@ def test_a_broken_invariant_is_found(check: Check, where: str, value: object, to
             "clew-gateway",
         ),
         (rules.least_privilege, "KafkaUser clew-memory spec.authorization.acls.9", GONE, "clew-memory"),
+        (rules.least_privilege, "KafkaUser clew-operator metadata.name", "ops", "differ"),
+        (
+            rules.least_privilege,
+            "KafkaUser clew-operator spec.authorization.acls.0.operations",
+            ["Alter"],
+            "clew-operator",
+        ),
+        (
+            rules.least_privilege,
+            "KafkaUser clew-operator spec.authorization.acls.0.resource",
+            {"type": "cluster"},
+            "clew-operator",
+        ),
         (rules.least_privilege, "KafkaUser clew-memory metadata.name", "memory", "differ"),
     ],
 )

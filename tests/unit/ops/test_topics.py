@@ -80,7 +80,7 @@ def test_without_the_address_of_the_log_the_variable_is_named(
         ("events tail --since yesterday", "neither like 15m"),
         ("events tail --topic nothing", "nothing"),
         ("dlq redrive --rate 0", "--rate"),
-        ("dlq drop", "Missing argument"),
+        ("dlq drop", "name records, or choose"),
     ],
 )
 def test_what_was_typed_wrongly_is_named(command: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:

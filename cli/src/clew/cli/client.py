@@ -38,9 +38,24 @@ class Client:
             yield from page.items
             after, more = page.next, page.next is not None
 
-    def state(self, run_id: str, at: int | None = None) -> Json:
-        """What was known of a run when its event `at` was written."""
-        return self.gateway.get(f"/v1/runs/{run_id}/state", **({} if at is None else {"at": at}))
+    def state(self, run_id: str, at: int | None = None, *, conversations: bool = True) -> Json:
+        """What was known of a run when its event `at` was written; with what models had read, if that is wanted."""
+        asked: Json = {} if at is None else {"at": at}
+        asked |= {} if conversations else {"conversations": False}
+        return self.gateway.get(f"/v1/runs/{run_id}/state", **asked)
+
+    def records(self, run_id: str) -> Iterator[Json]:
+        """The run's events, each with its place in the log, page by page."""
+        after: str | None = None
+        more = True
+        while more:
+            page = self._page(f"/v1/runs/{run_id}/records", lambda body: body, after=after, limit=PAGE)
+            yield from page.items
+            after, more = page.next, page.next is not None
+
+    def void(self, run_id: str) -> list[Json]:
+        """What was written of a run and does not count."""
+        return list(self._page(f"/v1/runs/{run_id}/void", lambda body: body).items)
 
     def timeline(self, run_id: str) -> Json:
         """Spans and waits of a run."""

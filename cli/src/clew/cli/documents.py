@@ -56,7 +56,13 @@ def add(cli: Cli, files: Sequence[Path], wait: bool, timeout: float, as_json: bo
 @as_json
 @pass_cli
 def list_documents(cli: Cli, limit: int, as_json: bool) -> None:
-    """List documents, the newest first: id, status, bytes, chunks, name."""
+    """List documents, the newest first: id, status, bytes, chunks, name.
+
+    \b
+    Examples:
+      clew documents list
+      clew documents list --json | jq -r 'select(.status == "failed") | .error'
+    """
     found = cli.client.documents(limit)
     if as_json:
         for document in found:
@@ -72,7 +78,13 @@ def list_documents(cli: Cli, limit: int, as_json: bool) -> None:
 @as_json
 @pass_cli
 def search(cli: Cli, query: str, limit: int, as_json: bool) -> None:
-    """Find the passages that fit QUERY best: id, name, heading, text."""
+    """Find the passages that fit QUERY best: id, name, heading, text.
+
+    \b
+    Examples:
+      clew documents search "notice period"
+      clew documents search --json "notice period" | jq -r .text
+    """
     found = cli.client.search(query, limit)
     if as_json:
         for passage in found:

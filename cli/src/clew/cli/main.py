@@ -8,11 +8,12 @@ import click
 
 from clew.cli.chat import chat
 from clew.cli.compare import diff
+from clew.cli.completion import completion
 from clew.cli.context import DEFAULT_URL, Cli, ascii_only, http_url
 from clew.cli.doctor import doctor
 from clew.cli.documents import documents
 from clew.cli.errors import EXIT_CODES, INTERRUPTED, OK, USAGE, Failure
-from clew.cli.further import add_installed
+from clew.cli.further import OpenGroup, add_installed
 from clew.cli.keys import keys
 from clew.cli.memory import memory
 from clew.cli.runs import events, run, runs
@@ -36,7 +37,9 @@ On a terminal the output is coloured and wrapped; piped, it is plain, one thing 
 """
 
 
-@click.group(help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=OpenGroup, help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.option(
     "--url",
     envvar="CLEW_URL",
@@ -60,7 +63,7 @@ def clew(context: click.Context, url: str, token: str | None) -> None:
     context.call_on_close(context.obj.close)
 
 
-for command in (chat, send, approve, steer, runs, run, events, documents, doctor, keys, memory, thread):
+for command in (chat, send, approve, steer, runs, run, events, documents, doctor, keys, memory, thread, completion):
     clew.add_command(command)
 for command in (view, why, diff):
     run.add_command(command)

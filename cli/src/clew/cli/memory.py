@@ -20,14 +20,25 @@ def memory() -> None:
 @memory.command(context_settings=FORWARDED)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def rebuild(arguments: tuple[str, ...]) -> int:
-    """Read the whole log again beside the live tables, compare, and swap."""
+    """Read the whole log again beside the live tables, compare, and swap.
+
+    \b
+    Examples:
+      clew memory rebuild --help
+      clew memory rebuild --accept
+    """
     return _memory("rebuild", *arguments)
 
 
 @memory.command(context_settings=FORWARDED)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def verify(arguments: tuple[str, ...]) -> int:
-    """The same without the swap: say whether the views are what the log says."""
+    """The same without the swap: say whether the views are what the log says.
+
+    \b
+    Examples:
+      clew memory verify
+    """
     return _memory("verify", *arguments)
 
 

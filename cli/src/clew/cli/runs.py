@@ -80,7 +80,7 @@ def show_run(cli: Cli, run_id: UUID, as_json: bool) -> None:
     for name, value in header(found):
         cli.out.console.print(Text(f"{name:<8}", "dim") + Text(clean(value)), soft_wrap=True)
     if steps := picture(cli.client.events(str(run_id))):
-        cli.out.console.print(tree(steps), soft_wrap=not cli.out.fancy)
+        cli.out.tree(tree(steps))
     for approval in found.approvals:
         call = lines.call({"name": approval.tool, "request": approval.arguments})
         cli.out.text(f"\nwaits for you: {call}\n  clew approve {found.id} {approval.call_id}")

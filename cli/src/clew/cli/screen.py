@@ -10,9 +10,12 @@ from typing import Any, Final, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.segment import Segments
 from rich.table import Table
 from rich.text import Text
+from rich.tree import Tree
 
+from clew.cli.branches import drawn, rows
 from clew.cli.lines import Line, Tone, note
 from clew.cli.safe import clean, json_line, one_line
 from clew.cli.transcript import Answer, Piece, Words
@@ -126,6 +129,16 @@ class Screen:
         for row in cells:
             table.add_row(*row)
         self.console.print(table)
+
+    def tree(self, tree: Tree) -> None:
+        """A tree of any size: its first lines are there before its last ones are made."""
+        self.end_words()
+        if not self.fancy:
+            for row in rows(tree, self.console.options.ascii_only):
+                self._plain(row + "\n")
+            return
+        for some in drawn(self.console, tree):
+            self.console.print(Segments(some), end="")
 
     def end_words(self) -> None:
         """Ends the line that words were written to, if any."""

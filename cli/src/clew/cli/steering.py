@@ -7,7 +7,7 @@ from uuid import UUID
 import click
 
 from clew.cli import lines
-from clew.cli.context import Cli, pass_cli
+from clew.cli.context import Cli, as_json, pass_cli
 from clew.cli.errors import Refused
 from clew.cli.safe import clean
 from clew.cli.send import message_text
@@ -31,7 +31,7 @@ STEER_HELP = """Say something to a run under way, which hears it before its next
 If the run ends first, the message becomes a run of its own. TEXT `-` reads it from stdin.
 
 \b
-Example:
+Examples:
   clew steer "$RUN" "in euros, please"
 """
 
@@ -52,9 +52,16 @@ def as_json_value(context: click.Context, parameter: click.Parameter, value: str
 @click.option("--edit", callback=as_json_value, metavar="JSON", help="Make the call with these arguments instead.")
 @click.option("--deny", metavar="NOTE", help="Do not make it; the model is told why.")
 @click.option("--done", callback=as_json_value, metavar="JSON", help="It was done by hand, with this result.")
+@as_json
 @pass_cli
 def approve(
-    cli: Cli, run_id: UUID, call_id: UUID, edit: list[object] | None, deny: str | None, done: list[object] | None
+    cli: Cli,
+    run_id: UUID,
+    call_id: UUID,
+    edit: list[object] | None,
+    deny: str | None,
+    done: list[object] | None,
+    as_json: bool,
 ) -> None:
     if sum(option is not None for option in (edit, deny, done)) > 1:
         raise click.UsageError("--edit, --deny and --done exclude each other")
@@ -66,15 +73,20 @@ def approve(
     elif done is not None:
         decision = {"decision": "done", "result": done[0]}
     cli.client.decide(str(run_id), str(call_id), decision)
+    if as_json:
+        return cli.out.json({"run_id": str(run_id), "call_id": str(call_id), **decision})
     cli.err.note(f"recorded; see what comes of it with: clew events --follow {run_id}")
 
 
 @click.command(help=STEER_HELP)
 @click.argument("run_id", type=click.UUID, metavar="RUN")
 @click.argument("text")
+@as_json
 @pass_cli
-def steer(cli: Cli, run_id: UUID, text: str) -> None:
+def steer(cli: Cli, run_id: UUID, text: str, as_json: bool) -> None:
     own = cli.client.steer(str(run_id), message_text(text))
+    if as_json:
+        return cli.out.json({"run_id": str(run_id), "message_run_id": own})
     cli.err.note(f"recorded; if the run ends before it hears it, the message is answered by run {own}")
 
 

@@ -1,7 +1,8 @@
 """`clew run view`, `clew run why` and `clew thread view`: recorded moments, shown. Nothing runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -9,11 +10,11 @@ import click
 from rich.text import Text
 from rich.tree import Tree
 
-from clew.cli import causes, moment, spans
+from clew.cli import causes, moment, raw, spans
 from clew.cli.context import Cli, as_json, pass_cli
 from clew.cli.errors import NoMoment, Refused, Unknown
 from clew.cli.safe import clean, fold
-from clew.cli.wire import Event, Json, Run
+from clew.cli.wire import Json, Run
 
 ANSWER = 60  # characters of an answer in a tree
 T = TypeVar("T")
@@ -21,13 +22,15 @@ T = TypeVar("T")
 VIEW_HELP = """Show what was known of a run at one of its moments: nothing runs, no recorded call is made again.
 
 Without --at that is now. A moment is the number of an event (see `clew events RUN`), or a time such as
-2026-03-02T09:30:00Z. Each call has the number of its first event; long arguments and results are folded.
+2026-03-02T09:30:00Z. Each call has the number of its first event; long arguments and results are folded. With --raw
+each event is printed as it is, with topic, partition and offset; what does not count has `void`, which says why.
 
 \b
 Examples:
   clew run view "$RUN"
   clew run view "$RUN" --at 12 --full
   clew run view "$RUN" --timeline
+  clew run view "$RUN" --raw | jq -r '[.topic, .partition, .offset, .type] | @tsv'
   clew run view "$RUN" --json | jq .usage
 """
 WHY_HELP = """Walk from a call back to the message: who asked for it, on what grounds.
@@ -65,44 +68,36 @@ class Moment(click.ParamType["int | datetime"]):
 @click.option("--at", type=Moment(), metavar="SEQ|TIME", help="The moment: an event's number, or a time.")
 @click.option("--timeline", "timeline", is_flag=True, help="Draw spans and waits.")
 @click.option("--full", is_flag=True, help="Fold nothing; and the messages that the models saw.")
-@click.option("--raw", is_flag=True, help="Print the events up to the moment, one JSON a line.")
+@click.option(
+    "--raw",
+    "as_raw",
+    is_flag=True,
+    help="Print the events, each with its place in the log, and what does not count.",
+)
 @as_json
 @pass_cli
 def view(
-    cli: Cli, run_id: UUID, at: int | datetime | None, timeline: bool, full: bool, raw: bool, as_json: bool
+    cli: Cli, run_id: UUID, at: int | datetime | None, timeline: bool, full: bool, as_raw: bool, as_json: bool
 ) -> None:
     name = str(run_id)
     seq = found(lambda: _seq(cli, name, at), f"there is no run {name}")
     if timeline:
         return _timeline(cli, name, as_json)
-    if raw:
-        return _raw(cli, name, seq)
-    state = _state(cli, name, seq)
+    if as_raw:
+        return raw.show(cli, name, seq)
+    state = _state(cli, name, seq, conversations=full or as_json)
     if as_json:
         return cli.out.json(state)
     for word, value in moment.header(state):
         cli.out.console.print(Text(f"{word:<8}", "dim") + Text(clean(value)), soft_wrap=True)
-    cli.out.console.print(moment.tree(state, full), soft_wrap=not cli.out.fancy)
+    cli.out.tree(moment.tree(state, full))
     for line in (*moment.approvals(state), *moment.heard(state), *(moment.conversations(state) if full else ())):
         cli.out.text(line)
     if state.get("output") is not None:
         cli.out.text("\n" + state["output"])
-    for line in takeovers(cli.client.events(name), state["seq"]):
+    void = cli.client.void(name) if at is None else ()  # at an earlier moment nobody knew of it
+    for line in (*takeovers(state), *raw.said_of_void(void, name)):
         cli.out.note(line)
-
-
-def takeovers(events: "Sequence[Event] | Any", seq: int) -> list[str]:
-    """Who took the run up again, and why, up to a moment."""
-    told: list[str] = []
-    for event in events:
-        if event.seq > seq:
-            break
-        if event.type == "run.resumed":
-            cause = {"takeover": "taken over by another executor"}.get(event.data["cause"], event.data["cause"])
-            told.append(f"#{event.seq} resumed: {cause} (attempt {event.data['attempt']})")
-        elif event.type == "call.in_doubt":
-            told.append(f"#{event.seq} {event.data['name']} was begun before, and nobody knew its end")
-    return told
 
 
 def _seq(cli: Cli, run_id: str, at: int | datetime | None) -> int | None:
@@ -115,9 +110,22 @@ def _seq(cli: Cli, run_id: str, at: int | datetime | None) -> int | None:
     return max(known)
 
 
-def _state(cli: Cli, run_id: str, seq: int | None) -> Json:
+def takeovers(state: Json) -> Iterator[str]:
+    """Who took the run up again and why, and what calls were in doubt, in order."""
+    told = {one["seq"]: _resumed(one) for one in state.get("resumptions") or ()}
+    told |= {seq: "a call was begun before, and nobody knew its end" for seq in state.get("doubts") or ()}
+    yield from (f"#{seq} {told[seq]}" for seq in sorted(told))
+
+
+def _resumed(one: Json) -> str:
+    cause = {"takeover": "taken over by another executor"}.get(one["cause"], one["cause"])
+    return f"resumed: {cause} (attempt {one['attempt']})"
+
+
+def _state(cli: Cli, run_id: str, seq: int | None, *, conversations: bool = True) -> Json:
     try:
-        return found(lambda: cli.client.state(run_id, seq), f"there is no run {run_id}")
+        ask = partial(cli.client.state, run_id, seq, conversations=conversations)
+        return found(ask, f"there is no run {run_id}")
     except Refused as refused:
         if refused.problem.status == 422 and refused.problem.errors:
             raise NoMoment(f"there is no event {seq}: {refused.problem.errors[0][1]}") from refused
@@ -130,15 +138,6 @@ def _timeline(cli: Cli, run_id: str, as_json: bool) -> None:
         return cli.out.json(timeline)
     for row in spans.drawn(timeline):
         cli.out.console.print(row, soft_wrap=not cli.out.fancy)
-
-
-def _raw(cli: Cli, run_id: str, seq: int | None) -> None:
-    events = found(lambda: list(cli.client.events(run_id)), f"there is no run {run_id}")
-    if seq is not None and not any(event.seq == seq for event in events):
-        raise NoMoment(f"there is no event {seq}: the run has the events {events[0].seq} to {events[-1].seq}")
-    for event in events:
-        if seq is None or event.seq <= seq:
-            cli.out.json(event.json)
 
 
 @click.command("why", help=WHY_HELP)
@@ -178,7 +177,7 @@ def view_thread(cli: Cli, thread_id: UUID, as_json: bool) -> None:
             cli.out.json(run.json)
         return
     title = f"thread {known.id}" + (f": {clean(known.title)}" if known.title else "")
-    cli.out.console.print(family(title, runs, known.current_run_id), soft_wrap=not cli.out.fancy)
+    cli.out.tree(family(title, runs, known.current_run_id))
 
 
 def family(title: str, runs: Sequence[Run], current: str | None) -> Tree:

@@ -23,6 +23,7 @@ from clew.ops.redrive import Redriver, all_letters, redriver
 from clew.ops.settings import asynchronous, settings
 
 TOPIC = click.Choice([topic.name for topic in load_topics().topics])
+FILTERS = ("service", "topic", "reason", "run")
 DETAIL = 80  # characters of a reason in a list
 LIST = """List dead letters that nobody has dealt with yet, the oldest first.
 
@@ -31,7 +32,13 @@ Examples:
   clew dlq list --service memory
   clew dlq list --all --json | jq -r .reason | sort | uniq -c
 """
-SHOW = "Show a dead letter: why, by whom, and the record as it was."
+SHOW = """Show a dead letter: why, by whom, and the record as it was.
+
+\b
+Examples:
+  clew dlq show plans/3/41
+  clew dlq show plans/3/41 --body > fixed.json
+"""
 REDRIVE = """Write the records of dead letters to their topics again, with key, headers and cause as they were.
 
 Without letters named, all open ones that the filters let through. A record that was written again already is
@@ -43,7 +50,15 @@ Examples:
   clew dlq redrive --service memory --reason Malformed --dry-run
   clew dlq redrive plans/3/41 --edit fixed.json
 """
-DROP = "Set dead letters aside for good; they stay in the log for as long as it keeps them."
+DROP = """Set dead letters aside for good; they stay in the log for as long as it keeps them.
+
+Name them, or choose open ones by filters; never all of them.
+
+\b
+Examples:
+  clew dlq drop plans/3/41 --note "a test of ours"
+  clew dlq drop --service memory --reason Malformed --dry-run
+"""
 T = TypeVar("T")
 
 
@@ -97,11 +112,14 @@ async def list_letters(
 
 @dlq.command(help=SHOW)
 @click.argument("record", metavar="TOPIC/PARTITION/OFFSET")
+@click.option("--body", is_flag=True, help="Print the body alone, to be edited for a redrive.")
 @as_json
 @pass_cli
 @asynchronous
-async def show(cli: Cli, record: str, as_json: bool) -> None:
+async def show(cli: Cli, record: str, body: bool, as_json: bool) -> None:
     [letter] = named(await all_letters(settings()), [record])
+    if body:
+        return cli.out.text(json_text(printable(letter.value)))
     if as_json:
         cli.out.json(letter_json(letter))
         return
@@ -116,6 +134,7 @@ async def show(cli: Cli, record: str, as_json: bool) -> None:
 @click.option("--edit", "body", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A body of JSON.")
 @click.option("--rate", type=click.FloatRange(min=0.1), default=100.0, show_default=True, help="Records a second.")
 @click.option("--dry-run", is_flag=True, help="Say what would be written; write nothing.")
+@as_json
 @pass_cli
 @asynchronous
 async def redrive(
@@ -125,6 +144,7 @@ async def redrive(
     body: Path | None,
     rate: float,
     dry_run: bool,
+    as_json: bool,
 ) -> None:
     found = await all_letters(settings())
     chosen = named(found, records) if records else choose([letter for letter in found if letter.resolved is None])
@@ -134,30 +154,56 @@ async def redrive(
     cli.err.note(f"{len(chosen)} records {'would be' if dry_run else 'are'} written again")
     if dry_run:
         for letter in chosen:
-            cli.out.text(f"{letter.id}\t{letter.type}\t{letter.event.reason}")
+            told(cli, letter, "", as_json)
         return
     async with redriver(settings(), getpass.getuser()) as driver:
-        await _redrive(cli, driver, chosen, edited, rate)
+        await _redrive(cli, driver, chosen, edited, rate, as_json)
 
 
-async def _redrive(cli: Cli, driver: Redriver, chosen: Sequence[Letter], edited: bytes | None, rate: float) -> None:
+def told(cli: Cli, letter: Letter, to: str | None, as_json: bool) -> None:
+    """One letter that is dealt with: written again at `to`, dropped (None), or only looked at (empty)."""
+    if as_json:
+        cli.out.json(
+            {"record": letter.id, "type": letter.type, "reason": letter.event.reason, "redriven_to": to or None}
+        )
+    elif to:
+        cli.out.text(f"{letter.id}\t{to}")
+    else:
+        cli.out.text(f"{letter.id}\t{letter.type}\t{letter.event.reason}")
+
+
+async def _redrive(
+    cli: Cli, driver: Redriver, chosen: Sequence[Letter], edited: bytes | None, rate: float, as_json: bool
+) -> None:
     with Progress(console=cli.err.console, disable=not cli.err.fancy) as progress:
         for letter in progress.track(chosen, description="written again"):
             position = await driver.redrive(letter, edited)
-            cli.out.text(f"{letter.id}\t{position.topic}/{position.partition}/{position.offset}")
+            told(cli, letter, f"{position.topic}/{position.partition}/{position.offset}", as_json)
             await asyncio.sleep(1 / rate)
 
 
 @dlq.command(help=DROP)
-@click.argument("records", nargs=-1, required=True, metavar="TOPIC/PARTITION/OFFSET...")
+@click.argument("records", nargs=-1, metavar="[TOPIC/PARTITION/OFFSET]...")
+@filters
 @click.option("--note", metavar="TEXT", help="Why.")
 @click.option("--dry-run", is_flag=True, help="Say what would be dropped; drop nothing.")
+@as_json
 @pass_cli
 @asynchronous
-async def drop(cli: Cli, records: tuple[str, ...], note: str | None, dry_run: bool) -> None:
-    chosen = named(await all_letters(settings()), records)
+async def drop(
+    cli: Cli,
+    records: tuple[str, ...],
+    choose: Callable[[Sequence[Letter]], list[Letter]],
+    note: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    if not records and not any(click.get_current_context().params[name] for name in FILTERS):
+        raise click.UsageError("name records, or choose some by filters")
+    found = await all_letters(settings())
+    chosen = named(found, records) if records else choose([letter for letter in found if letter.resolved is None])
     for letter in chosen:
-        cli.out.text(f"{letter.id}\t{letter.type}\t{letter.event.reason}")
+        told(cli, letter, None, as_json)
     if dry_run:
         return
     async with redriver(settings(), getpass.getuser()) as driver:

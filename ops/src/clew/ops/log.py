@@ -76,11 +76,13 @@ async def batches(consumer: AIOKafkaConsumer, settings: ServiceSettings) -> Asyn
         yield sorted(records, key=lambda record: record.timestamp)
 
 
-async def up_to_now(settings: ServiceSettings, topics: Sequence[str], since: datetime | None) -> AsyncIterator[Record]:
-    """Every record of the topics that is there now, from a moment on; topic by topic, in the order of the log in each
-    partition."""
+async def up_to_now(
+    settings: ServiceSettings, topics: Sequence[str], since: datetime | None, partition: int | None = None
+) -> AsyncIterator[Record]:
+    """Every record of the topics (of one partition of each, if it is named) that is there now, from a moment on; in
+    the order of the log in each partition."""
     async with reader(settings) as consumer:
-        tps = await partitions(settings, topics)
+        tps = [tp for tp in await partitions(settings, topics) if partition in (None, tp.partition)]
         if not tps:
             return
         await begin(consumer, tps, since, at_end=False)

@@ -15,12 +15,17 @@ from clew.cli.errors import Unreachable
 
 P = ParamSpec("P")
 T = TypeVar("T")
+S = TypeVar("S", bound=ServiceSettings)
 
 
 def settings() -> ServiceSettings:
-    """UsageError names the variable that is missing or wrong."""
+    return read(ServiceSettings)
+
+
+def read(kind: type[S]) -> S:
+    """What a service with these settings is given. UsageError names the variable that is missing or wrong."""
     try:
-        return ServiceSettings.model_validate({})
+        return kind.model_validate({})
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
         raise click.UsageError(

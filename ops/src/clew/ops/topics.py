@@ -20,9 +20,25 @@ from clew.ops.settings import asynchronous, settings
 
 CHECK = """Compare the broker's topics with contracts/topics.yaml: which are missing, have other partitions, or keep
 records for another time. Exit code 1 when something differs. Nothing is changed.
+
+\b
+Examples:
+  clew topics check
+  clew topics check --json | jq -r .says
 """
-CREATE = "Create the topics that are missing. Those that exist are left as they are."
-DESCRIBE = "List the topics: partitions, records, how long they are kept, who writes and reads them."
+CREATE = """Create the topics that are missing. Those that exist are left as they are. Prints those that it made.
+
+\b
+Examples:
+  clew topics create
+"""
+DESCRIBE = """List the topics: partitions, lane, how long they are kept, who writes and reads them.
+
+\b
+Examples:
+  clew topics describe
+  clew topics describe --json | jq 'select(.found.partitions == 1) | .name'
+"""
 KEPT: Final = ("cleanup.policy", "retention.ms")
 
 
@@ -69,15 +85,19 @@ def topics() -> None:
 
 
 @topics.command(help=CHECK)
+@as_json
 @pass_cli
 @asynchronous
-async def check(cli: Cli) -> None:
+async def check(cli: Cli, as_json: bool) -> None:
     found = await on_broker(settings())
     counts = [found[t.name].partitions for t in load_topics().topics if t.partitions == "threads" and t.name in found]
     threads = max(counts, key=counts.count, default=load_topics().thread_partitions)
     lines = [line for topic in load_topics().topics for line in differences(topic, found.get(topic.name), threads)]
     for line in lines:
-        cli.out.text(line)
+        if as_json:
+            cli.out.json({"topic": line.partition(":")[0], "says": line.partition(": ")[2]})
+        else:
+            cli.out.text(line)
     if lines:
         raise NotCompleted(f"{len(lines)} {'thing is' if len(lines) == 1 else 'things are'} not as the list says")
     cli.err.note(f"all {len(found)} topics are as contracts/topics.yaml says")

@@ -10,6 +10,7 @@ from uuid import UUID
 from prometheus_client import CollectorRegistry
 
 from clew.contracts.envelope import SYSTEM_TENANT, Position
+from clew.views.audit import AuditViews
 from clew.views.database import Database, Query, ViewsUnavailable
 from clew.views.hub import Hub
 from clew.views.live import LiveReader, LiveUnavailable
@@ -40,6 +41,7 @@ class Views:
         self._past = PastReader(self._database)
         self.hub = Hub(self._live, self._past.behind)
         self.recovery = RecoveryViews(self._database)
+        self.audit = AuditViews(self._database)
 
     async def __aenter__(self) -> Self:
         await self._live.__aenter__()

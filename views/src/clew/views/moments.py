@@ -70,10 +70,20 @@ class Said(Model):
     messages: tuple[JsonValue, ...]
 
 
+class Resumption(Model):
+    """That the run was taken up again, at its event `seq`: by whom is for `cause` to say."""
+
+    seq: int
+    cause: str
+    attempt: int
+    at: datetime
+
+
 class RunView(Model):
     """What was known of a run when its event `seq` was written.
 
-    `open_calls` were started and nobody knew their end; `heard` are the signals that it had taken in.
+    `open_calls` were started and nobody knew their end; `heard` are the signals that it had taken in. `doubts` are the
+    events that say that a call was begun before and nobody knew its end.
     """
 
     run_id: UUID
@@ -94,6 +104,8 @@ class RunView(Model):
     approvals: tuple[Approval, ...]
     heard: tuple[HeardSignal, ...]
     conversations: tuple[Said, ...]
+    resumptions: tuple[Resumption, ...] = ()
+    doubts: tuple[int, ...] = ()
     output: str | None
     confidence: float | None
     error: RunFailure | None

@@ -33,7 +33,7 @@ from clew.contracts.planning import PlanCreated, PlanFailed
 from clew.contracts.usage import Usage
 from clew.views.approvals import Asked
 from clew.views.models import RunFailure, RunStatus, Suspension
-from clew.views.moments import CallState, CallStatus, RunView, Said, StepState
+from clew.views.moments import CallState, CallStatus, Resumption, RunView, Said, StepState
 from clew.views.requests import Requests
 
 OPEN: Final[frozenset[CallStatus]] = frozenset({"started", "in_doubt"})
@@ -78,6 +78,8 @@ class _Fold:
         self.calls: dict[str, CallState] = {}
         self.approvals = Asked()
         self.heard: list[HeardSignal] = []
+        self.resumptions: list[Resumption] = []
+        self.doubts: list[int] = []
         self.requests = Requests()
         self.usage = Usage()
 
@@ -100,6 +102,7 @@ class _Fold:
 
     def _take_call(self, event: CallStarted | CallCompleted | CallFailed | CallInDoubt) -> None:
         self.requests.take(event)
+        self.doubts += [event.seq] if isinstance(event, CallInDoubt) else []
         known = self.calls.get(event.call_key)
         if known is None or known.run_id != event.run_id:  # a fork makes anew what its past had left open
             arguments = self.requests.arguments(event.call_key)
@@ -128,6 +131,9 @@ class _Fold:
                 self.said |= {"status": "running", "model": event.model, "code_version": event.code_version}
                 self.said |= {"started_at": event.occurred_at, "suspension": None}
             case RunResumed():
+                self.resumptions.append(
+                    Resumption(seq=event.seq, cause=event.cause, attempt=event.attempt, at=event.occurred_at)
+                )
                 self.said |= {"status": "running", "suspension": None}
             case RunSuspended():
                 why = Suspension(reason=event.reason, detail=event.detail, wake_at=event.wake_at)
@@ -144,6 +150,7 @@ class _Fold:
     def _fork(self, event: RunStarted) -> None:
         """What the run shares with another is its past; what it took and when it ended is its own."""
         kept = {name: self.said[name] for name in ("content", "plan", "parent_run_id") if name in self.said}
+        self.resumptions, self.doubts = [], []
         self.said = kept | {"run_id": event.run_id, "thread_id": event.thread_id, "seq": event.seq}
         self.said |= {"created_at": event.occurred_at, "forked_from": event.forked_from, "after_seq": event.after_seq}
         self.usage = Usage()
@@ -170,6 +177,8 @@ class _Fold:
             "approvals": tuple(self.approvals.waiting.values()),
             "heard": tuple(self.heard),
             "conversations": tuple(conversations),
+            "resumptions": tuple(self.resumptions),
+            "doubts": tuple(self.doubts),
             "usage": self.usage,
         }
         return RunView.model_validate({**blank, "status": "queued", "content": (), **self.said, **folded})

@@ -22,6 +22,7 @@ from clew.views.models import Capabilities, Document, Message, Page, Passage, Ru
 from clew.views.names import Keys
 from clew.views.order import joined
 from clew.views.past import PastReader, client_events
+from clew.views.records import RecordViews
 from clew.views.rows import document_of, event_of, messages_of, passage_of, run_of, thread_of
 
 PAGE: Final = 50
@@ -263,6 +264,11 @@ class TenantViews:
         """The passages that best match the words of `query`, best first; in these documents only, if any are named."""
         ids = None if document_ids is None else list(document_ids)
         return [passage_of(row) for row in await self._rows(SEARCH, query.replace("\x00", " "), ids, ids, limit)]
+
+    @property
+    def records(self) -> RecordViews:
+        """Events by their places in the log."""
+        return RecordViews(self._database, self._tenant_id)
 
     def facts(self, user_id: str) -> FactViews:
         """What is remembered about one user of the tenant."""

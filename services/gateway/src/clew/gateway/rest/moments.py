@@ -16,9 +16,13 @@ from clew.gateway.reading import After, Limit, find_run, positions_honoured
 from clew.gateway.schemas import Listing
 from clew.views import state, timeline
 from clew.views.moments import CallState, RunView
+from clew.views.records import StoredEvent, VoidRecord
 from clew.views.timeline import Timeline
 
 Seq = Annotated[int | None, Query(description="The number of one of the run's own events; default: the last one")]
+
+
+Said = Annotated[bool, Query(description="With what models had read, which is most of a long run's state")]
 
 
 def make_router(deps: Deps) -> APIRouter:
@@ -30,13 +34,27 @@ def make_router(deps: Deps) -> APIRouter:
     )
 
     @router.get("/state")
-    async def get_state(caller: Caller, run_id: UUID, at: Seq = None) -> RunView:
+    async def get_state(caller: Caller, run_id: UUID, at: Seq = None, conversations: Said = True) -> RunView:
         """What was known of the run when its event `at` was written: plan, steps, calls, what the model had read."""
         events = await _recorded(deps, caller, run_id)
         own = [event.seq for event in events if event.run_id == run_id]
         if at is not None and not own[0] <= at <= own[-1]:
             raise Invalid.field("query/at", f"the run has the events {own[0]} to {own[-1]}")
-        return await asyncio.to_thread(state.at, events, at)  # thousands of events take a while
+        view = await asyncio.to_thread(state.at, events, at)  # thousands of events take a while
+        return view if conversations else view.model_copy(update={"conversations": ()})
+
+    @router.get("/records")
+    async def get_records(caller: Caller, run_id: UUID, after: After = None, limit: Limit = 50) -> Listing[StoredEvent]:
+        """The run's own events, each with its place in the log."""
+        await find_run(deps, caller, run_id)
+        found = await deps.views.tenant(caller.tenant_id).records.of(run_id, _place(after) - 1, limit + 1)
+        return Listing(items=found[:limit], next=str(found[limit].seq) if len(found) > limit else None)
+
+    @router.get("/void")
+    async def get_void(caller: Caller, run_id: UUID) -> Listing[VoidRecord]:
+        """What was written of the run and does not count, because whoever wrote it was no longer its owner."""
+        await find_run(deps, caller, run_id)
+        return Listing(items=await deps.views.tenant(caller.tenant_id).records.void(run_id))
 
     @router.get("/journal")
     async def get_journal(caller: Caller, run_id: UUID, after: After = None, limit: Limit = 50) -> Listing[CallState]:

@@ -1,30 +1,11 @@
-"""I6, I10: the views hold what counts and nothing else, and what a client was sent is what they hold."""
+"""I10: what a client was sent is what the views hold."""
 
 from collections.abc import Iterator
 
-from clew.contracts.envelope import RunEvent
-from clew.contracts.execution import RunCancelled, RunCompleted
+from clew.ops.verify.violation import Violation, lines
 from tests.chaos.facts import Facts, Json, Streamed
-from tests.chaos.oracle.violation import Violation, lines
 
 FIRST_SEQ = 2  # of the executor's events
-
-
-def views_hold_what_counts(facts: Facts) -> Iterator[Violation]:
-    """I6: no voided or repeated write is in the views, nothing that counts is missing, each run's status follows."""
-    by_place = {logged.place: logged for logged in facts.log}
-    for row in facts.rows:
-        logged = by_place.get(row.place)
-        if logged is None or not logged.counts:
-            yield Violation("I6", f"the views hold what does not count: {row}", [str(logged)])
-    held = {row.place for row in facts.rows}
-    for logged in facts.log:
-        if logged.counts and isinstance(logged.event, RunEvent) and logged.place not in held:
-            yield Violation("I6", "the views lack an event", [str(logged)])
-    for run_id, status in facts.statuses.items():
-        final = facts.final(run_id)
-        if final is not None and status != _status(final.event):
-            yield Violation("I6", f"the views say that run {run_id} is {status}", [str(final)])
 
 
 def streams_equal_views(facts: Facts) -> Iterator[Violation]:
@@ -34,16 +15,6 @@ def streams_equal_views(facts: Facts) -> Iterator[Violation]:
         if numbered not in (list(stream.held), _without_late_plan(stream)):
             yield Violation("I10", f"run {stream.run_id} was streamed otherwise than it is held", _difference(stream))
         yield from _wrong_words(stream)
-
-
-def _status(final: object) -> str:
-    match final:
-        case RunCompleted():
-            return "completed"
-        case RunCancelled():
-            return "cancelled"
-        case _:
-            return "failed"
 
 
 def _token(event: Json) -> bool:

@@ -1,9 +1,7 @@
-"""What the oracle says when something is wrong: which invariant, and the stored facts that show it."""
+"""What is said when an invariant does not hold: which one, and the stored facts that show it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-CLOCK = 0.05  # seconds: a record's timestamp has whole milliseconds, and is taken a moment before the record is sent
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,172 @@
+"""Recorded runs under another configuration: what is reused, what is asked, what never runs, and how it is compared."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+
+from clew.cli.main import clew
+from clew.contracts.planning import PlanCreated
+from clew.executor.tools import ToolRegistry, builtin_tools, tool
+from clew.models import ModelChoice
+from clew.replay.lab.comparison import Judgement, compared
+from clew.replay.lab.intervals import mean, share
+from clew.replay.lab.journal import Allowance
+from clew.replay.lab.judge import judged, turned_round, understood
+from clew.replay.lab.report import page
+from clew.replay.lab.trial import Configuration, Trial, tried
+from tests.support.recordings import MODEL, Script, Turn, calls, recorded, scripted
+from tests.support.run_log import planned, step
+
+HISTORIES = Path(__file__).parents[2] / "replay/histories"
+RAN: list[str] = []
+
+
+@tool(policy="idempotent", timeout=timedelta(seconds=5))
+def deliver(parcel: str) -> str:
+    """Delivers a parcel.
+
+    Args:
+        parcel: What to deliver.
+    """
+    RAN.append(parcel)
+    return f"{parcel} is delivered"
+
+
+def tools() -> ToolRegistry:
+    registry = builtin_tools()
+    registry.add(deliver)
+    return registry
+
+
+def plan() -> PlanCreated:
+    return planned(step("work", tools=("deliver", "calculator")))
+
+
+def script(prompt: str) -> list[Turn]:
+    return [calls("deliver", parcel="box"), calls("calculator", expression="2 + 2"), "It is delivered."]
+
+
+def delivers(parcel: str, answer: str) -> Script:
+    def turns(_: str) -> list[Turn]:
+        return [calls("deliver", parcel=parcel), answer]
+
+    return turns
+
+
+async def trial(
+    asked: Script, allowance: Allowance, instructions: str | None = None, allowed: frozenset[str] = frozenset()
+) -> Trial:
+    """The recorded run again, with a model that follows `asked`."""
+    recording = await recorded(plan(), script, tools())
+    RAN.clear()
+    model = ModelChoice(scripted(asked), MODEL, offline=True, banner=None)
+    configuration = Configuration(None, instructions, tools(), allowed, requests=8)
+    return await tried("one.jsonl", recording, configuration, model, allowance)
+
+
+async def test_what_is_asked_the_same_is_answered_from_the_record_and_nothing_runs() -> None:
+    done = await trial(delivers("never", "asked"), Allowance(0))
+    assert (done.answer_equal, done.tools_equal, done.misses) == (True, True, ())
+    assert (done.now.answer, done.reused) == ("It is delivered.", 5)
+    assert done.now.usage == done.was.usage
+    assert done.now.seconds == pytest.approx(done.was.seconds)
+    assert RAN == []
+
+
+async def test_a_changed_instruction_has_the_model_asked_and_tools_answered_from_the_record() -> None:
+    allowance = Allowance(9)
+    done = await trial(delivers("box", "Done."), allowance, "Be brief.")
+    assert (done.now.answer, done.answer_equal, done.tools_equal) == ("Done.", False, False)
+    assert (allowance.made, done.reused, done.misses) == (2, 1, ())
+    assert done.now.tools == ('deliver({"parcel": "box"})',)
+    assert RAN == []
+
+
+async def test_a_call_that_was_never_recorded_is_told_so_and_does_not_run() -> None:
+    done = await trial(delivers("another", "Done."), Allowance(9), "Be brief.")
+    assert done.misses == ("deliver",)
+    assert RAN == []
+
+
+async def test_a_tool_that_is_allowed_runs_where_the_record_has_no_answer() -> None:
+    done = await trial(delivers("another", "Done."), Allowance(9), "Be brief.", frozenset({"deliver"}))
+    assert (done.now.answer, RAN) == ("Done.", ["another"])
+
+
+async def test_no_more_requests_are_made_than_are_allowed() -> None:
+    for most in (0, 1):
+        allowance = Allowance(most)
+        done = await trial(delivers("box", "Done."), allowance, "Be brief.")
+        assert (done.now.answer, allowance.made) == (None, most)
+        assert "BudgetExceeded" in str(done.now.error)
+
+
+def judge(says: str, shown: list[str]) -> FunctionModel:
+    async def answer(messages: list[ModelMessage], _: AgentInfo) -> ModelResponse:
+        shown.append(str(messages[0].parts[1].content))  # type: ignore[union-attr]  # a prompt's parts have content
+        return ModelResponse(parts=[TextPart(says)])
+
+    return FunctionModel(answer)
+
+
+async def test_a_judge_is_asked_about_answers_that_differ_and_not_told_which_is_new() -> None:
+    done = await trial(delivers("box", "Done."), Allowance(9), "Be brief.")
+    shown: list[str] = []
+    allowance = Allowance(1)
+    said = await judged(done, judge("A\nIt says more.", shown), allowance)
+    assert said == Judgement("better" if turned_round(done) else "worse", "It says more.")
+    assert (allowance.made, "recorded" in shown[0], "new" in shown[0]) == (1, False, False)
+    assert (await judged(done, judge("A", shown), allowance)).verdict == "unclear", "nothing is left to ask with"
+    equal = await trial(script, Allowance(0))
+    assert (await judged(equal, judge("A", shown), Allowance(0))).verdict == "same"
+
+
+def test_a_judges_words_are_understood_or_unclear() -> None:
+    assert understood("**B**\nshorter", turned=False) == Judgement("better", "shorter")
+    assert understood("SAME", turned=True) == Judgement("same", "")
+    assert understood("I think A is better", turned=False).verdict == "unclear"
+
+
+def test_intervals_are_those_of_the_books_and_the_same_each_time() -> None:
+    eight = share(8, 10)
+    assert eight is not None
+    assert (round(eight.low, 3), round(eight.high, 3)) == (0.490, 0.943)
+    assert share(0, 0) is None
+    assert mean([1.0]) is None
+    sure, unsure = mean([1.0, 2.0, 3.0, 2.0]), mean([-1.0, 2.0, 0.5, -2.0])
+    assert sure == mean([1.0, 2.0, 3.0, 2.0])
+    assert sure is not None
+    assert unsure is not None
+    assert (sure.value, sure.sure, unsure.sure) == (2.0, True, False)
+
+
+async def test_the_report_needs_nothing_else_and_its_plots_are_svg() -> None:
+    done = await trial(delivers("box", "Done <b>."), Allowance(9), "Be brief.")
+    judgement = Judgement("worse", "it says less")
+    html = page([done, done], [judgement, judgement], compared([done, done], [judgement, judgement]), {"model": "m"})
+    plots = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", html, re.DOTALL)]
+    assert len(plots) == 4, "the shares, and tokens, requests and seconds: the model has no price"
+    assert not re.findall(r"(?:src|href)=|<script|@import|url\(", html)
+    assert "Done &lt;b&gt;." in html
+    assert "judged worse: it says less" in html
+
+
+def test_the_command_says_first_what_it_reuses_and_makes(tmp_path: Path) -> None:
+    report = tmp_path / "lab.html"
+    done = CliRunner().invoke(clew, ["lab", str(HISTORIES), "--html", str(report)], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "up to 13 recorded answers of models and 4 of tools are reused, no model is asked" in done.stderr
+    assert "cut-off.jsonl is left out" in done.stderr
+    assert "tools.jsonl\tequal\tequal" in done.stdout
+    assert report.read_text().startswith("<!doctype html>")
+
+
+def test_a_judge_without_leave_to_ask_is_refused() -> None:
+    done = CliRunner().invoke(clew, ["lab", str(HISTORIES), "--judge", "openai:x"])
+    assert (done.exit_code, "--live" in done.stderr) == (2, True)
