@@ -23,7 +23,7 @@ from clew.contracts.topics import topic_of
 from clew.contracts.usage import Usage
 from clew.views import state
 from clew.views.client import ClientEvent, client_event
-from clew.views.cursor import Cursor, ListPlace
+from clew.views.cursor import Cursor, ListPlace, PathPlace
 from clew.views.database import ViewsUnavailable
 from clew.views.door import Views
 from clew.views.fanout import Torn
@@ -215,6 +215,16 @@ class MemoryTenantViews(TenantViews):
             )
             for event in said
         ]
+
+    async def message_page(
+        self, thread_id: UUID, run_id: UUID | None, after: str | None, limit: int, *, newest_first: bool = False
+    ) -> Page[Message] | None:
+        if after is not None:
+            PathPlace.parse(after)
+        if await self.thread(thread_id) is None:
+            return None
+        said = await self.messages(thread_id, run_id)
+        return Page(items=(said[::-1] if newest_first else said)[:limit], next=None)
 
     async def events(self, run_id: UUID, after: Cursor | None, limit: int = 50) -> list[ClientEvent]:
         mine = await self.run_events(run_id)

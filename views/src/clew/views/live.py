@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from time import monotonic
 from types import TracebackType
-from typing import Final, Self, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -67,13 +67,26 @@ class LiveReader:
         """
         return await self._read(self._patient, places, int(WAIT.total_seconds() * 1000))
 
-    async def cached(self, key: str) -> bytes | None:
-        """The bytes kept under `key`."""
-        return cast(bytes | None, await self._glance(lambda redis: redis.get(key)))
+    async def cached(self, key: str, name: str) -> bytes | None:
+        """The bytes kept under `key` by this name."""
+        return await self._glance(lambda redis: _awaited(redis.hget(key, name)))
 
-    async def keep(self, key: str, value: bytes, lifetime: timedelta) -> None:
-        """Keeps bytes under `key` for a while."""
-        await self._glance(lambda redis: redis.set(key, value, ex=lifetime))
+    async def names(self, key: str) -> list[bytes]:
+        """The names under `key`."""
+        return await self._glance(lambda redis: _awaited(redis.hkeys(key)))
+
+    async def keep(self, key: str, values: Mapping[str, bytes], lifetime: timedelta, most: int) -> None:
+        """Keeps bytes under `key` by their names for a while. Where there are more than `most`, all of them go."""
+
+        async def put(redis: Redis) -> list[int]:
+            async with redis.pipeline(transaction=True) as pipe:
+                pipe.hset(key, mapping={**values})
+                pipe.expire(key, lifetime)
+                pipe.hlen(key)
+                return await pipe.execute()
+
+        if (await self._glance(put))[-1] > most:
+            await self._glance(lambda redis: _awaited(redis.delete(key)))
 
     async def kept(self, keys: Sequence[str]) -> list[bool]:
         """Whether there is something under each of the keys."""
@@ -112,6 +125,11 @@ class LiveReader:
 def _events(entries: list[tuple[bytes, dict[bytes, bytes]]], run_id: UUID) -> list[ClientEvent]:
     found = [_event(fields) for _, fields in entries]
     return [event for event in found if event is not None and event.place.run_id == run_id]
+
+
+def _awaited(answer: object) -> Awaitable[Any]:
+    """What a client of asyncio answers with: its types name the other client's answers too."""
+    return cast(Awaitable[Any], answer)
 
 
 def _used(redis: Redis | None) -> Redis:

@@ -38,8 +38,8 @@ class Keys:
         return f"{self._prefix}{tenant_id}:run:{run_id}:tokens"
 
     def history(self, tenant_id: str, thread_id: UUID) -> str:
-        """The messages of a thread's newest branch, with the version of the history that they show."""
-        return f"{self._prefix}{tenant_id}:thread:{thread_id}:history"
+        """A hash: pages of a thread's messages, each with the version of the history that it shows."""
+        return f"{self._prefix}{tenant_id}:thread:{thread_id}:pages"
 
     @property
     def _prefix(self) -> str:

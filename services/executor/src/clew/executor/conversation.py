@@ -7,6 +7,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from itertools import pairwise
+from uuid import UUID
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 
@@ -24,10 +27,19 @@ UNANSWERED = "(This message was not answered.)"
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What was `said` before a run on its path, oldest first, and the summaries that were made in its thread."""
+    """What was `said` before a run on its path, oldest first, and the summaries that were made in its thread.
+
+    What the newest summary of the path stands for may be left out.
+    """
 
     said: Sequence[Message] = ()
     summaries: Sequence[Summary] = ()
+
+    @property
+    def first_run_id(self) -> UUID:
+        """The root of the path, at which each summary of it begins."""
+        path = {message.run_id for message in self.said}
+        return next((made.first_run_id for made in self.summaries if made.run_id in path), self.said[0].run_id)
 
 
 class Conversations:
@@ -54,9 +66,18 @@ class Conversations:
             there = await until_available(lambda: self._views.passed(position, ROUND))
 
     async def _past(self, plan: PlanCreated) -> tuple[Sequence[Message], Sequence[Summary]]:
-        tenant = self._views.tenant(plan.tenant_id)
-        said = await until_available(lambda: tenant.messages(plan.thread_id, plan.parent_run_id))
-        return said, await until_available(lambda: tenant.summaries(plan.thread_id))
+        tenant, parent = self._views.tenant(plan.tenant_id), plan.parent_run_id
+        assert parent is not None  # who has none has no past
+        made = await until_available(lambda: tenant.summaries(plan.thread_id))
+        last = partial(_summarised, summaries=made)
+        return await until_available(lambda: tenant.newest_messages(plan.thread_id, parent, last)), made
+
+
+def _summarised(said: Sequence[Message], summaries: Sequence[Summary]) -> bool:
+    """Whether what stands before these messages is told by a summary that was made on their path."""
+    path = {message.run_id for message in said}
+    ends = {message.run_id for message, after in pairwise(said) if after.role == "user"}
+    return any(made.run_id in path and made.last_run_id in ends for made in summaries)
 
 
 def written(content: Sequence[ContentPart]) -> str:
