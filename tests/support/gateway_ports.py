@@ -3,7 +3,8 @@ folded from it and can lag or be away. Only what the gateway asks for; the real 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID
 
@@ -27,7 +28,7 @@ from clew.views.cursor import Cursor, ListPlace, PathPlace
 from clew.views.database import ViewsUnavailable
 from clew.views.door import Views
 from clew.views.fanout import Torn
-from clew.views.models import Capabilities, Message, Page, Run, RunStatus, Thread
+from clew.views.models import Capabilities, Message, Page, Run, RunHead, RunStatus, Thread
 from clew.views.tenant import TenantViews
 
 CAPABILITIES = Capabilities(
@@ -200,6 +201,18 @@ class MemoryTenantViews(TenantViews):
 
     async def thread_runs(self, thread_id: UUID) -> list[Run]:
         return list((await self.runs(thread_id=thread_id, limit=200)).items)
+
+    async def run_heads(self, thread_id: UUID, newest: int | None = None) -> list[RunHead]:
+        runs = await self.thread_runs(thread_id)
+        return [RunHead(id=run.id, last_seq=run.last_seq, ended=run.ended) for run in runs]
+
+    @contextmanager
+    def new_runs(self, thread_id: UUID, tell: Callable[[UUID], None]) -> Generator[None]:
+        yield
+
+    @property
+    def pushed(self) -> bool:
+        return False
 
     async def messages(self, thread_id: UUID, run_id: UUID | None = None) -> list[Message]:
         said = [e for e in self._of(lambda e: True) if isinstance(e, UserMessageReceived) and e.thread_id == thread_id]

@@ -58,9 +58,9 @@ WITH RECURSIVE goal AS MATERIALIZED (SELECT up FROM path_nodes WHERE run_id = %(
         SELECT %(leaf)s::uuid AS run_id WHERE way.run_id = goal.up
         UNION ALL
         SELECT (array_agg(ways.run_id))[1] FROM (
-            SELECT c.run_id FROM path_children c
+            SELECT c.run_id
+            FROM path_children c, LATERAL (SELECT FROM path_children WHERE up = c.run_id LIMIT 1) has_an_own
             WHERE c.up = way.run_id AND c.thread_id = %(thread)s AND way.run_id IS DISTINCT FROM goal.up
-                AND EXISTS (SELECT FROM path_children g WHERE g.up = c.run_id)
             LIMIT 2
         ) ways
         HAVING count(*) = 1
@@ -72,8 +72,9 @@ WITH RECURSIVE goal AS MATERIALIZED (SELECT up FROM path_nodes WHERE run_id = %(
 )
 """
 ROOTS: Final = """
-SELECT r.run_id FROM path_roots r WHERE r.thread_id = %(thread)s
-    AND EXISTS (SELECT FROM path_children c WHERE c.up = r.run_id)
+SELECT r.run_id
+FROM path_roots r, LATERAL (SELECT FROM path_children WHERE up = r.run_id LIMIT 1) has_an_own
+WHERE r.thread_id = %(thread)s
 LIMIT 2
 """
 NAMED: Final = """

@@ -1,7 +1,8 @@
 """What one tenant may read: each method is one question, asked under row-level security."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, LiteralString, TypeVar
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from clew.views.history import HistoryCache, HistoryPages, Wanted
 from clew.views.hub import Hub
 from clew.views.live import LiveReader
 from clew.views.metrics import Metrics
-from clew.views.models import Capabilities, Document, Message, Page, Passage, Run, RunStatus, Summary, Thread
+from clew.views.models import Capabilities, Document, Message, Page, Passage, Run, RunHead, RunStatus, Summary, Thread
 from clew.views.names import Keys
 from clew.views.order import joined
 from clew.views.past import PastReader, client_events
@@ -112,6 +113,23 @@ class TenantViews:
         """The thread's tree: every run, in the order of their messages."""
         rows = await self._rows(RUN + "WHERE thread_id = %s ORDER BY message_offset NULLS LAST, created_at", thread_id)
         return [run_of(row) for row in rows]
+
+    async def run_heads(self, thread_id: UUID, newest: int | None = None) -> list[RunHead]:
+        """The thread's runs in the order of their messages; of many, the `newest` ones."""
+        heads = "SELECT run_id AS id, last_seq, ended_at IS NOT NULL AS ended FROM runs WHERE thread_id = %s "
+        rows = await self._rows(heads + "ORDER BY message_offset DESC, created_at DESC LIMIT %s", thread_id, newest)
+        return [RunHead.model_validate(row) for row in reversed(rows)]
+
+    @contextmanager
+    def new_runs(self, thread_id: UUID, tell: Callable[[UUID], None]) -> Generator[None]:
+        """Tells of the runs that begin in the thread, on whatever replica, and of those that began lately; of some
+        twice. While `pushed` is False nobody is told."""
+        with self._hub.watch(self._keys.begun(self._tenant_id, thread_id), tell):
+            yield
+
+    @property
+    def pushed(self) -> bool:
+        return not self._hub.redis_away
 
     # -- messages and events
 
