@@ -32,6 +32,7 @@ from clew.contracts.execution import (
     SuspendReason,
 )
 from clew.contracts.planning import PlanCreated, PlanFailed
+from clew.planner.persistent import PersistentMap
 
 WAITS_FOR_NOBODY: Final[frozenset[SuspendReason]] = frozenset({"timer", "child"})  # these wake by themselves
 FINAL: Final[Mapping[type[FinalEvent], FinalStatus]] = {
@@ -143,6 +144,10 @@ class Run:
         return self.message is not None and not self.begun and not self.void
 
     @property
+    def live(self) -> bool:
+        return self.queued or self.open
+
+    @property
     def in_the_way(self) -> bool:
         """Whatever follows it on its branch has to wait. A fork or a run that waits for a person keeps nobody."""
         return self.queued or (self.open and not self.forked and not self.pulse[1])
@@ -167,18 +172,21 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A thread's situation, its runs by id, and those that began with a message in log order (`order`)."""
+    """A thread's situation, its runs by id, those that began with a message by their place in the log (`order`), and
+    those that are queued or open (`live`): a decision costs what those cost, however many have ended."""
 
     situation: Unknown | Active | Deleted = field(default_factory=Unknown)
-    runs: Mapping[UUID, Run] = field(default_factory=dict[UUID, Run])
-    order: tuple[UUID, ...] = ()
+    runs: PersistentMap[UUID, Run] = field(default_factory=PersistentMap[UUID, Run])
+    order: PersistentMap[int, UUID] = field(default_factory=PersistentMap[int, UUID])
+    live: frozenset[UUID] = frozenset()
     planning: frozenset[UUID] = frozenset()
     cancelled: frozenset[UUID] = frozenset()
 
     @property
     def queued(self) -> Iterator[Run]:
         """The messages that wait for a decision or for their turn, in log order."""
-        return (run for run_id in self.order if (run := self.runs[run_id]).queued)
+        queued = (run for run_id in self.live if (run := self.runs[run_id]).queued)
+        return iter(sorted(queued, key=lambda run: -1 if run.place is None else run.place))
 
 
 def initial() -> Thread:
@@ -213,11 +221,13 @@ def _exists(thread: Thread) -> Thread:
 def _recall(thread: Thread, known: tuple[RunKnown, ...]) -> Thread:
     """The views have read a beginning of the log: what they do not know of yet comes after what they know."""
     recalled = {run.run_id: _settled(_recalled(thread.runs.get(run.run_id, Run(run.run_id)), run)) for run in known}
-    first = tuple(run.run_id for run in known if not run.forked)
-    order = first + tuple(run_id for run_id in thread.order if run_id not in recalled)
+    later = (thread.order[place] for place in range(len(thread.order)))
+    order = [run.run_id for run in known if not run.forked] + [run_id for run_id in later if run_id not in recalled]
     runs = {**thread.runs, **recalled}
-    placed = {run_id: replace(runs[run_id], place=place) for place, run_id in enumerate(order)}
-    return replace(thread, runs={**runs, **placed}, order=order)
+    runs |= {run_id: replace(runs[run_id], place=place) for place, run_id in enumerate(order)}
+    live = frozenset(run_id for run_id, run in runs.items() if run.live)
+    places = PersistentMap[int, UUID]().put_all(dict(enumerate(order)))
+    return replace(thread, runs=thread.runs.put_all(runs), order=places, live=live)
 
 
 def _steered(thread: Thread, fact: RunSteered | SteerMissed) -> Thread:
@@ -227,7 +237,7 @@ def _steered(thread: Thread, fact: RunSteered | SteerMissed) -> Thread:
     run = thread.runs.get(fact.message_run_id, Run(fact.message_run_id))
     missed = run.missed or isinstance(fact, SteerMissed)
     run = replace(run, missed=missed, steered_into=run.steered_into or fact.run_id)
-    return replace(thread, runs={**thread.runs, run.run_id: run})
+    return _put(thread, run)
 
 
 RunFact: TypeAlias = (
@@ -247,8 +257,17 @@ def _with_run(thread: Thread, fact: RunFact, at: Position | None) -> Thread:
     run = _settled(_told(thread.runs.get(fact.run_id, Run(fact.run_id)), fact, at))
     order = thread.order
     if isinstance(fact, UserMessageReceived) and run.place is None:
-        run, order = replace(run, place=len(order)), (*order, run.run_id)
-    return replace(thread, runs={**thread.runs, run.run_id: run}, order=order)
+        run, order = replace(run, place=len(order)), order.put(len(order), run.run_id)
+    return _put(thread, run, order)
+
+
+def _put(thread: Thread, run: Run, order: PersistentMap[int, UUID] | None = None) -> Thread:
+    live = thread.live
+    if run.live != (run.run_id in live):
+        live = live ^ {run.run_id}
+    return replace(
+        thread, runs=thread.runs.put(run.run_id, run), order=thread.order if order is None else order, live=live
+    )
 
 
 def _settled(run: Run) -> Run:
