@@ -136,10 +136,9 @@ async def step(under_test: MemoryUnderTest, t1: TenantViews, growing: Growing, t
 def stored(url: str, namespace: str, thread_id: UUID, last: int) -> int:
     """Bytes of the rows of the last events of a thread, as Postgres keeps them."""
     rows = "SELECT * FROM events WHERE thread_id = %s ORDER BY record_offset DESC LIMIT %s"
+    size = f"SELECT sum(pg_column_size(e)) FROM ({rows}) e".encode()
     with psycopg.connect(url, options=f"-c search_path={Schemas.of(namespace).tables}") as connection:
-        row = connection.execute(
-            f"SELECT sum(pg_column_size(e)) FROM ({rows}) e".encode(), [thread_id, last]
-        ).fetchone()
+        row = connection.execute(size, [thread_id, last]).fetchone()
     assert row is not None
     return int(row[0])
 

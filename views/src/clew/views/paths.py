@@ -14,6 +14,8 @@ from clew.views.models import Message, Page
 from clew.views.rows import said_in
 
 Enough: TypeAlias = Callable[[Sequence[Message]], bool]
+# Planning these takes ten times as long as executing them, and nothing in a plan depends on the parameters.
+PLANNED_ONCE: Final = Query("SELECT set_config('plan_cache_mode', 'force_generic_plan', true)")
 AT_ONCE: Final = 1000  # runs of one question about a whole path
 # `step` ends a path that goes in circles. OFFSET 0 makes each look-up one by key: Postgres guesses how long a thread
 # is, and joins whole ones when it is wrong. `revision`: one more than the siblings that were said before.
@@ -173,8 +175,7 @@ class Paths:
         return await self._rows(NAMED + REVISION, runs=ids)
 
     async def _root(self, leaf: UUID) -> UUID:
-        found = await self._rows(ROOTS)
-        last = await self._rows(IDS, run=leaf, most=1)
+        found, last = await self._ask(self._query(ROOTS), self._query(IDS, run=leaf, most=1))
         if len(found) == 1 and last and last[0]["up"] is not None:
             return found[0]["run_id"]
         return (await self._ids(leaf, None))[0]
@@ -193,8 +194,14 @@ class Paths:
         return ids if start is None else ids[ids.index(start) :]
 
     async def _rows(self, text: LiteralString, **parameters: Any) -> list[Row]:
-        [rows] = await self._database.as_tenant(self._tenant_id, Query(text, {**parameters, "thread": self._thread_id}))
+        [rows] = await self._ask(self._query(text, **parameters))
         return rows
+
+    async def _ask(self, *queries: Query) -> list[list[Row]]:
+        return (await self._database.as_tenant(self._tenant_id, PLANNED_ONCE, *queries))[1:]
+
+    def _query(self, text: LiteralString, **parameters: Any) -> Query:
+        return Query(text, {**parameters, "thread": self._thread_id})
 
 
 def _place(leaf: UUID, message: Message) -> PathPlace:
