@@ -13,7 +13,8 @@ from uuid import UUID
 from clew.contracts.conversation import RunCancelRequested, RunSteered, ThreadDeleted, UserMessageReceived
 from clew.contracts.envelope import Position
 from clew.contracts.planning import PlanCreated, PlanFailed, PlanFailure
-from clew.planner.thread import Active, Deleted, Run, Thread, Unknown
+from clew.planner.run import Run
+from clew.planner.thread import Active, Deleted, Thread, Unknown
 
 
 @dataclass(frozen=True, slots=True)
