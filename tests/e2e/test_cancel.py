@@ -8,7 +8,7 @@ import pytest
 from tests.support.scenes import Act, Scene, scene, use
 from tests.support.stage import Stage, check_ended_once
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 PROMPT = 2.0  # seconds
 GRACE = 1.5  # for a tool that shields itself
 

@@ -52,9 +52,10 @@ class KnownPast(Past):
     queued: Sequence[OpenRun] = ()
     next_offsets: dict[str, int] = field(default_factory=dict[str, int])
     asked: list[str] = field(default_factory=list[str])
+    claim: str | None = None
 
     async def queue(self, partition: int) -> OpenRuns:
-        return OpenRuns(runs=self.queued, next_offsets=self.next_offsets)
+        return OpenRuns(runs=self.queued, claim=self.claim, next_offsets=self.next_offsets)
 
     async def thread(self, tenant_id: str, thread_id: UUID) -> ThreadKnown | None:
         self.asked.append("thread")

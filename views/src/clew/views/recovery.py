@@ -10,13 +10,16 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from clew.contracts.envelope import Event, RunEvent, RunScoped
+from clew.contracts.execution import PartitionClaimed
+from clew.contracts.topics import topic_of
 from clew.views.database import Database, Query, Row
 from clew.views.models import OpenRuns, Suspension, Thread
 from clew.views.rows import event_of, open_run_of, suspension_of, thread_of
 from clew.views.tenant import THREAD
 
 ROWS_AT_ONCE: Final = 100  # that are decoded between two turns of the event loop: about two milliseconds
-TAILS: Final = ("user-messages", "plans", "task-updates")  # read on from the snapshot by who took the partition over
+CLAIMED: Final = topic_of(PartitionClaimed).name
+TAILS: Final = ("user-messages", "plans", CLAIMED)  # read on from the snapshot by who took the partition over
 OPEN_RUNS: Final = """
 SELECT run_id, thread_id, tenant_id, parent_run_id, forked_from, status, suspension, on_busy, planned, deleted,
     message::text AS message
@@ -75,12 +78,14 @@ class RecoveryViews:
     async def open_runs(self, partition: int) -> OpenRuns:
         """Queued and unfinished runs of a partition, and the offsets behind which they are not complete."""
         offsets = Query(
-            "SELECT topic, next_offset FROM offsets WHERE partition = %s AND topic = ANY(%s)", [partition, list(TAILS)]
+            "SELECT topic, next_offset, claim FROM offsets WHERE partition = %s AND topic = ANY(%s)",
+            [partition, list(TAILS)],
         )
         runs, known = await self._database.as_recovery(Query(OPEN_RUNS, [partition]), offsets)
         next_offsets: dict[str, int] = dict.fromkeys(TAILS, 0)
         next_offsets |= {row["topic"]: row["next_offset"] for row in known}
-        return OpenRuns(runs=[open_run_of(row) for row in runs], next_offsets=next_offsets)
+        claim = next((row["claim"] for row in known if row["topic"] == CLAIMED), None)
+        return OpenRuns(runs=[open_run_of(row) for row in runs], claim=claim, next_offsets=next_offsets)
 
     async def snapshot(self, partition: int) -> PartitionSnapshot:
         """The runs of a partition that are under way, whole, and how far memory had read each topic."""
@@ -93,7 +98,7 @@ class RecoveryViews:
         running = [row["run_id"] for row in under_way if row["status"] != "suspended"]
         suspensions = {row["run_id"]: suspension_of(row) for row in under_way if row["status"] == "suspended"}
         return PartitionSnapshot(
-            claim=next((row["claim"] for row in offsets if row["topic"] == "task-updates"), None),
+            claim=next((row["claim"] for row in offsets if row["topic"] == CLAIMED), None),
             next_offsets={row["topic"]: row["next_offset"] for row in offsets},
             running=await _records(running, journals, signals),
             suspended={run_id: said for run_id, said in suspensions.items() if said is not None},
@@ -108,7 +113,7 @@ class RecoveryViews:
             Query(SIGNALS + "= ANY(%s) ORDER BY record_offset", [ids]),
         )
         return PartitionSnapshot(
-            claim=next((row["claim"] for row in offsets if row["topic"] == "task-updates"), None),
+            claim=next((row["claim"] for row in offsets if row["topic"] == CLAIMED), None),
             next_offsets={row["topic"]: row["next_offset"] for row in offsets},
             running=await _records(ids, journals, signals),
             suspended={},
