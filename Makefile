@@ -18,7 +18,7 @@ reset: $(READY)  ## Remove all data of the local stack (it must not be running)
 	@$(BIN)/python -m clew.local reset
 
 ##@ Testing
-.PHONY: test test-fast images chaos-short chaos mutants bench bench-projection bench-peers
+.PHONY: test test-fast images chaos-short chaos mutants bench bench-projection bench-history bench-growth bench-peers
 test: $(READY)  ## All tests, on real parts that they start themselves
 	$(BIN)/pytest
 test-fast: $(READY)  ## The tests that need no servers
@@ -38,6 +38,10 @@ bench-peers: $(READY)  ## Measure the same durable runs on DBOS, beside ours; in
 	UV_PROJECT_ENVIRONMENT=.tools/peers $(UV) run --quiet --frozen --group peers python -m benchmarks.durable fan steps --peers
 bench-projection: $(READY)  ## Measure how fast memory projects, beside what COPY alone does
 	$(BIN)/python -m benchmarks.projection
+bench-history: $(READY)  ## Measure a page of a long thread's history, with the cache and without
+	$(BIN)/python -m benchmarks.history
+bench-growth: $(READY)  ## Measure what one more step costs in a thread that is long already
+	$(BIN)/python -m benchmarks.growth
 
 ##@ Checking
 .PHONY: check lint types layers spelling generated imports k8s

@@ -2,7 +2,7 @@
 
 `python -m benchmarks.viewers` starts its own parts and one gateway. This process is memory: it writes tokens into Redis
 as memory does, with the moment in each. The viewers are a process of their own, with the least of a WebSocket client.
-Beside it: the history of a long thread, read with Redis and without. Prints a table and JSON.
+Prints a table and JSON.
 """
 
 import argparse
@@ -21,16 +21,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
 from typing import cast
-from uuid import UUID
 
-import httpx2
 import psutil
 import uvloop
 
 from clew.chassis import clock
-from clew.contracts.envelope import Event
-from clew.contracts.execution import RunCompleted
-from clew.contracts.usage import Usage
 from clew.local.home import Home
 from clew.local.stack import Stack, free_ports
 from clew.memory.migrate import migrate
@@ -41,7 +36,7 @@ from tests.support.story import Story
 
 TENANT = "local"  # of the gateway without authentication
 STAMP = re.compile(rb"\|(\d+\.\d{6})")
-GOALS = {"p99_ms": 250.0, "kib_per_connection": 60.0, "history_p50_ms": 5.0}
+GOALS = {"p99_ms": 250.0, "kib_per_connection": 60.0}
 
 
 class Viewer(asyncio.Protocol):
@@ -169,53 +164,14 @@ async def viewers(
     }
 
 
-async def history(urls: dict[str, str], under_test: MemoryUnderTest, messages: int) -> dict[str, float | None]:
-    """P8: the messages of one long thread, through a gateway with Redis and through one without."""
-    story = Story("long", TENANT, clock.now() - timedelta(hours=2))
-    events: list[Event] = [story.created()]
-    for number in range(messages // 2):
-        parent = None if number == 0 else str(number - 1)
-        asked, planned = story.asked(str(number), f"question {number}", parent), story.planned(str(number), parent)
-        stamp, where = story.stamp(str(number), 2), story.where(str(number))
-        answer = RunCompleted(**stamp, **where, seq=2, output=f"answer {number}", usage=Usage())
-        events += [asked, planned, answer]
-        if len(events) > 1500:
-            await under_test.project(*events)
-            events.clear()
-    await under_test.project(*events)
-    found: dict[str, float | None] = {}
-    for name, url in urls.items():
-        async with httpx2.AsyncClient(base_url=url, timeout=60) as http:
-            found[f"history_{name}_p50_ms"] = await _median_read(http, story.thread_id, messages)
-    return found
-
-
-async def _median_read(http: httpx2.AsyncClient, thread_id: UUID, messages: int) -> float | None:
-    """Milliseconds; None when the views give up, which they do after five seconds."""
-    times: list[float] = []
-    for _ in range(15):
-        began = perf_counter()
-        answer = await http.get(f"/v1/threads/{thread_id}/messages")
-        times.append(perf_counter() - began)
-        if answer.status_code == 503:
-            return None
-        assert len(answer.json()["items"]) == messages, answer.text[:200]
-    return round(statistics.median(times) * 1000, 1)
-
-
 async def measure(options: argparse.Namespace, env: dict[str, str], folder: Path) -> dict[str, float | None]:
     env = env | {"CLEW_NAMESPACE": "viewers", "CLEW_LOG_FORMAT": "json"}
     await make_topics(env)
     await asyncio.to_thread(migrate, env["DATABASE_URL"], "viewers")
-    (folder / "bare").mkdir()
-    bare = {name: value for name, value in env.items() if name != "REDIS_URL"}
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(running("gateway", env, folder))
-        without = await stack.enter_async_context(running("gateway", bare, folder / "bare"))
         under_test = await stack.enter_async_context(memory(env, "viewers", MemoryLog()))
-        found = await viewers(gateway, under_test, options)
-        urls = {"with_redis": gateway.url, "without_redis": without.url}
-        return found | await history(urls, under_test, options.messages)
+        return await viewers(gateway, under_test, options)
 
 
 async def on_parts(options: argparse.Namespace, folder: Path) -> dict[str, float | None]:
@@ -240,7 +196,6 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--rate", type=int, default=20, help="tokens a second of each run")
     parser.add_argument("--seconds", type=int, default=15)
-    parser.add_argument("--messages", type=int, default=10_000, help="of the long thread")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="clew-viewers-") as folder:
         show(uvloop.run(on_parts(options, Path(folder))))

@@ -3,7 +3,8 @@ folded from it and can lag or be away. Only what the gateway asks for; the real 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID
 
@@ -23,11 +24,11 @@ from clew.contracts.topics import topic_of
 from clew.contracts.usage import Usage
 from clew.views import state
 from clew.views.client import ClientEvent, client_event
-from clew.views.cursor import Cursor, ListPlace
+from clew.views.cursor import Cursor, ListPlace, PathPlace
 from clew.views.database import ViewsUnavailable
 from clew.views.door import Views
 from clew.views.fanout import Torn
-from clew.views.models import Capabilities, Message, Page, Run, RunStatus, Thread
+from clew.views.models import Capabilities, Message, Page, Run, RunHead, RunStatus, Thread
 from clew.views.tenant import TenantViews
 
 CAPABILITIES = Capabilities(
@@ -201,6 +202,18 @@ class MemoryTenantViews(TenantViews):
     async def thread_runs(self, thread_id: UUID) -> list[Run]:
         return list((await self.runs(thread_id=thread_id, limit=200)).items)
 
+    async def run_heads(self, thread_id: UUID, newest: int | None = None) -> list[RunHead]:
+        runs = await self.thread_runs(thread_id)
+        return [RunHead(id=run.id, last_seq=run.last_seq, ended=run.ended) for run in runs]
+
+    @contextmanager
+    def new_runs(self, thread_id: UUID, tell: Callable[[UUID], None]) -> Generator[None]:
+        yield
+
+    @property
+    def pushed(self) -> bool:
+        return False
+
     async def messages(self, thread_id: UUID, run_id: UUID | None = None) -> list[Message]:
         said = [e for e in self._of(lambda e: True) if isinstance(e, UserMessageReceived) and e.thread_id == thread_id]
         return [
@@ -215,6 +228,16 @@ class MemoryTenantViews(TenantViews):
             )
             for event in said
         ]
+
+    async def message_page(
+        self, thread_id: UUID, run_id: UUID | None, after: str | None, limit: int, *, newest_first: bool = False
+    ) -> Page[Message] | None:
+        if after is not None:
+            PathPlace.parse(after)
+        if await self.thread(thread_id) is None:
+            return None
+        said = await self.messages(thread_id, run_id)
+        return Page(items=(said[::-1] if newest_first else said)[:limit], next=None)
 
     async def events(self, run_id: UUID, after: Cursor | None, limit: int = 50) -> list[ClientEvent]:
         mine = await self.run_events(run_id)

@@ -33,7 +33,15 @@ CALL = {"step_id": "answer", "attempt": 1}
 class House:
     """Memory and two gateways that know nothing of each other, over one log."""
 
-    def __init__(self, log: Log, gateways: list[ServiceProcess], planner: Publisher, executor: Publisher) -> None:
+    def __init__(
+        self,
+        env: dict[str, str],
+        log: Log,
+        gateways: list[ServiceProcess],
+        planner: Publisher,
+        executor: Publisher,
+    ) -> None:
+        self._env = env
         self.log = log
         self.gateways = gateways
         self._planner = planner
@@ -60,6 +68,11 @@ class House:
                 if made:
                     return made[-1]
                 await asyncio.sleep(0.05)
+
+    async def rebuild(self) -> None:
+        """The views anew from the log, while all go on."""
+        command = [sys.executable, "-m", "clew.memory", "rebuild"]
+        await asyncio.to_thread(subprocess.run, command, env=self._env, check=True)
 
     def play(self, message: UserMessageReceived) -> "Play":
         return Play(message, self._planner, self._executor)
@@ -176,4 +189,4 @@ async def house(env: dict[str, str], folder: Path, gateways: int = 2) -> AsyncGe
         running("gateway", env, folders[0]) as first,
         running("gateway", env, folders[-1]) as second,
     ):
-        yield House(log, [first, second], planner, executor)
+        yield House(env, log, [first, second], planner, executor)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 from redis.asyncio import Redis
@@ -213,3 +214,39 @@ async def test_many_viewers_of_a_run_see_the_same_with_one_reader(
     assert all(seqs(other) == NUMBERED for other in others)
     assert reads < 150, f"{reads} reads for 12 events: each viewer reads for itself"
     assert views.hub.viewers == 0
+
+
+async def test_the_runs_that_begin_in_a_thread_are_told_to_all_who_watch_it(
+    projecting: MemoryUnderTest, t1: TenantViews, views: Views, story: Story
+) -> None:
+    told: list[list[UUID]] = [[], []]
+
+    async def until(*expected: int) -> None:
+        async with asyncio.timeout(10):
+            while tuple(len(set(runs)) for runs in told) != expected:
+                await asyncio.sleep(0.01)
+
+    with t1.new_runs(story.thread_id, told[0].append), views.tenant("t2").new_runs(story.thread_id, told[1].append):
+        await live(projecting, story.created(), *story.whole("a"))
+        await until(1, 0)
+        with t1.new_runs(story.thread_id, told[1].append):
+            await until(1, 1)
+            await live(projecting, *story.whole("b", "a"))
+            await until(2, 2)
+    assert set(told[0]) == {story.run_id("a"), story.run_id("b")}
+    assert t1.pushed
+    assert [head.id for head in await t1.run_heads(story.thread_id)] == [story.run_id("a"), story.run_id("b")]
+    assert [(head.id, head.last_seq, head.ended) for head in await t1.run_heads(story.thread_id, 1)] == [
+        (story.run_id("b"), 8, True)
+    ]
+
+
+async def test_nobody_is_told_of_runs_while_redis_is_away_and_it_is_known(
+    stack_env: dict[str, str], fresh: str, story: Story
+) -> None:
+    async with Views(stack_env["DATABASE_URL"], "redis://127.0.0.1:1/0", fresh) as views:
+        t1 = views.tenant("t1")
+        with t1.new_runs(story.thread_id, lambda run_id: None):
+            async with asyncio.timeout(10):
+                while t1.pushed:
+                    await asyncio.sleep(0.01)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator
+from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -15,17 +16,18 @@ from clew.contracts.execution import HistorySummarised
 from clew.memory.histories import Histories
 from clew.memory.metrics import Metrics
 from clew.views.door import Views
-from clew.views.history import LIFETIME
+from clew.views.history import LIFETIME, MOST_PAGES
 from clew.views.tenant import TenantViews
 from tests.support.memory import MemoryUnderTest
 from tests.support.story import Story
 
 pytestmark = pytest.mark.stack
+FIRST = "::50:asc"
 
 
 @pytest.fixture
 def key(fresh: str) -> str:
-    return f"{fresh}:t1:thread:{Story().thread_id}:history"
+    return f"{fresh}:t1:thread:{Story().thread_id}:pages"
 
 
 @pytest.fixture
@@ -35,43 +37,65 @@ def redis(stack_env: dict[str, str]) -> Redis:
 
 async def texts(t1: TenantViews, run: str | None = None) -> list[str]:
     story = Story()
-    return [m.text for m in await t1.messages(story.thread_id, None if run is None else story.run_id(run))]
+    page = await t1.message_page(story.thread_id, None if run is None else story.run_id(run), None, 50)
+    return [] if page is None else [message.text for message in page.items]
 
 
-async def test_a_history_is_cached_and_served_from_the_cache(
+def pages(redis: Redis, key: str) -> dict[str, str]:
+    return cast(dict[str, str], redis.hgetall(key))
+
+
+async def test_a_page_is_cached_and_served_from_the_cache(
     projecting: MemoryUnderTest, t1: TenantViews, redis: Redis, key: str
 ) -> None:
     story = Story()
     await projecting.project(story.created(), *story.whole("a"))
     assert await texts(t1) == ["question a", "answer a"]
-    cached = json.loads(str(redis.get(key)))
-    cached["messages"][1]["text"] = "from the cache"
-    redis.set(key, json.dumps(cached))
+    cached = json.loads(pages(redis, key)[FIRST])
+    cached["items"][1]["text"] = "from the cache"
+    redis.hset(key, FIRST, json.dumps(cached))
     assert await texts(t1) == ["question a", "from the cache"]
-    assert await texts(t1, "a") == ["question a", "from the cache"]
+    assert await texts(t1, "a") == ["question a", "answer a"], "another page"
 
 
-async def test_a_history_that_has_changed_is_read_anew(
+async def test_a_page_of_a_history_that_has_changed_is_read_anew(
     projecting: MemoryUnderTest, t1: TenantViews, redis: Redis, key: str
 ) -> None:
     story = Story()
     await projecting.project(story.created(), *story.whole("a"), *story.whole("b", "a")[:-1])
     assert await texts(t1) == ["question a", "answer a", "question b"]
-    outdated = redis.get(key)
+    outdated = pages(redis, key)
     await projecting.project(*story.ended("b", "answer b"))
-    assert redis.get(key) == outdated
+    assert pages(redis, key) == outdated
     assert await texts(t1) == ["question a", "answer a", "question b", "answer b"]
-    assert await texts(t1, "a") == ["question a", "answer a"], "an older run is found in the newest branch"
+    assert await texts(t1, "a") == ["question a", "answer a"]
 
 
 @pytest.mark.parametrize("value", ["garbage", "{}", '{"version": 3}', "", "\x00"])
-async def test_a_corrupt_history_is_read_anew(
+async def test_a_corrupt_page_is_read_anew(
     projecting: MemoryUnderTest, t1: TenantViews, redis: Redis, key: str, value: str
 ) -> None:
     await projecting.project(Story().created(), *Story().whole("a"))
-    redis.set(key, value)
+    redis.hset(key, FIRST, value)
     assert await texts(t1) == ["question a", "answer a"]
-    assert json.loads(str(redis.get(key)))["version"] == 3
+    assert json.loads(pages(redis, key)[FIRST])["version"] == 3
+
+
+async def test_what_is_no_pages_at_all_is_not_served(
+    projecting: MemoryUnderTest, t1: TenantViews, redis: Redis, key: str
+) -> None:
+    await projecting.project(Story().created(), *Story().whole("a"))
+    redis.set(key, "something else")
+    assert await texts(t1) == ["question a", "answer a"]
+
+
+async def test_more_pages_than_a_thread_may_have_go_together(
+    projecting: MemoryUnderTest, t1: TenantViews, redis: Redis, key: str
+) -> None:
+    await projecting.project(Story().created(), *Story().whole("a"))
+    redis.hset(key, mapping={str(n): "x" for n in range(MOST_PAGES)})
+    assert await texts(t1) == ["question a", "answer a"]
+    assert pages(redis, key) == {}
 
 
 async def test_without_redis_histories_are_read_from_postgres(
@@ -89,7 +113,7 @@ async def test_the_history_of_a_deleted_thread_is_forgotten(
     await projecting.project(story.created(), *story.whole("a"))
     await texts(t1)
     await projecting.project(ThreadDeleted(**story.stamp("gone"), thread_id=story.thread_id, deleted_by="ada"))
-    assert redis.get(key) is None
+    assert pages(redis, key) == {}
     assert await texts(t1) == []
 
 
@@ -114,7 +138,7 @@ async def test_what_the_cache_had_is_counted(
     await projecting.project(story.created(), *story.whole("a"))
     for _ in range(2):
         assert await texts(views.tenant("t1")) == ["question a", "answer a"]
-    redis.set(key, "garbage")
+    redis.hset(key, FIRST, "garbage")
     assert await texts(views.tenant("t1")) == ["question a", "answer a"]
     await projecting.project(*story.whole("b", "a"))
     assert len(await texts(views.tenant("t1"))) == 4
@@ -132,9 +156,9 @@ async def test_a_redis_that_is_full_keeps_nothing_and_histories_are_right(
             assert await texts(measured[0].tenant("t1")) == ["question a", "answer a"]
     finally:
         redis.config_set("maxmemory", "0")
-    assert redis.get(key) is None
+    assert pages(redis, key) == {}
     assert await texts(measured[0].tenant("t1")) == ["question a", "answer a"]
-    assert redis.get(key) is not None, "it is used again as soon as it has room"
+    assert pages(redis, key), "it is used again as soon as it has room"
 
 
 async def test_a_redis_that_hangs_is_waited_for_once_and_only_for_a_moment(
@@ -171,11 +195,11 @@ async def test_memory_writes_a_history_through_after_the_commit_where_somebody_h
         await asyncio.sleep(0.3)
 
     await projected(story.created(), *story.whole("a"))
-    assert redis.get(key) is None, "nobody has read it"
+    assert pages(redis, key) == {}, "nobody has read it"
     await texts(t1)
     await projected(*story.whole("b", "a"))
-    kept = json.loads(str(redis.get(key)))
-    assert [message["text"] for message in kept["messages"]] == ["question a", "answer a", "question b", "answer b"]
+    kept = json.loads(pages(redis, key)[FIRST])
+    assert [message["text"] for message in kept["items"]] == ["question a", "answer a", "question b", "answer b"]
     assert 0 < redis.ttl(key) <= LIFETIME.total_seconds()
     writing.cancel()
 

@@ -1,6 +1,7 @@
 """Threads as trees of runs: which leaf is the newest, what a path holds, how long that takes in deep and wide trees."""
 
 import time
+from hashlib import md5
 from uuid import UUID
 
 import psycopg
@@ -9,6 +10,8 @@ import pytest
 from clew.contracts.conversation import RunForkRequested
 from clew.contracts.execution import RunCancelled, RunCompleted, RunStarted
 from clew.contracts.usage import Usage
+from clew.views.cursor import InvalidCursor, PathPlace
+from clew.views.models import Message
 from clew.views.names import Schemas
 from clew.views.tenant import TenantViews
 from tests.support.memory import MemoryUnderTest
@@ -16,7 +19,7 @@ from tests.support.story import Story
 
 pytestmark = pytest.mark.stack
 RUNS = 10_000
-LIMIT = 5.0  # seconds on a machine that does other things too; a path that is quadratic is cut off by then
+LIMIT = 2.0  # seconds on a machine that does other things too; what costs the whole thread takes longer there
 
 # A thread of many runs, each with a message, a plan and an answer. `parent` is the SQL of run n's parent.
 FILL = """
@@ -40,11 +43,11 @@ ANALYZE messages, plans, runs;
 """
 
 
-def fill(env: dict[str, str], namespace: str, parent: str) -> UUID:
-    """A thread of `RUNS` runs; its id."""
+def fill(env: dict[str, str], namespace: str, parent: str, runs: int = RUNS) -> UUID:
+    """A thread of so many runs; its id."""
     thread = Story().thread_id
     with psycopg.connect(env["DATABASE_URL"], options=f"-c search_path={Schemas.of(namespace).tables}") as connection:
-        connection.execute(FILL.format(thread=thread, runs=RUNS, parent=parent).encode())
+        connection.execute(FILL.format(thread=thread, runs=runs, parent=parent).encode())
     return thread
 
 
@@ -57,20 +60,93 @@ def fill(env: dict[str, str], namespace: str, parent: str) -> UUID:
     ],
     ids=["deep", "wide", "both"],
 )
-async def test_a_path_in_a_tree_of_10000_runs_is_found_in_moments(
+async def test_a_page_in_a_tree_of_10000_runs_costs_a_page(
     stack_env: dict[str, str], fresh: str, t1: TenantViews, parent: str, messages: int
 ) -> None:
     thread_id = fill(stack_env, fresh, parent)
     thread = await t1.thread(thread_id)
     assert thread is not None
     assert thread.current_run_id is not None
-    began = time.perf_counter()
+    for newest_first in (True, False):
+        began = time.perf_counter()
+        page = await t1.message_page(thread_id, None, None, 50, newest_first=newest_first)
+        took = time.perf_counter() - began
+        assert page is not None
+        assert len(page.items) == min(messages, 50)
+        assert took < LIMIT
     path = await t1.messages(thread_id, thread.current_run_id)
-    took = time.perf_counter() - began
-    print(f"\n{messages} messages of {RUNS} runs in {took * 1000:.0f} ms")
     assert len(path) == messages
     assert [message.role for message in path[:2]] == ["user", "assistant"]
-    assert took < LIMIT
+
+
+async def paged(
+    t1: TenantViews, thread_id: UUID, run_id: UUID | None, limit: int, *, newest_first: bool
+) -> list[Message]:
+    """What all pages hold, in the order in which they came."""
+    said, after = list[Message](), None
+    while True:
+        page = await t1.message_page(thread_id, run_id, after, limit, newest_first=newest_first)
+        assert page is not None
+        assert len(page.items) <= limit
+        said += page.items
+        if (after := page.next) is None:
+            return said
+        assert len(page.items) == limit
+
+
+@pytest.mark.parametrize(
+    "parent",
+    [
+        "CASE WHEN n > 1 THEN pg_temp.run(n - 1) END",
+        "CASE WHEN n > 1 THEN pg_temp.run(1) END",
+        "CASE WHEN n > 1 THEN pg_temp.run(n / 2) END",
+        "CASE WHEN n > 2 THEN pg_temp.run(n - 2 + n % 2) END",
+        "CASE WHEN n > 1 THEN pg_temp.run(n - 1 - n * 7919 % least(n - 1, 3)) END",
+        "CASE WHEN n % 13 <> 1 THEN pg_temp.run(n - 1 - n * 7919 % least(n - 1, 2)) END",
+    ],
+    ids=["deep", "wide", "both", "each answered twice", "branches", "several roots"],
+)
+async def test_the_pages_of_a_path_are_the_path_in_either_direction(
+    stack_env: dict[str, str], fresh: str, t1: TenantViews, parent: str
+) -> None:
+    thread_id = fill(stack_env, fresh, parent, 24)
+    for run_id in (*(UUID(md5(f"run{n}".encode()).hexdigest()) for n in range(3, 25, 7)), None):
+        whole = await t1.messages(thread_id, run_id)
+        for limit in (3, 50):
+            assert await paged(t1, thread_id, run_id, limit, newest_first=False) == whole
+            assert await paged(t1, thread_id, run_id, limit, newest_first=True) == whole[::-1]
+
+
+async def test_a_place_keeps_to_its_path_whatever_is_said_meanwhile(
+    projecting: MemoryUnderTest, t1: TenantViews
+) -> None:
+    story = Story()
+    await projecting.project(story.created(), *story.whole("a"), *story.whole("b", "a"), *story.whole("c", "b"))
+    first = await t1.message_page(story.thread_id, None, None, 2, newest_first=True)
+    assert first is not None
+    await projecting.project(*story.whole("other", "a"))
+    rest = await t1.message_page(story.thread_id, None, first.next, 9, newest_first=True)
+    assert rest is not None
+    assert [m.text for m in rest.items] == ["answer b", "question b", "answer a", "question a"]
+    newest = await t1.message_page(story.thread_id, None, None, 9)
+    assert newest is not None
+    assert [m.text for m in newest.items][2:] == ["question other", "answer other"]
+
+
+async def test_a_place_of_another_path_or_thread_is_refused(projecting: MemoryUnderTest, t1: TenantViews) -> None:
+    story, other = Story(), Story("another")
+    for each in (story, other):
+        await projecting.project(each.created(), *each.whole("a"), *each.whole("b", "a"), *each.whole("c", "a"))
+    b, c = story.run_id("b"), story.run_id("c")
+    for place, run_id in (
+        (PathPlace(b, b, "user"), c),
+        (PathPlace(c, b, "user"), None),
+        (PathPlace(c, other.run_id("a"), "user"), None),
+        (PathPlace(other.run_id("c"), other.run_id("a"), "user"), None),
+        (PathPlace(c, UUID(int=1), "assistant"), c),
+    ):
+        with pytest.raises(InvalidCursor):
+            await t1.message_page(story.thread_id, run_id, str(place), 50)
 
 
 async def test_a_run_that_ended_before_it_was_planned_is_no_leaf(projecting: MemoryUnderTest, t1: TenantViews) -> None:
@@ -115,6 +191,9 @@ async def test_a_fork_is_a_queued_run_as_soon_as_it_is_asked_for_and_stands_wher
         "answer f",
         "and then?",
     ]
+    for limit in (1, 2, 3):
+        assert await paged(t1, story.thread_id, story.run_id("c"), limit, newest_first=False) == path
+        assert await paged(t1, story.thread_id, story.run_id("c"), limit, newest_first=True) == path[::-1]
     own = await t1.messages(story.thread_id, story.run_id("f"))
     assert [message.text for message in own] == ["question a", "answer a", "question b", "answer f"]
     recorded = await t1.recorded(story.run_id("f"))

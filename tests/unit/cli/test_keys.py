@@ -65,3 +65,11 @@ def test_names_that_the_gateway_would_not_read_are_refused(tmp_path: Path, tenan
     path = tmp_path / "keys.json"
     assert create(path, tenant, principal) == 2
     assert not path.exists()
+
+
+def test_a_key_has_the_roles_that_it_was_made_with(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "keys.json"
+    made = ["keys", "create", "--file", str(path), "--tenant", "a", "--principal", "b"]
+    assert invoke([*made, "--role", "operator"]) == 0
+    assert ApiKeys(path)(capsys.readouterr().out.strip()).roles == {"operator"}
+    assert invoke([*made, "--role", "emperor"]) == 2

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from clew.chassis import clock
 from clew.gateway.app import create_app
-from clew.gateway.auth import LOCAL_SUBJECT, LOCAL_TENANT, Principal
+from clew.gateway.auth import Principal, nobody_asked
 from clew.gateway.deps import Deps
 from clew.gateway.edge import Edge, Gate, Origins
 from clew.gateway.storage import connect
@@ -42,7 +42,7 @@ class Gateway:
 
 def two_tenants(token: str | None) -> Principal:
     """No token is the local user; a token names the tenant."""
-    return Principal(LOCAL_TENANT, LOCAL_SUBJECT) if token is None else Principal(token, "somebody")
+    return nobody_asked("localhost")(None) if token is None else Principal(token, "somebody")
 
 
 def build(log: MemoryLog, views: MemoryViews) -> tuple[ASGIApp, Deps, Gate]:

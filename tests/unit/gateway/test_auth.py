@@ -92,7 +92,7 @@ def test_a_file_of_another_kind_is_not_overwritten(path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "[::1]", "localhost", "127.8.8.8"])
 def test_without_authentication_only_this_machine_is_served(host: str) -> None:
-    assert nobody_asked(host)(None) == Principal("local", "user")
+    assert nobody_asked(host)(None) == Principal("local", "user", frozenset({"operator"}))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "clew.example", "127.0.0.1.example", ""])

@@ -96,7 +96,7 @@ async def test_a_thread_is_followed_with_the_runs_that_come_later(gateway: Gatew
 
 
 async def test_a_run_that_another_replica_began_is_found(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "NEW_RUNS_EVERY", 0.01)
+    monkeypatch.setattr(live, "LOOK_ALONE", 0.01)
     thread_id = await gateway.thread()
     async with talk(gateway.app) as connection:
         connection.say(type="subscribe", id="t", thread_id=str(thread_id))

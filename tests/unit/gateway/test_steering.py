@@ -14,6 +14,7 @@ from clew.contracts.conversation import (
 from clew.contracts.envelope import Event, RunEvent, stamp
 from clew.contracts.execution import ApprovalRequested, HeardSignal, InboxRead, RunStarted, RunSuspended, SuspendReason
 from clew.contracts.planning import PlanCreated
+from clew.gateway.auth import LOCAL_TENANT
 from tests.support.gateway_ports import completed
 from tests.support.story import PLAN
 from tests.unit.gateway.conftest import Gateway
@@ -215,6 +216,13 @@ async def test_steering_is_a_message_for_the_run_that_names_it(scene: Scene) -> 
     assert again.json() == answer.json(), "a repeat is answered as before, though the run has ended since"
     assert (await scene.post("steer", {"content": "too late"})).status_code == 409
     assert (await scene.post("steer", {"content": " "})).status_code == 422
+
+
+async def test_only_an_operator_resumes_what_was_stopped(scene: Scene) -> None:
+    somebody = {"Authorization": f"Bearer {LOCAL_TENANT}"}
+    refused = await scene.gateway.client.post(f"{scene.path}/resume", headers=somebody)
+    assert refused.status_code == 403
+    assert "operator" in refused.json()["detail"]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ class Outage:
     async def passed(self, position: Position, timeout: timedelta) -> bool:
         return False
 
-    async def messages(self, thread_id: UUID, run_id: UUID) -> list[Any]:
+    async def newest_messages(self, thread_id: UUID, run_id: UUID, enough: Any) -> list[Any]:
         return []
 
 

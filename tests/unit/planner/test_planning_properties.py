@@ -15,7 +15,8 @@ from clew.contracts.envelope import Event, Position, stamp
 from clew.contracts.execution import RunCancelled
 from clew.contracts.planning import PlanCreated
 from clew.planner.planning import Cancel, MakePlan, Refuse, Steer, decide
-from clew.planner.thread import Fact, Run, Thread, evolve, initial
+from clew.planner.run import Run
+from clew.planner.thread import Fact, Thread, evolve, initial
 from tests.support.conversation import A_PLAN, MOMENT, Conversation
 
 talk = Conversation()

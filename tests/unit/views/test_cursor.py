@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clew.views.cursor import Cursor, InvalidCursor, ListPlace
+from clew.views.cursor import Cursor, InvalidCursor, ListPlace, PathPlace
 
 RUN = UUID("00000000-0000-4000-8000-000000000001")
 
@@ -57,3 +57,14 @@ def test_a_place_in_a_list_is_read_back_as_it_was_written(at: datetime, id_: UUI
 def test_other_text_is_not_a_place_in_a_list(text: str) -> None:
     with pytest.raises(InvalidCursor):
         ListPlace.parse(text)
+
+
+def test_a_place_in_a_path_is_read_as_it_was_written() -> None:
+    place = PathPlace(RUN, UUID(int=7), "assistant")
+    assert PathPlace.parse(str(place)) == place
+
+
+@pytest.mark.parametrize("text", ["", "x", "ä", "A" * 44, str(PathPlace(RUN, RUN, "user"))[:-2], f"{RUN}:1"])
+def test_what_is_no_place_in_a_path_is_refused(text: str) -> None:
+    with pytest.raises(InvalidCursor):
+        PathPlace.parse(text)

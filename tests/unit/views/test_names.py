@@ -12,7 +12,7 @@ def test_a_namespace_keeps_schemas_and_keys_apart() -> None:
     assert Schemas.of("") == Schemas("clew", "read_v1")
     assert Schemas.of("x1") == Schemas("clew_x1", "clew_x1_read_v1")
     assert Keys("").live("t1", RUN) == f"t1:run:{RUN}:live"
-    assert Keys("x1").history("t1", RUN) == f"x1:t1:thread:{RUN}:history"
+    assert Keys("x1").history("t1", RUN) == f"x1:t1:thread:{RUN}:pages"
 
 
 @pytest.mark.parametrize("namespace", ["A", "a-b", "a b", "x; DROP SCHEMA clew", "é", "a" * 21])

@@ -72,7 +72,7 @@ class Conversation:
         """Shows the last messages, and the run that is still under way."""
         thread = self._cli.client.thread(thread_id)
         self._cli.err.note(f"thread {thread.id}" + (f": {thread.title}" if thread.title else ""))
-        for message in self._cli.client.messages(thread_id)[-SHOWN_MESSAGES:]:
+        for message in self._cli.client.messages(thread_id, SHOWN_MESSAGES):
             if message.role == "user":
                 self._cli.out.text(PROMPT + message.text)
             else:

@@ -89,9 +89,10 @@ class Client:
     def thread(self, thread_id: str) -> Thread:
         return _typed(Thread.parse, self.gateway.get(f"/v1/threads/{thread_id}"))
 
-    def messages(self, thread_id: str) -> list[Message]:
-        """The current branch from its root."""
-        return list(self._page(f"/v1/threads/{thread_id}/messages", Message.parse).items)
+    def messages(self, thread_id: str, limit: int) -> list[Message]:
+        """The last `limit` messages of the current branch, oldest first."""
+        path = f"/v1/threads/{thread_id}/messages"
+        return list(self._page(path, Message.parse, limit=limit, order="desc").items)[::-1]
 
     def delete_thread(self, thread_id: str) -> None:
         self.gateway.delete(f"/v1/threads/{thread_id}")

@@ -2,7 +2,8 @@
 
 The file is JSON and holds hashes, never keys:
 
-    {"keys": [{"hash": "<sha256 of the key, hex>", "tenant": "acme", "principal": "ada", "created": "<RFC 3339>"}]}
+    {"keys": [{"hash": "<sha256 of the key, hex>", "tenant": "acme", "principal": "ada", "created": "<RFC 3339>",
+               "roles": ["operator"]}]}
 """
 
 import json
@@ -10,6 +11,7 @@ import os
 import re
 import secrets
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +24,7 @@ from clew.cli.context import Cli, as_json, pass_cli
 PREFIX: Final = "clew_"  # so that secret scanners and people know one when they see it
 ENTROPY: Final = 32  # bytes; so much that a plain SHA-256 cannot be turned back
 TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+ROLES: Final = ("operator",)
 LONGEST_PRINCIPAL: Final = 200  # characters
 HELP = """Make an API key and add its hash to a file. The key is printed once, and nobody can get it back.
 
@@ -30,6 +33,7 @@ Examples:
   export CLEW_API_KEYS_FILE=keys.json
   clew keys create --tenant acme --principal ada
   export CLEW_TOKEN=$(clew keys create --tenant acme --principal ci)
+  clew keys create --tenant acme --principal ops --role operator
 
 A gateway with CLEW_AUTH=api-key and the same CLEW_API_KEYS_FILE takes it at once. To revoke a key, remove its entry.
 """
@@ -52,22 +56,23 @@ def keys() -> None:
 )
 @click.option("--tenant", required=True, help="Whose threads, runs and documents the key opens.")
 @click.option("--principal", required=True, help="Who uses it: a person or a program.")
+@click.option("--role", "roles", multiple=True, type=click.Choice(ROLES), help="What more its user may do.")
 @as_json
 @pass_cli
-def create(cli: Cli, path: Path, tenant: str, principal: str, as_json: bool) -> None:
+def create(cli: Cli, path: Path, tenant: str, principal: str, roles: tuple[str, ...], as_json: bool) -> None:
     now = datetime.now(UTC)  # noqa: TID251  a command is its own composition root, and has no chassis
     try:
-        key = create_key(path, tenant, principal, now)
+        key = create_key(path, tenant, principal, now, roles)
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     if as_json:
-        cli.out.json({"key": key, "tenant": tenant, "principal": principal, "file": str(path)})
+        cli.out.json({"key": key, "tenant": tenant, "principal": principal, "roles": list(roles), "file": str(path)})
         return
     cli.out.text(key)
     cli.err.note(f"its hash is in {path}; the key itself is shown only here")
 
 
-def create_key(path: Path, tenant: str, principal: str, now: datetime) -> str:
+def create_key(path: Path, tenant: str, principal: str, now: datetime, roles: Sequence[str] = ()) -> str:
     """Adds a key for `principal` of `tenant` to the file, which is made if there is none, and returns the key.
 
     It is told only here and now. ValueError when a name cannot be used, or when the file is not a list of keys.
@@ -82,7 +87,7 @@ def create_key(path: Path, tenant: str, principal: str, now: datetime) -> str:
         "tenant": tenant,
         "principal": principal,
         "created": now.isoformat(),
-    }
+    } | ({"roles": list(roles)} if roles else {})
     _write(path, [*_read(path), entry])
     return key
 

@@ -7,10 +7,13 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal, cast
 from uuid import UUID
 
 LAST_SEQ = 999_999_999  # the greatest number of an event that a cursor has room for
 _CURSOR = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(\d{1,9})(?:\.([1-9]\d{0,8}))?", re.ASCII)
+
+_ROLES = {b"u": "user", b"a": "assistant"}
 
 
 class InvalidCursor(ValueError):
@@ -60,3 +63,28 @@ class ListPlace:
         if place.at.tzinfo is None:
             raise InvalidCursor(f"{text[:80]!r} is not a place in this list")
         return place
+
+
+@dataclass(frozen=True, slots=True)
+class PathPlace:
+    """A place in the messages of the path that ends in run `leaf`: what was said in `run_id` by one side.
+
+    It keeps to its path, whatever is said in the thread later.
+    """
+
+    leaf: UUID
+    run_id: UUID
+    role: Literal["user", "assistant"]
+
+    def __str__(self) -> str:
+        return urlsafe_b64encode(self.leaf.bytes + self.run_id.bytes + self.role[0].encode()).decode().rstrip("=")
+
+    @classmethod
+    def parse(cls, text: str) -> "PathPlace":
+        """The place that `str(place)` wrote. InvalidCursor when it is none."""
+        try:
+            raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+            leaf, run_id, role = UUID(bytes=raw[:16]), UUID(bytes=raw[16:32]), _ROLES[raw[32:]]
+        except (ValueError, KeyError):
+            raise InvalidCursor(f"{text[:80]!r} is not a place in these messages") from None
+        return cls(leaf, run_id, cast(Literal["user", "assistant"], role))

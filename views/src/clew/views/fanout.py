@@ -6,9 +6,10 @@ their pace: it is then behind, and reads for itself what it has missed.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from uuid import UUID
 
 from clew.views.client import ClientEvent
 from clew.views.cursor import Cursor
@@ -129,3 +130,17 @@ class Channel:
         self.over = True
         for viewer in self.viewers:
             viewer.end(torn)
+
+
+@dataclass(eq=False)
+class Watched:
+    """A thread that somebody follows: who is told of its new runs, and the last that was told."""
+
+    last: str = "0"
+    tell: set[Callable[[UUID], None]] = field(default_factory=set[Callable[[UUID], None]])
+
+    def give(self, last: str, runs: Sequence[UUID]) -> None:
+        self.last = last
+        for tell in list(self.tell):
+            for run_id in runs:
+                tell(run_id)

@@ -1,73 +1,159 @@
-"""A thread's newest branch, cached in Redis beside the version of the history that it shows.
+"""Pages of a thread's messages, cached in Redis beside the version of the history that they show.
 
 The version counts the events that changed the history, and Postgres is asked for it each time: so what is out of date,
-torn or foreign is never served, whoever wrote it and whatever was lost.
+torn or foreign is never served, whoever wrote it and whatever was lost. The pages of a thread stand in one hash, which
+goes as a whole: when nobody has read the thread for a while, when it is deleted, or when there are too many.
 """
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from clew.views.cursor import InvalidCursor, PathPlace
+from clew.views.database import Database, Query
 from clew.views.live import LiveReader, LiveUnavailable
 from clew.views.metrics import Metrics
-from clew.views.models import Message
+from clew.views.models import Message, Page
+from clew.views.names import Keys
+from clew.views.paths import Paths
 
 LIFETIME: Final = timedelta(hours=1)
+MOST_PAGES: Final = 500  # of one thread, in whatever version
+VERSION: Final = "SELECT history_version, current_run_id FROM threads WHERE thread_id = %s"
 logger = logging.getLogger(__name__)
 
 
-class CachedHistory(BaseModel):
-    """The messages from the root to `run_id` as of `version`."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A page of the path to `run_id` (None: the newest leaf) that somebody asks for, and its name among the pages."""
+
+    thread_id: UUID
+    run_id: UUID | None
+    after: str | None
+    limit: int
+    newest_first: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.run_id or ''}:{self.after or ''}:{self.limit}:{'desc' if self.newest_first else 'asc'}"
+
+    @classmethod
+    def first(cls, thread_id: UUID, name: str) -> "Wanted | None":
+        """What was asked for under a name, if it was a first page of the newest branch: those change with each run."""
+        run_id, after, limit, order = name.split(":")
+        return None if run_id or after else cls(thread_id, None, None, int(limit), order == "desc")
+
+
+class CachedPage(BaseModel):
+    """A page as of `version` of the history."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: int
-    run_id: UUID
-    messages: tuple[Message, ...]
-
-    def up_to(self, run_id: UUID) -> list[Message] | None:
-        """The messages of the path to `run_id`, if it lies on this one."""
-        last = max((i for i, message in enumerate(self.messages) if message.run_id == run_id), default=None)
-        return None if last is None else list(self.messages[: last + 1])
+    items: tuple[Message, ...]
+    next: str | None
 
 
 class HistoryCache:
-    """Keeps histories in Redis. Without Redis nothing is kept and nothing is found."""
+    """Keeps pages in Redis. Without Redis nothing is kept and nothing is found."""
 
     def __init__(self, live: LiveReader, metrics: Metrics) -> None:
         self._live = live
         self._metrics = metrics
 
-    async def find(self, key: str, version: int, run_id: UUID) -> list[Message] | None:
-        """The messages up to `run_id`, if they are cached in this version."""
-        found, messages = await self._found(key, version, run_id)
+    async def find(self, key: str, name: str, version: int) -> Page[Message] | None:
+        """The page of that name, if it is cached in this version."""
+        found, page = await self._found(key, name, version)
         self._metrics.histories.labels(found).inc()
-        return messages
+        return page
 
-    async def _found(self, key: str, version: int, run_id: UUID) -> tuple[str, list[Message] | None]:
+    async def names(self, key: str) -> list[str]:
+        """The pages that are there, in whatever version."""
         try:
-            raw = await self._live.cached(key)
+            return [name.decode() for name in await self._live.names(key)]
+        except LiveUnavailable:
+            return []
+
+    async def _found(self, key: str, name: str, version: int) -> tuple[str, Page[Message] | None]:
+        try:
+            raw = await self._live.cached(key, name)
         except LiveUnavailable:
             return "unavailable", None
         if raw is None:
             return "miss", None
         try:
-            cached = CachedHistory.model_validate_json(raw)
+            cached = CachedPage.model_validate_json(raw)
         except ValidationError as error:
-            logger.warning("a cached history cannot be read and is made anew: %s", error)
+            logger.warning("a cached page cannot be read and is made anew: %s", error)
             return "corrupt", None
         if cached.version != version:
             return "stale", None
-        messages = cached.up_to(run_id)
-        return ("miss" if messages is None else "hit"), messages
+        return "hit", Page[Message](items=cached.items, next=cached.next)
 
-    async def keep(self, key: str, version: int, run_id: UUID, messages: list[Message]) -> None:
-        """Keeps the messages of the newest branch, which ends in `run_id`."""
-        cached = CachedHistory(version=version, run_id=run_id, messages=tuple(messages))
+    async def keep(self, key: str, version: int, pages: Mapping[str, Page[Message]]) -> None:
+        """Keeps pages by their names."""
+        made = {
+            name: CachedPage(version=version, items=tuple(page.items), next=page.next).model_dump_json().encode()
+            for name, page in pages.items()
+        }
         try:
-            await self._live.keep(key, cached.model_dump_json().encode(), LIFETIME)
+            await self._live.keep(key, made, LIFETIME, MOST_PAGES)
         except LiveUnavailable as error:
             logger.debug("a history is not cached: %s", error)
+
+
+class HistoryPages:
+    """Pages of messages, from the cache where it has them. ViewsUnavailable when Postgres cannot answer."""
+
+    def __init__(self, database: Database, cache: HistoryCache, keys: Keys, tenant_id: str) -> None:
+        self._database = database
+        self._cache = cache
+        self._keys = keys
+        self._tenant_id = tenant_id
+
+    async def page(self, wanted: Wanted) -> Page[Message] | None:
+        """None when there is no such thread. InvalidCursor when its `after` is no place in these messages."""
+        place = None if wanted.after is None else PathPlace.parse(wanted.after)
+        known = await self._known(wanted.thread_id)
+        if known is None:
+            return None
+        version, leaf = known
+        key = self._keys.history(self._tenant_id, wanted.thread_id)
+        if (cached := await self._cache.find(key, wanted.name, version)) is not None:
+            return cached
+        page = await self._read(wanted, place, leaf)
+        await self._cache.keep(key, version, {wanted.name: page})
+        return page
+
+    async def refresh(self, thread_id: UUID) -> None:
+        """Reads those first pages anew that are in the cache."""
+        key, known = self._keys.history(self._tenant_id, thread_id), await self._known(thread_id)
+        if known is None:
+            return
+        version, leaf = known
+        firsts = [Wanted.first(thread_id, name) for name in await self._cache.names(key)]
+        pages = {first.name: await self._read(first, None, leaf) for first in firsts if first is not None}
+        if pages:
+            await self._cache.keep(key, version, pages)
+
+    async def _known(self, thread_id: UUID) -> tuple[int, UUID | None] | None:
+        """The version of the thread's history, and its newest leaf."""
+        [rows] = await self._database.as_tenant(self._tenant_id, Query(VERSION, [thread_id]))
+        return (rows[0]["history_version"], rows[0]["current_run_id"]) if rows else None
+
+    async def _read(self, wanted: Wanted, place: PathPlace | None, newest: UUID | None) -> Page[Message]:
+        if place is not None and wanted.run_id not in (None, place.leaf):
+            raise InvalidCursor(f"the place is one of the path to run {place.leaf}")
+        leaf = (wanted.run_id or newest) if place is None else place.leaf
+        if leaf is None:
+            return Page[Message](items=(), next=None)
+        paths = Paths(self._database, self._tenant_id, wanted.thread_id)
+        if not wanted.newest_first:
+            return await paths.after(leaf, place, wanted.limit)
+        page = await paths.before(leaf, place, wanted.limit)
+        return Page[Message](items=tuple(reversed(page.items)), next=page.next)

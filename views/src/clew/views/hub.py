@@ -8,16 +8,17 @@ tenant, because a question is asked under row-level security.
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self
+from uuid import UUID
 
 from clew.views.cursor import Cursor
 from clew.views.database import ViewsUnavailable
-from clew.views.fanout import Channel, Torn, Viewer
-from clew.views.live import LiveReader, LiveUnavailable
+from clew.views.fanout import Channel, Torn, Viewer, Watched
+from clew.views.live import LiveReader, LiveUnavailable, News
 from clew.views.past import Ask, Past
 
 PACE: Final = timedelta(milliseconds=30)  # between two readings: quicker than the eye
@@ -27,6 +28,7 @@ SILENCE: Final = timedelta(seconds=1)  # on an open run, before Postgres is aske
 POLL: Final = timedelta(milliseconds=250)  # between questions to Postgres while Redis is away
 BEAT: Final = timedelta(milliseconds=50)  # between looks whether a gap can be filled
 HOLE_PATIENCE: Final = timedelta(seconds=10)  # for an event that others, of another topic, have overtaken
+NOTHING: Final = News({}, {})
 logger = logging.getLogger(__name__)
 
 
@@ -37,8 +39,9 @@ class Hub:
         self._live = live
         self._ask = ask
         self._channels: dict[str, Channel] = {}
+        self._threads: dict[str, Watched] = {}
         self._some = asyncio.Event()
-        self._redis_away = False
+        self.redis_away = False
         self._running: asyncio.Task[None] | None = None
         self.viewers = 0
 
@@ -91,28 +94,49 @@ class Hub:
             if not channel.viewers and self._channels.get(key) is channel:
                 del self._channels[key]
 
+    @contextmanager
+    def watch(self, key: str, tell: Callable[[UUID], None]) -> Generator[None]:
+        """Tells of the runs of the thread whose stream is `key`: of those that began lately first, of some twice.
+
+        Best effort: while Redis is away (`redis_away`), and when it loses the stream, nobody is told.
+        """
+        thread = self._threads.setdefault(key, Watched())
+        thread.last = "0"  # who comes later is told what the others were
+        thread.tell.add(tell)
+        self._some.set()
+        try:
+            yield
+        finally:
+            thread.tell.discard(tell)
+            if not thread.tell:
+                self._threads.pop(key, None)
+
     async def _read(self) -> None:
         """Redis, for all channels that are not waiting for Postgres."""
         while True:
-            await self._some_channel()
+            await self._something()
             places = {c.key: c.place for c in self._channels.values() if not c.over and c.gap_since is None}
             try:
-                news = await self._live.news(places) if places else {}
+                threads = {key: thread.last for key, thread in self._threads.items()}
+                news = await self._live.news(places, threads) if places or threads else NOTHING
             except LiveUnavailable as error:
-                if not self._redis_away:
+                if not self.redis_away:
                     logger.warning("live streams are read from Postgres, because Redis is away: %s", error)
-                self._redis_away = True
+                self.redis_away = True
                 await asyncio.sleep(POLL.total_seconds())
                 continue
-            self._redis_away = False
-            for key, events in news.items():
+            self.redis_away = False
+            for key, begun in news.begun.items():
+                if (thread := self._threads.get(key)) is not None:
+                    thread.give(*begun)
+            for key, events in news.events.items():
                 channel = self._channels.get(key)
                 if channel is not None and not channel.give(events, _now()) and channel.gap_since is None:
                     channel.gap_since = _now()
             await asyncio.sleep((CROWDED_PACE if self.viewers > CROWD else PACE).total_seconds())
 
-    async def _some_channel(self) -> None:
-        if not self._channels:
+    async def _something(self) -> None:
+        if not self._channels and not self._threads:
             self._some.clear()
         await self._some.wait()
 
@@ -120,11 +144,11 @@ class Hub:
         """Postgres, for the channels that are silent or have a gap."""
         silent_from = _now()
         while True:
-            await self._some_channel()
+            await self._something()
             now = _now()
             due = [c for c in self._channels.values() if c.gap_since is not None and not c.over]
             if now >= silent_from:
-                quiet = (POLL if self._redis_away else SILENCE).total_seconds()
+                quiet = (POLL if self.redis_away else SILENCE).total_seconds()
                 due += [c for c in self._channels.values() if self._silent(c, now - quiet)]
                 silent_from = now + quiet / 2
             if due:
@@ -132,7 +156,7 @@ class Hub:
             await asyncio.sleep(BEAT.total_seconds())
 
     def _silent(self, channel: Channel, since: float) -> bool:
-        return channel.gap_since is None and not channel.over and (self._redis_away or channel.heard <= since)
+        return channel.gap_since is None and not channel.over and (self.redis_away or channel.heard <= since)
 
     async def _ask_for(self, due: Sequence[Channel]) -> None:
         of_tenant: defaultdict[str, list[Channel]] = defaultdict(list)

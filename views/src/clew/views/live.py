@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
 from types import TracebackType
-from typing import Final, Self, TypeVar, cast
+from typing import Any, Final, NamedTuple, Self, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -25,7 +26,22 @@ SLACK: Final = timedelta(seconds=1)  # above the longest wait for news, before R
 WAIT: Final = timedelta(milliseconds=100)  # of one read for news: a run that joins the others waits this long at most
 FETCH: Final = 500  # entries of one read, for each stream
 T = TypeVar("T")
+Entry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
 logger = logging.getLogger(__name__)
+
+
+class Begun(NamedTuple):
+    """The runs that a thread's stream tells of, up to the entry `last`."""
+
+    last: str
+    runs: Sequence[UUID]
+
+
+class News(NamedTuple):
+    """What one reading brought, by the streams' keys: events of runs, and runs of threads."""
+
+    events: Mapping[str, Sequence[ClientEvent]]
+    begun: Mapping[str, Begun]
 
 
 class LiveUnavailable(Exception):
@@ -58,22 +74,42 @@ class LiveReader:
 
     async def behind(self, key: str, place: Cursor) -> list[ClientEvent]:
         """What a run's stream holds behind `place` now."""
-        return (await self._read(self._quick, {key: place}, None)).get(key, [])
+        streams = await self._read(self._quick, _ids({key: place}), None)
+        return _events(streams.get(key, []), place.run_id)
 
-    async def news(self, places: Mapping[str, Cursor]) -> dict[str, list[ClientEvent]]:
-        """What the streams hold behind their places, or what comes first; nothing after WAIT.
+    async def news(self, places: Mapping[str, Cursor], threads: Mapping[str, str]) -> News:
+        """What the streams of runs, and those of runs that began in threads, hold behind their places, or what comes
+        first; nothing after WAIT.
 
-        A stream that is named without events holds some that cannot be read.
+        A run's stream that is named without events holds some that cannot be read.
         """
-        return await self._read(self._patient, places, int(WAIT.total_seconds() * 1000))
+        after = {**_ids(places), **threads}
+        streams = await self._read(self._patient, after, int(WAIT.total_seconds() * 1000))
+        return News(
+            {key: _events(streams[key], place.run_id) for key, place in places.items() if key in streams},
+            {key: _begun(streams[key]) for key in threads if key in streams},
+        )
 
-    async def cached(self, key: str) -> bytes | None:
-        """The bytes kept under `key`."""
-        return cast(bytes | None, await self._glance(lambda redis: redis.get(key)))
+    async def cached(self, key: str, name: str) -> bytes | None:
+        """The bytes kept under `key` by this name."""
+        return await self._glance(lambda redis: _awaited(redis.hget(key, name)))
 
-    async def keep(self, key: str, value: bytes, lifetime: timedelta) -> None:
-        """Keeps bytes under `key` for a while."""
-        await self._glance(lambda redis: redis.set(key, value, ex=lifetime))
+    async def names(self, key: str) -> list[bytes]:
+        """The names under `key`."""
+        return await self._glance(lambda redis: _awaited(redis.hkeys(key)))
+
+    async def keep(self, key: str, values: Mapping[str, bytes], lifetime: timedelta, most: int) -> None:
+        """Keeps bytes under `key` by their names for a while. Where there are more than `most`, all of them go."""
+
+        async def put(redis: Redis) -> list[int]:
+            async with redis.pipeline(transaction=True) as pipe:
+                pipe.hset(key, mapping={**values})
+                pipe.expire(key, lifetime)
+                pipe.hlen(key)
+                return await pipe.execute()
+
+        if (await self._glance(put))[-1] > most:
+            await self._glance(lambda redis: _awaited(redis.delete(key)))
 
     async def kept(self, keys: Sequence[str]) -> list[bool]:
         """Whether there is something under each of the keys."""
@@ -97,21 +133,35 @@ class LiveReader:
             self._resting_until = monotonic() + REST
             raise LiveUnavailable(str(error)) from error
 
-    async def _read(
-        self, redis: Redis | None, places: Mapping[str, Cursor], block: int | None
-    ) -> dict[str, list[ClientEvent]]:
-        after = {key: stream_id(place.seq, place.delta) for key, place in places.items()}
+    async def _read(self, redis: Redis | None, after: Mapping[str, str], block: int | None) -> dict[str, list[Entry]]:
         try:
             answer = await _used(redis).xread({**after}, count=FETCH, block=block)
         except (RedisError, OSError) as error:
             raise LiveUnavailable(str(error)) from error
-        streams = cast(list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]], answer)
-        return {name.decode(): _events(entries, places[name.decode()].run_id) for name, entries in streams}
+        return {name.decode(): entries for name, entries in cast(list[tuple[bytes, list[Entry]]], answer)}
 
 
-def _events(entries: list[tuple[bytes, dict[bytes, bytes]]], run_id: UUID) -> list[ClientEvent]:
+def _ids(places: Mapping[str, Cursor]) -> dict[str, str]:
+    return {key: stream_id(place.seq, place.delta) for key, place in places.items()}
+
+
+def _events(entries: list[Entry], run_id: UUID) -> list[ClientEvent]:
     found = [_event(fields) for _, fields in entries]
     return [event for event in found if event is not None and event.place.run_id == run_id]
+
+
+def _begun(entries: list[Entry]) -> Begun:
+    """What cannot be read is left out: who follows a thread also asks Postgres, now and then."""
+    runs = list[UUID]()
+    for _, fields in entries:
+        with suppress(ValueError):
+            runs.append(UUID(fields.get(b"r", b"").decode()))
+    return Begun(entries[-1][0].decode(), runs)
+
+
+def _awaited(answer: object) -> Awaitable[Any]:
+    """What a client of asyncio answers with: its types name the other client's answers too."""
+    return cast(Awaitable[Any], answer)
 
 
 def _used(redis: Redis | None) -> Redis:

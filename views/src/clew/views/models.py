@@ -93,6 +93,14 @@ class Run(Model):
         return self.status in ("completed", "failed", "cancelled")
 
 
+class RunHead(Model):
+    """A run of a thread, as who follows the thread needs it."""
+
+    id: UUID
+    last_seq: int
+    ended: bool
+
+
 class Message(Model):
     """One side's words. `revision` counts the siblings: 1 the first version, 2 the one after an edit."""
 

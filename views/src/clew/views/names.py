@@ -33,13 +33,17 @@ class Keys:
         """The stream of a run's events and tokens as they come."""
         return f"{self._prefix}{tenant_id}:run:{run_id}:live"
 
+    def begun(self, tenant_id: str, thread_id: UUID) -> str:
+        """The stream of the runs that began in a thread lately."""
+        return f"{self._prefix}{tenant_id}:thread:{thread_id}:begun"
+
     def tokens(self, tenant_id: str, run_id: UUID) -> str:
         """A hash: the last index of each (call, attempt) in the live stream."""
         return f"{self._prefix}{tenant_id}:run:{run_id}:tokens"
 
     def history(self, tenant_id: str, thread_id: UUID) -> str:
-        """The messages of a thread's newest branch, with the version of the history that they show."""
-        return f"{self._prefix}{tenant_id}:thread:{thread_id}:history"
+        """A hash: pages of a thread's messages, each with the version of the history that it shows."""
+        return f"{self._prefix}{tenant_id}:thread:{thread_id}:pages"
 
     @property
     def _prefix(self) -> str:

@@ -1,6 +1,8 @@
 """From rows of the views to models. No queries and no decisions."""
 
+from collections.abc import Sequence
 from decimal import Decimal
+from itertools import zip_longest
 
 from clew.contracts.conversation import UserMessageReceived
 from clew.contracts.envelope import Event, derive
@@ -34,21 +36,31 @@ def suspension_of(row: Row) -> Suspension | None:
     return None if said is None else Suspension.model_validate(said)
 
 
-def messages_of(row: Row, revision: int) -> list[Message]:
-    """What was asked in a run, and the answer if there is one."""
-    asked = Message.model_validate({**row, "role": "user", "created_at": row["asked_at"], "revision": revision})
-    if row["status"] != "completed":
-        return [asked]
-    answer = {
-        "message_id": derive(row["answered_by"], "answer"),
-        "run_id": row["answered_by"],
-        "role": "assistant",
-        "text": row["output"],
-        "content": [{"type": "text", "text": row["output"]}],
-        "revision": revision,
-        "created_at": row["ended_at"],
-    }
-    return [asked, Message.model_validate(answer)]
+def said_in(nodes: Sequence[Row]) -> list[Message]:
+    """What was said in runs that stand one behind the other. A fork answers in place of the run before it."""
+    said: list[Message] = []
+    revision = 1
+    for node, behind in zip_longest(nodes, nodes[1:]):
+        if node["message_id"] is not None:
+            revision = node["revision"]
+            said.append(Message.model_validate({**node, "role": "user", "created_at": node["asked_at"]}))
+        if node["status"] == "completed" and not (behind and behind["fork"]):
+            said.append(_answer(node, revision))
+    return said
+
+
+def _answer(node: Row, revision: int) -> Message:
+    return Message.model_validate(
+        {
+            "message_id": derive(node["run_id"], "answer"),
+            "run_id": node["run_id"],
+            "role": "assistant",
+            "text": node["output"],
+            "content": [{"type": "text", "text": node["output"]}],
+            "revision": revision,
+            "created_at": node["ended_at"],
+        }
+    )
 
 
 def event_of(row: Row) -> Event:

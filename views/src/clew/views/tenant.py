@@ -1,7 +1,8 @@
 """What one tenant may read: each method is one question, asked under row-level security."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, LiteralString, TypeVar
 from uuid import UUID
 
@@ -14,16 +15,17 @@ from clew.views.cursor import Cursor, ListPlace
 from clew.views.database import Database, Query, Row
 from clew.views.facts import FactViews
 from clew.views.follow import Follower
-from clew.views.history import HistoryCache
+from clew.views.history import HistoryCache, HistoryPages, Wanted
 from clew.views.hub import Hub
 from clew.views.live import LiveReader
 from clew.views.metrics import Metrics
-from clew.views.models import Capabilities, Document, Message, Page, Passage, Run, RunStatus, Summary, Thread
+from clew.views.models import Capabilities, Document, Message, Page, Passage, Run, RunHead, RunStatus, Summary, Thread
 from clew.views.names import Keys
 from clew.views.order import joined
 from clew.views.past import PastReader, client_events
+from clew.views.paths import Enough, Paths
 from clew.views.records import RecordViews
-from clew.views.rows import document_of, event_of, messages_of, passage_of, run_of, thread_of
+from clew.views.rows import document_of, event_of, passage_of, run_of, thread_of
 
 PAGE: Final = 50
 RUN: Final = """
@@ -42,43 +44,18 @@ SELECT document_id, tenant_id, filename, content_type, size, object_key, sha256,
     stage, error, pages, characters, chunks
 FROM documents
 """
-HISTORY: Final = "SELECT history_version, current_run_id FROM threads WHERE thread_id = %s"
 EVENTS: Final = "SELECT type, body::text AS body FROM events WHERE run_id = %s AND seq > %s ORDER BY seq LIMIT %s"
 RUN_EVENTS: Final = """
 SELECT type, body::text AS body FROM events
 WHERE run_id = %s AND (%s::int IS NULL OR seq <= %s) AND (%s::text[] IS NULL OR type = ANY(%s)) ORDER BY seq
 """
 SIGNALS: Final = "SELECT type, body::text AS body FROM signals WHERE run_id = %s ORDER BY record_offset"
-# The path from the root to a run. UNION drops repeats, so that a parent that goes in circles comes to an end. A fork
-# stands where the run does that it goes on from: the message is that one's, the answer its own (`answered_by`).
-# OFFSET 0 makes each look-up one by key: Postgres guesses how long a thread is, and joins whole ones when it is wrong.
-PATH: Final = """
-WITH RECURSIVE path AS (
-    SELECT run_id, coalesce(parent_run_id, forked_from) AS up, run_id AS answered_by, forked_from IS NOT NULL AS fork
-    FROM run_places WHERE run_id = %(run)s AND thread_id = %(thread)s
-    UNION
-    SELECT p.run_id, coalesce(p.parent_run_id, p.forked_from),
-        CASE WHEN path.fork THEN path.answered_by ELSE p.run_id END, p.forked_from IS NOT NULL
-    FROM path, LATERAL (SELECT * FROM run_places WHERE run_id = path.up AND thread_id = %(thread)s OFFSET 0) p
-)
-SELECT p.run_id, p.message_id, p.content, p.text, p.asked_at, path.answered_by, a.status, a.output, a.ended_at
-FROM path,
-    LATERAL (SELECT * FROM run_places WHERE run_id = path.run_id AND message_id IS NOT NULL OFFSET 0) p,
-    LATERAL (SELECT status, output, ended_at FROM runs WHERE run_id = path.answered_by OFFSET 0) a
-ORDER BY p.message_offset
-"""
 ANY_UNTRUSTED: Final = """
 WITH RECURSIVE told AS (
     SELECT unnest(%s::uuid[]) AS run_id
     UNION SELECT p.forked_from FROM told JOIN run_places p ON p.run_id = told.run_id WHERE p.forked_from IS NOT NULL
 )
 SELECT EXISTS (SELECT FROM told JOIN steps s ON s.run_id = told.run_id WHERE s.untrusted) AS found
-"""
-LATER_SIBLINGS: Final = """
-SELECT run_id, revision FROM (
-    SELECT run_id, row_number() OVER (PARTITION BY parent_run_id ORDER BY message_offset) AS revision
-    FROM run_places WHERE thread_id = %s AND message_id IS NOT NULL
-) ranked WHERE revision > 1
 """
 # Any of the words may match; how many do, and how near to each other, is what the rank says.
 SEARCH: Final = """
@@ -101,7 +78,7 @@ class TenantViews:
         self._live = live
         self._hub = hub
         self._keys = keys
-        self._history = HistoryCache(live, metrics)
+        self._pages = HistoryPages(database, HistoryCache(live, metrics), keys, tenant_id)
         self._tenant_id = tenant_id
 
     # -- threads and runs
@@ -145,29 +122,53 @@ class TenantViews:
         rows = await self._rows(RUN + "WHERE thread_id = %s ORDER BY message_offset NULLS LAST, created_at", thread_id)
         return [run_of(row) for row in rows]
 
+    async def run_heads(self, thread_id: UUID, newest: int | None = None) -> list[RunHead]:
+        """The thread's runs in the order of their messages; of many, the `newest` ones."""
+        heads = "SELECT run_id AS id, last_seq, ended_at IS NOT NULL AS ended FROM runs WHERE thread_id = %s "
+        rows = await self._rows(heads + "ORDER BY message_offset DESC, created_at DESC LIMIT %s", thread_id, newest)
+        return [RunHead.model_validate(row) for row in reversed(rows)]
+
+    @contextmanager
+    def new_runs(self, thread_id: UUID, tell: Callable[[UUID], None]) -> Generator[None]:
+        """Tells of the runs that begin in the thread, on whatever replica, and of those that began lately; of some
+        twice. While `pushed` is False nobody is told."""
+        with self._hub.watch(self._keys.begun(self._tenant_id, thread_id), tell):
+            yield
+
+    @property
+    def pushed(self) -> bool:
+        return not self._hub.redis_away
+
     # -- messages and events
 
     async def messages(self, thread_id: UUID, run_id: UUID | None = None) -> list[Message]:
         """The messages of the path from the root to `run_id` (default: the newest leaf). Empty when there is none."""
-        rows = await self._rows(HISTORY, thread_id)
-        leaf = rows[0]["current_run_id"] if rows else None
-        wanted = run_id or leaf
-        if wanted is None:
-            return []
-        key, known = self._keys.history(self._tenant_id, thread_id), rows[0]["history_version"] if rows else -1
-        if (cached := await self._history.find(key, known, wanted)) is not None:
-            return cached
-        messages = await self._path(thread_id, wanted)
-        if wanted == leaf:
-            await self._history.keep(key, known, wanted, messages)
-        return messages
+        found = run_id or await self._leaf(thread_id)
+        return [] if found is None else await self._paths(thread_id).whole(found)
+
+    async def newest_messages(self, thread_id: UUID, run_id: UUID, enough: Enough) -> list[Message]:
+        """The end of the same path, oldest first: so many messages that they are `enough`, or all."""
+        return await self._paths(thread_id).newest(run_id, enough, PAGE)
+
+    async def message_page(
+        self, thread_id: UUID, run_id: UUID | None, after: str | None, limit: int, *, newest_first: bool = False
+    ) -> Page[Message] | None:
+        """A page of the same path; None when there is no such thread. A place keeps to the path that it was given for.
+
+        InvalidCursor when `after` is no `next` of this list.
+        """
+        return await self._pages.page(Wanted(thread_id, run_id, after, limit, newest_first))
 
     async def refresh(self, thread_id: UUID) -> None:
-        """Keeps the thread's newest branch as it is now, so that the next who asks for it finds it."""
-        rows = await self._rows(HISTORY, thread_id)
-        if rows and (leaf := rows[0]["current_run_id"]) is not None:
-            key, messages = self._keys.history(self._tenant_id, thread_id), await self._path(thread_id, leaf)
-            await self._history.keep(key, rows[0]["history_version"], leaf, messages)
+        """Reads the first pages that somebody has asked for lately anew, so that the next who asks finds them."""
+        await self._pages.refresh(thread_id)
+
+    async def _leaf(self, thread_id: UUID) -> UUID | None:
+        rows = await self._rows("SELECT current_run_id FROM threads WHERE thread_id = %s", thread_id)
+        return rows[0]["current_run_id"] if rows else None
+
+    def _paths(self, thread_id: UUID) -> Paths:
+        return Paths(self._database, self._tenant_id, thread_id)
 
     async def any_untrusted(self, run_ids: Sequence[UUID]) -> bool:
         """Whether bytes from outside went into one of these runs, or into one that a fork among them goes on from."""
@@ -178,12 +179,6 @@ class TenantViews:
         made = "SELECT run_id, first_run_id, last_run_id, summary FROM summaries WHERE thread_id = %s"
         rows = await self._rows(made + " ORDER BY record_offset", thread_id)
         return [Summary.model_validate(row) for row in rows]
-
-    async def _path(self, thread_id: UUID, run_id: UUID) -> list[Message]:
-        path = Query(PATH, {"run": run_id, "thread": thread_id})
-        rows, later = await self._database.as_tenant(self._tenant_id, path, Query(LATER_SIBLINGS, [thread_id]))
-        revisions = {row["run_id"]: row["revision"] for row in later}
-        return [message for row in rows for message in messages_of(row, revisions.get(row["run_id"], 1))]
 
     async def events(self, run_id: UUID, after: Cursor | None, limit: int = PAGE) -> list[ClientEvent]:
         """The numbered events of a run behind `after`, as far as they are there without a gap."""

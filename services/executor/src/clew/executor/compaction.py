@@ -50,7 +50,7 @@ class History:
 def known(said: Sequence[Message], summaries: Iterable[Summary]) -> History:
     """The history of a path, with the summary that stands for most of it."""
     path, whole = {message.run_id for message in said}, History(said)
-    usable = [made for made in summaries if made.run_id in path and said and made.first_run_id == said[0].run_id]
+    usable = [made for made in summaries if made.run_id in path]
     told = [shorter for made in usable if (shorter := whole.after(made.last_run_id, made.summary)) is not None]
     return min(reversed(told), key=lambda history: len(history.messages), default=whole)
 

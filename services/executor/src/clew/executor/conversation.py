@@ -7,6 +7,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from itertools import pairwise
+from uuid import UUID
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 
@@ -26,12 +29,19 @@ UNANSWERED = "(This message was not answered.)"
 class Conversation:
     """What was `said` before a run on its path, oldest first, and the summaries that were made in its thread.
 
-    `untrusted`: an answer was made of bytes from outside.
+    What the newest summary of the path stands for may be left out. `untrusted`: an answer was made of bytes from
+    outside, or by a run that was told of such a one.
     """
 
     said: Sequence[Message] = ()
     summaries: Sequence[Summary] = ()
     untrusted: bool = False
+
+    @property
+    def first_run_id(self) -> UUID:
+        """The root of the path, at which each summary of it begins."""
+        path = {message.run_id for message in self.said}
+        return next((made.first_run_id for made in self.summaries if made.run_id in path), self.said[0].run_id)
 
 
 class Conversations:
@@ -58,11 +68,20 @@ class Conversations:
             there = await until_available(lambda: self._views.passed(position, ROUND))
 
     async def _past(self, plan: PlanCreated) -> tuple[Sequence[Message], Sequence[Summary], bool]:
-        tenant = self._views.tenant(plan.tenant_id)
-        said = await until_available(lambda: tenant.messages(plan.thread_id, plan.parent_run_id))
-        summaries = await until_available(lambda: tenant.summaries(plan.thread_id))
+        tenant, parent = self._views.tenant(plan.tenant_id), plan.parent_run_id
+        assert parent is not None  # who has none has no past
+        made = await until_available(lambda: tenant.summaries(plan.thread_id))
+        last = partial(_summarised, summaries=made)
+        said = await until_available(lambda: tenant.newest_messages(plan.thread_id, parent, last))
         answered = [message.run_id for message in said if message.role == "assistant"]
-        return said, summaries, await until_available(lambda: tenant.any_untrusted(answered))
+        return said, made, await until_available(lambda: tenant.any_untrusted(answered))
+
+
+def _summarised(said: Sequence[Message], summaries: Sequence[Summary]) -> bool:
+    """Whether what stands before these messages is told by a summary that was made on their path."""
+    path = {message.run_id for message in said}
+    ends = {message.run_id for message, after in pairwise(said) if after.role == "user"}
+    return any(made.run_id in path and made.last_run_id in ends for made in summaries)
 
 
 def written(content: Sequence[ContentPart]) -> str:

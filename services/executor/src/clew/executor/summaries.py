@@ -56,7 +56,7 @@ class Summariser:
             elif history.size <= self.limit or not history.messages:
                 return history
             else:
-                history = await self._shorter(number, history, conversation.said[0].run_id)
+                history = await self._shorter(number, history, conversation.first_run_id)
         raise AssertionError("count() has no end")
 
     async def _shorter(self, number: int, history: History, first: UUID) -> History:

@@ -3,10 +3,11 @@
 API keys are random (256 bits), so a plain SHA-256 of them is as good as a slow hash. The gateway only reads the file;
 `clew keys create` writes it. It is JSON:
 
-    {"keys": [{"hash": "<sha256 of the key, hex>", "tenant": "acme", "principal": "ada", "created": "<RFC 3339>"}]}
+    {"keys": [{"hash": "<sha256 of the key, hex>", "tenant": "acme", "principal": "ada", "created": "<RFC 3339>",
+               "roles": ["operator"]}]}
 
-A key begins with `clew_`. The file is read again whenever it changes. While it cannot be read nobody gets in: a key
-that somebody has just tried to revoke must not go on working.
+`roles` may be left out: who uses the platform needs none. A key begins with `clew_`. The file is read again whenever
+it changes. While it cannot be read nobody gets in: a key that somebody has just tried to revoke must not go on working.
 """
 
 import hmac
@@ -15,24 +16,31 @@ from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from clew.chassis.errors import StartError
 from clew.contracts.envelope import TenantId
-from clew.gateway.errors import Unauthenticated, Unavailable
+from clew.gateway.errors import Forbidden, Unauthenticated, Unavailable
 
+Role: TypeAlias = Literal["operator"]  # who answers for the platform: lets runs go on whose code or journal was mended
 LOCAL_TENANT = "local"
 LOCAL_SUBJECT = "user"
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking, and for which tenant."""
+    """Who is asking, for which tenant, and what more than using the platform that one may do."""
 
     tenant_id: str
     subject: str
+    roles: frozenset[Role] = frozenset()
+
+    def check(self, role: Role) -> None:
+        """Forbidden for who does not have the role."""
+        if role not in self.roles:
+            raise Forbidden(f"This is for those with the role {role!r}: see `clew keys create --role {role}`.")
 
 
 Authenticator: TypeAlias = Callable[[str | None], Principal]
@@ -47,6 +55,7 @@ class ApiKey(BaseModel):
     tenant: TenantId
     principal: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     created: AwareDatetime
+    roles: frozenset[Role] = frozenset()
 
 
 class ApiKeyFile(BaseModel):
@@ -64,10 +73,11 @@ def is_loopback(host: str) -> bool:
 
 
 def nobody_asked(host: str) -> Authenticator:
-    """`CLEW_AUTH=none`: everybody is the one local user. StartError unless `host` is a loopback address."""
+    """`CLEW_AUTH=none`: everybody is the one local user, and an operator. StartError unless `host` is a loopback
+    address."""
     if not is_loopback(host):
         raise StartError(f"CLEW_AUTH=none lets everybody in, so it cannot listen on {host}: set CLEW_AUTH=api-key")
-    local = Principal(LOCAL_TENANT, LOCAL_SUBJECT)
+    local = Principal(LOCAL_TENANT, LOCAL_SUBJECT, frozenset({"operator"}))
     return lambda token: local
 
 
@@ -91,7 +101,7 @@ class ApiKeys:
         found = [key for key in self._keys if hmac.compare_digest(key.hash, digest)]  # all of them, in equal time
         if not found:
             raise Unauthenticated("The API key is not known.")
-        return Principal(found[0].tenant, found[0].principal)
+        return Principal(found[0].tenant, found[0].principal, found[0].roles)
 
     def refresh(self) -> None:
         """Reads the file if it has changed. OSError or ValidationError when it cannot be read."""

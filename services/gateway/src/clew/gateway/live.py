@@ -6,7 +6,7 @@ of a stopping process ends in `leaving`.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,6 +21,7 @@ from clew.gateway.auth import Principal
 from clew.gateway.deps import Deps
 from clew.gateway.errors import OUTAGES, Conflict, Invalid, Problem, TooMany, translate
 from clew.gateway.frames import Cancel, Ping, Send, Subscribe, Unsubscribe
+from clew.gateway.news import Mailbox
 from clew.gateway.reading import find_run, find_thread, parse_cursor, place_in
 from clew.gateway.schemas import CancelCreate, MessageCreate
 from clew.gateway.steering_frames import Approve, Steer
@@ -33,8 +34,9 @@ PROTOCOL = "clew.v1"
 MAX_SUBSCRIPTIONS = 64  # of one connection
 SLOW_AFTER = 5.0  # seconds in which not one frame could be handed over
 LAST_WORDS = 10.0  # seconds that a slow reader has to hear why it is cut
-NEW_RUNS_FIRST = 0.05  # seconds to the second look for a thread's runs: one may have begun just before the first
-NEW_RUNS_EVERY = 1.0  # seconds between later looks, for runs that came in through another replica
+LOOK_ALONE = 1.0  # seconds between looks for new runs of a thread while nobody tells of them
+LOOK_EVERY = 30.0  # the same while they are told of, for those that got lost
+LATEST = 100  # runs of one such look
 E = TypeVar("E", bound=Exception)
 IDLE_AFTER = 600.0  # seconds in which a client without a subscription has said nothing
 IDLE, GOING_AWAY, NOT_TEXT, TRY_LATER = 1000, 1012, 1003, 1013  # close codes
@@ -202,23 +204,34 @@ class Session:
     async def _relay_thread(self, subscription: str, thread_id: UUID, places: dict[UUID, Cursor]) -> None:
         """All runs of the thread: open ones side by side, those that have ended one after the other."""
         followed: set[UUID] = set()
-        pause = NEW_RUNS_FIRST
-        with self._deps.news.of(self._caller, thread_id) as mailbox:
+        newest: int | None = None  # of the runs that Postgres is asked for: at first all
+        with self._deps.news.of(self._caller, thread_id) as mailbox, self._views.new_runs(thread_id, mailbox.tell):
             async with asyncio.TaskGroup() as group:
                 while True:
-                    new = [run for run in await self._views.thread_runs(thread_id) if run.id not in followed]
-                    followed.update(run.id for run in new)
-                    for run in sorted(new, key=lambda run: run.ended):
+                    for run in sorted(await self._views.run_heads(thread_id, newest), key=lambda run: run.ended):
+                        if run.id in followed:
+                            continue
+                        followed.add(run.id)
                         place = places.get(run.id)
                         if run.ended and place is not None and place.seq >= run.last_seq:
                             continue  # known to its end
                         relay = self._relay(subscription, run.id, place)
                         await relay if run.ended else group.create_task(relay)
-                    told = await _next(mailbox, pause)
-                    if told is not None and told not in followed:
-                        followed.add(told)
-                        group.create_task(self._relay(subscription, told, places.get(told)))
-                    pause = min(2 * pause, NEW_RUNS_EVERY)
+                    newest = LATEST
+                    async for told in self._told(mailbox):
+                        if told not in followed:
+                            followed.add(told)
+                            group.create_task(self._relay(subscription, told, places.get(told)))
+
+    async def _told(self, mailbox: Mailbox) -> AsyncGenerator[UUID]:
+        """The runs that somebody tells of, until it is time to look for others."""
+        now = asyncio.get_running_loop().time
+        looked = now()
+        while (told := await mailbox.next(now() + LOOK_ALONE)) is not None or (
+            self._views.pushed and now() - looked < LOOK_EVERY
+        ):
+            if told is not None:
+                yield told
 
     async def _say(self, text: str, event: ClientEvent | None = None) -> None:
         async with self._turn:
@@ -245,15 +258,6 @@ class Session:
                 if code == TRY_LATER:
                     await self._socket.send_text(frames.slow_consumer(self._sent))
                 await self._socket.close(code)
-
-
-async def _next(mailbox: "asyncio.Queue[UUID]", pause: float) -> UUID | None:
-    """A run that has just begun in this process; None when it is time to look for others."""
-    try:
-        async with asyncio.timeout(pause):
-            return await mailbox.get()
-    except TimeoutError:
-        return None
 
 
 def _places(after: Mapping[UUID, int | str]) -> dict[UUID, Cursor]:

@@ -82,7 +82,9 @@ async def steer(deps: Deps, ask: Asked, run_id: UUID, body: SteerCreate) -> tupl
 
 
 async def resume(deps: Deps, ask: Asked, run_id: UUID) -> tuple[SignalAccepted, Position]:
-    """Lets a run go on whose code or journal was put right. Conflict when it is not suspended for that."""
+    """Lets a run go on whose code or journal was put right: operators know. Conflict when it is not suspended for
+    that, Forbidden for others."""
+    ask.caller.check("operator")
     run = await find_run(deps, ask.caller, run_id)
     event = RunResumeRequested(
         **_stamp(deps, ask, "resume"), thread_id=run.thread_id, run_id=run_id, requested_by=ask.caller.subject

@@ -17,9 +17,9 @@ from redis.exceptions import RedisError, ResponseError
 
 from clew.chassis.clock import Clock
 from clew.chassis.records import Record
-from clew.contracts.conversation import ThreadDeleted
+from clew.contracts.conversation import ThreadDeleted, UserMessageReceived
 from clew.contracts.envelope import Event, RunEvent
-from clew.contracts.execution import CallCompleted, FinalEvent, TokenDelta, TokenReset
+from clew.contracts.execution import CallCompleted, FinalEvent, RunStarted, TokenDelta, TokenReset
 from clew.memory.entry import Entry
 from clew.memory.metrics import Metrics
 from clew.memory.superseded import Superseded
@@ -30,6 +30,7 @@ from clew.views.names import Keys, stream_id
 TIMEOUT: Final = timedelta(milliseconds=50)
 KEPT: Final = timedelta(hours=1)  # after the last word; older events are in Postgres only
 LENGTH: Final = 10_000  # entries of a stream, about
+BEGUN: Final = 200  # runs that a thread's stream tells of
 QUIET: Final = timedelta(seconds=10)  # between two warnings that Redis is away
 # Appends a token behind the last entry, once per (call, attempt, index). A stream that is gone starts with an event.
 # What comes when its call or its run is over is dropped: the completed call holds the whole text.
@@ -114,7 +115,13 @@ class LiveStreams:
             pipe.xadd(key, {"e": body}, id=stream_id(event.seq), maxlen=LENGTH, approximate=True)
         for key in {self._keys.live(event.tenant_id, event.run_id) for event in events}:
             pipe.expire(key, KEPT)
+        for event in events:
+            if isinstance(event, UserMessageReceived) or (isinstance(event, RunStarted) and event.forked_from):
+                begun = self._keys.begun(event.tenant_id, event.thread_id)
+                pipe.xadd(begun, {"r": str(event.run_id)}, maxlen=BEGUN, approximate=False)
+                pipe.expire(begun, KEPT)
         for event in deleted:
+            pipe.delete(self._keys.begun(event.tenant_id, event.thread_id))
             pipe.delete(self._keys.history(event.tenant_id, event.thread_id))
 
     def _add_tokens(self, pipe: Pipeline, tokens: Sequence[TokenDelta | TokenReset]) -> None:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from clew.contracts.envelope import Position
+from clew.planner.agents import MAX_HISTORY
 from clew.planner.thread import WAITS_FOR_NOBODY, RunKnown, ThreadKnown
 from clew.views.database import ViewsUnavailable
 from clew.views.door import Views
@@ -50,7 +51,7 @@ class Past:
     async def conversation(
         self, tenant_id: str, thread_id: UUID, run_id: UUID, complete_at: Position | None
     ) -> Sequence[Message]:
-        """The messages from the root of the thread to `run_id`, as far as the views have them."""
+        """The last messages of the path to `run_id`, as many as a prompt holds, as far as the views have them."""
         return await _patiently(lambda: self._conversation(tenant_id, thread_id, run_id, complete_at))
 
     async def _conversation(
@@ -58,7 +59,11 @@ class Past:
     ) -> Sequence[Message]:
         if complete_at is not None and not await self._views.passed(complete_at, CATCH_UP):
             log.warning("planning in thread %s with a history that the views have not all of yet", thread_id)
-        return await self._views.tenant(tenant_id).messages(thread_id, run_id)
+        return await self._views.tenant(tenant_id).newest_messages(thread_id, run_id, _enough)
+
+
+def _enough(said: Sequence[Message]) -> bool:
+    return sum(len(message.text) for message in said) > MAX_HISTORY
 
 
 def _known(run: Run) -> RunKnown:

@@ -13,7 +13,8 @@ from uuid import UUID
 from clew.contracts.conversation import RunCancelRequested, RunSteered, ThreadDeleted, UserMessageReceived
 from clew.contracts.envelope import Position
 from clew.contracts.planning import PlanCreated, PlanFailed, PlanFailure
-from clew.planner.thread import Active, Deleted, Run, Thread, Unknown
+from clew.planner.run import Run
+from clew.planner.thread import Active, Deleted, Thread, Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def decide(thread: Thread) -> Decision | None:
             return next((Refuse(_message(run), "invalid", "There is no such thread.") for run in waiting), None)
         case Deleted(by):
             refused = (Refuse(_message(run), "deleted", "The thread was deleted.") for run in waiting)
-            return next(refused, None) or _cancel((run for run in thread.runs.values() if run.open), thread, by)
+            return next(refused, None) or _cancel(_open(thread), thread, by)
         case Active():
             doomed = _doomed(thread)
             options = (_about(thread, run, doomed=run.run_id in doomed) for run in waiting)
@@ -129,6 +130,12 @@ def _cancel(runs: Iterable[Run], thread: Thread, because: UserMessageReceived | 
     return next((Cancel(run.run_id, because) for run in runs if run.run_id not in thread.cancelled), None)
 
 
+def _open(thread: Thread) -> list[Run]:
+    """In log order, so that every replica begins with the same one."""
+    runs = [run for run_id in thread.live if (run := thread.runs[run_id]).open]
+    return sorted(runs, key=lambda run: (run.place is None, run.place, run.run_id))
+
+
 def _doomed(thread: Thread) -> set[UUID]:
     """The runs that a later message interrupts or rolls back: if they wait still, they are not planned any more."""
     ruthless = [run for run in thread.queued if _message(run).on_busy in ("interrupt", "rollback")]
@@ -136,11 +143,16 @@ def _doomed(thread: Thread) -> set[UUID]:
 
 
 def _ahead(thread: Thread, run: Run) -> Iterator[Run]:
-    """The runs on the run's branch that it has to wait for, nearest first."""
-    ancestor = _parent(thread, run)
+    """The runs on the run's branch that it has to wait for, nearest first. Nothing stands before what it goes on from,
+    so behind the first of the thread that anybody waits for nobody is looked for."""
+    blocking = [other for run_id in thread.live if (other := thread.runs[run_id]).in_the_way and other is not run]
+    first = min((-1 if other.place is None else other.place for other in blocking), default=None)
+    ancestor = None if first is None else _parent(thread, run)
     while ancestor is not None:
         if ancestor.in_the_way:
             yield ancestor
+        if ancestor.place is not None and first is not None and ancestor.place <= first:
+            return
         ancestor = _parent(thread, ancestor)
 
 

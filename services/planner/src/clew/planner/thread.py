@@ -32,6 +32,8 @@ from clew.contracts.execution import (
     SuspendReason,
 )
 from clew.contracts.planning import PlanCreated, PlanFailed
+from clew.planner.persistent import PersistentMap
+from clew.planner.run import Run
 
 WAITS_FOR_NOBODY: Final[frozenset[SuspendReason]] = frozenset({"timer", "child"})  # these wake by themselves
 FINAL: Final[Mapping[type[FinalEvent], FinalStatus]] = {
@@ -99,56 +101,6 @@ Fact: TypeAlias = (
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """What is known of one run. `message` is kept only until it is settled what becomes of it.
-
-    `place` is where it stands among the thread's messages; None before its message was read, and for a fork.
-    `pulse` is the greatest `seq` of a start, suspension or resumption, and whether the run waits for a person since.
-    `steered_into` is the run that was to hear its message; `missed`, that this one had ended by then.
-    """
-
-    run_id: UUID
-    place: int | None = None
-    message: UserMessageReceived | None = None
-    received_at: Position | None = None
-    asked_parent: UUID | None = None
-    sibling_of: UUID | None = None
-    planned: bool = False
-    parent_run_id: UUID | None = None
-    refused: bool = False
-    forked: bool = False
-    pulse: tuple[int, bool] = (-1, False)
-    ended: FinalStatus | None = None
-    ended_at: Position | None = None
-    steered_into: UUID | None = None
-    missed: bool = False
-
-    @property
-    def begun(self) -> bool:
-        """There is a plan, or the executor has shown that there is one."""
-        return self.planned or self.forked or self.pulse[0] >= 0 or self.ended == "completed"
-
-    @property
-    def void(self) -> bool:
-        """It ended before it began: no branch goes through it."""
-        return self.refused or (self.ended is not None and not self.begun)
-
-    @property
-    def open(self) -> bool:
-        """Planned and not ended."""
-        return self.begun and not self.refused and self.ended is None
-
-    @property
-    def queued(self) -> bool:
-        return self.message is not None and not self.begun and not self.void
-
-    @property
-    def in_the_way(self) -> bool:
-        """Whatever follows it on its branch has to wait. A fork or a run that waits for a person keeps nobody."""
-        return self.queued or (self.open and not self.forked and not self.pulse[1])
-
-
-@dataclass(frozen=True, slots=True)
 class Unknown:
     """Nothing is known of the thread but perhaps some of its runs."""
 
@@ -167,18 +119,21 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A thread's situation, its runs by id, and those that began with a message in log order (`order`)."""
+    """A thread's situation, its runs by id, those that began with a message by their place in the log (`order`), and
+    those that are queued or open (`live`): a decision costs what those cost, however many have ended."""
 
     situation: Unknown | Active | Deleted = field(default_factory=Unknown)
-    runs: Mapping[UUID, Run] = field(default_factory=dict[UUID, Run])
-    order: tuple[UUID, ...] = ()
+    runs: PersistentMap[UUID, Run] = field(default_factory=PersistentMap[UUID, Run])
+    order: PersistentMap[int, UUID] = field(default_factory=PersistentMap[int, UUID])
+    live: frozenset[UUID] = frozenset()
     planning: frozenset[UUID] = frozenset()
     cancelled: frozenset[UUID] = frozenset()
 
     @property
     def queued(self) -> Iterator[Run]:
         """The messages that wait for a decision or for their turn, in log order."""
-        return (run for run_id in self.order if (run := self.runs[run_id]).queued)
+        queued = (run for run_id in self.live if (run := self.runs[run_id]).queued)
+        return iter(sorted(queued, key=lambda run: -1 if run.place is None else run.place))
 
 
 def initial() -> Thread:
@@ -213,11 +168,13 @@ def _exists(thread: Thread) -> Thread:
 def _recall(thread: Thread, known: tuple[RunKnown, ...]) -> Thread:
     """The views have read a beginning of the log: what they do not know of yet comes after what they know."""
     recalled = {run.run_id: _settled(_recalled(thread.runs.get(run.run_id, Run(run.run_id)), run)) for run in known}
-    first = tuple(run.run_id for run in known if not run.forked)
-    order = first + tuple(run_id for run_id in thread.order if run_id not in recalled)
+    later = (thread.order[place] for place in range(len(thread.order)))
+    order = [run.run_id for run in known if not run.forked] + [run_id for run_id in later if run_id not in recalled]
     runs = {**thread.runs, **recalled}
-    placed = {run_id: replace(runs[run_id], place=place) for place, run_id in enumerate(order)}
-    return replace(thread, runs={**runs, **placed}, order=order)
+    runs |= {run_id: replace(runs[run_id], place=place) for place, run_id in enumerate(order)}
+    live = frozenset(run_id for run_id, run in runs.items() if run.live)
+    places = PersistentMap[int, UUID]().put_all(dict(enumerate(order)))
+    return replace(thread, runs=thread.runs.put_all(runs), order=places, live=live)
 
 
 def _steered(thread: Thread, fact: RunSteered | SteerMissed) -> Thread:
@@ -227,7 +184,7 @@ def _steered(thread: Thread, fact: RunSteered | SteerMissed) -> Thread:
     run = thread.runs.get(fact.message_run_id, Run(fact.message_run_id))
     missed = run.missed or isinstance(fact, SteerMissed)
     run = replace(run, missed=missed, steered_into=run.steered_into or fact.run_id)
-    return replace(thread, runs={**thread.runs, run.run_id: run})
+    return _put(thread, run)
 
 
 RunFact: TypeAlias = (
@@ -247,8 +204,17 @@ def _with_run(thread: Thread, fact: RunFact, at: Position | None) -> Thread:
     run = _settled(_told(thread.runs.get(fact.run_id, Run(fact.run_id)), fact, at))
     order = thread.order
     if isinstance(fact, UserMessageReceived) and run.place is None:
-        run, order = replace(run, place=len(order)), (*order, run.run_id)
-    return replace(thread, runs={**thread.runs, run.run_id: run}, order=order)
+        run, order = replace(run, place=len(order)), order.put(len(order), run.run_id)
+    return _put(thread, run, order)
+
+
+def _put(thread: Thread, run: Run, order: PersistentMap[int, UUID] | None = None) -> Thread:
+    live = thread.live
+    if run.live != (run.run_id in live):
+        live = live ^ {run.run_id}
+    return replace(
+        thread, runs=thread.runs.put(run.run_id, run), order=thread.order if order is None else order, live=live
+    )
 
 
 def _settled(run: Run) -> Run:

@@ -85,7 +85,7 @@ class HeldThread:
 
     def dispensable(self, projected: Mapping[str, int]) -> bool:
         """Whether nothing has happened for a while, nothing is under way, and the views know all that is known here."""
-        at_rest = not (self.unconfirmed or any(run.open or run.queued for run in self.state.runs.values()))
+        at_rest = not (self.unconfirmed or self.state.live)
         long_ago = monotonic() - self._touched > REST.total_seconds()
         return at_rest and long_ago and all(offset < projected[topic] for topic, offset in self.read_to.items())
 

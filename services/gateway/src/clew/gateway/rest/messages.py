@@ -1,9 +1,9 @@
 """Messages: what begins a run, and the path of a conversation from its root."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 
 from clew.contracts.envelope import Position
 from clew.gateway import commands
@@ -13,12 +13,15 @@ from clew.gateway.deps import Caller, Deps
 from clew.gateway.errors import NotFound
 from clew.gateway.following import until_at_rest
 from clew.gateway.prefer import wait_preference
-from clew.gateway.reading import find_run, find_thread, positions_honoured
+from clew.gateway.reading import MESSAGES, After, Limit, find_run, known_place, look_up, positions_honoured
 from clew.gateway.schemas import Listing, MessageAccepted, MessageCreate
-from clew.views.models import Message
+from clew.views.models import Message, Page
 
 Prefer = Annotated[
     str | None, Header(description="`wait=N`: answer 200 with the run if it ends or is suspended within N seconds")
+]
+Order: TypeAlias = Annotated[
+    Literal["asc", "desc"], Query(description="asc: from the root on; desc: the newest first, and back to the root")
 ]
 ENDED_IN_TIME: dict[int | str, dict[str, Any]] = {
     200: {"model": RunDetail, "description": "The run ended, or was suspended, in the time given"}
@@ -68,12 +71,27 @@ def make_router(deps: Deps) -> APIRouter:
         return await answer(caller, accepted, position, prefer, response)
 
     @router.get("/threads/{thread_id}/messages", dependencies=reads)
-    async def list_messages(caller: Caller, thread_id: UUID, run_id: UUID | None = None) -> Listing[Message]:
-        """The path from the root of the thread to `run_id` (default: its newest leaf)."""
-        await find_thread(deps, caller, thread_id)
+    async def list_messages(
+        caller: Caller,
+        thread_id: UUID,
+        run_id: UUID | None = None,
+        after: After = None,
+        limit: Limit = 50,
+        order: Order = "asc",
+    ) -> Listing[Message]:
+        """The path from the root of the thread to `run_id` (default: its newest leaf), a page at a time.
+
+        A `next` keeps to the path that it was given for, whatever is said in the thread meanwhile.
+        """
+        views = deps.views.tenant(caller.tenant_id)
         if run_id is not None and (await find_run(deps, caller, run_id)).thread_id != thread_id:
             raise NotFound(f"There is no run {run_id} in this thread.")
-        messages = await deps.views.tenant(caller.tenant_id).messages(thread_id, run_id)
-        return Listing(items=list(messages))
+
+        async def ask() -> Page[Message] | None:
+            with known_place():
+                return await views.message_page(thread_id, run_id, after, limit, newest_first=order == "desc")
+
+        page = await look_up(deps, thread_id, ask, MESSAGES, f"There is no thread {thread_id}.")
+        return Listing(items=list(page.items), next=page.next)
 
     return router

@@ -54,7 +54,10 @@ def make_router(deps: Deps) -> APIRouter:
     async def resume(
         caller: Caller, run_id: UUID, response: Response, body: ResumeCreate | None = None, key: IdempotencyKey = None
     ) -> SignalAccepted:
-        """Lets a run go on that is suspended as `diverged`, `journal` or `operator`. 409 when it is not."""
+        """Lets a run go on that is suspended as `diverged`, `journal` or `operator`. 409 when it is not.
+
+        For operators: 403 without that role. Runs of people wait for approvals, which are answered otherwise.
+        """
         ask = commands.asked(deps, caller, f"POST /v1/runs/{run_id}/resume", key, body or ResumeCreate())
         accepted, position = await steering.resume(deps, ask, run_id)
         mark(response, position)

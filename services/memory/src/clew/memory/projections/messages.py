@@ -29,6 +29,7 @@ TABLE: Final = Table(
     *place(),
 )
 Index(None, TABLE.c.thread_id, TABLE.c.record_offset)
+Index("ix_messages_parent", TABLE.c.parent_run_id, postgresql_where=TABLE.c.parent_run_id.isnot(None))
 
 
 def project(event: UserMessageReceived, record: Record) -> Projected:

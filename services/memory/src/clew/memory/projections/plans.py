@@ -36,6 +36,7 @@ TABLE: Final = Table(
     *place(),
 )
 Index(None, TABLE.c.parent_run_id)
+Index("ix_plans_roots", TABLE.c.thread_id, postgresql_where=TABLE.c.parent_run_id.is_(None))
 
 
 def project(event: PlanCreated | PlanFailed, record: Record) -> Projected:

@@ -61,6 +61,7 @@ TABLE: Final = Table(
 Index(None, TABLE.c.thread_id)
 Index(None, TABLE.c.tenant_id, TABLE.c.created_at, TABLE.c.run_id)
 Index("ix_runs_open", TABLE.c.partition, postgresql_where=TABLE.c.ended_at.is_(None))
+Index("ix_runs_forks", TABLE.c.forked_from, postgresql_where=TABLE.c.forked_from.isnot(None))
 
 
 def project(event: RunEvent | RunForkRequested, record: Record) -> Projected:
