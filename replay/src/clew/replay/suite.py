@@ -1,8 +1,9 @@
 """`clew replay-suite`: many recordings at once, as a check before a deploy and in CI."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -12,11 +13,11 @@ import click
 from clew.cli.context import Cli, as_json, pass_cli
 from clew.cli.safe import fold
 from clew.replay.errors import CannotReplay, Diverges
-from clew.replay.process import verdicts
+from clew.replay.process import ALL, Order, verdicts
 from clew.replay.verdict import Difference
 
 SHOWN = 100  # characters of what is wrong with a recording in the table
-BATCH = 50  # files for one process: starting it costs more than a few replays
+BATCH = 500  # files for one process: starting it costs as much as many replays
 HELP = """Replay every recording (*.jsonl) of a folder, in parallel: would today's code strand the runs in it?
 
 \b
@@ -57,16 +58,30 @@ def suite(cli: Cli, folder: Path, junit: Path | None, jobs: int | None, as_json:
         raise CannotReplay("one or more recordings could not be replayed")
 
 
-def replayed(files: Sequence[str], jobs: int) -> list[dict[str, Any]]:
+def replayed(files: Sequence[str], jobs: int, order: Order = ALL) -> list[dict[str, Any]]:
     """What the isolated processes say of the files, in their order."""
     size = min(BATCH, max(1, -(-len(files) // jobs)))
     batches = [files[at : at + size] for at in range(0, len(files), size)]
     with ThreadPoolExecutor(jobs) as pool:
-        return [one for told in pool.map(_all, batches) for one in told]
+        return [one for told in pool.map(partial(_all, order), batches) for one in told]
 
 
-def _all(batch: Sequence[str]) -> list[dict[str, Any]]:
-    return list(verdicts(batch))
+def _all(order: Order, batch: Sequence[str]) -> list[dict[str, Any]]:
+    return list(_each(order, batch))
+
+
+def _each(order: Order, batch: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A recording that takes its process with it is told of, and the others are replayed in another one."""
+    while batch:
+        told = 0
+        try:
+            for verdict in verdicts(batch, order):
+                told += 1
+                yield verdict
+        except CannotReplay as error:
+            yield {"file": batch[told], "error": str(error), "code": error.code}
+            told += 1
+        batch = batch[told:]
 
 
 def row(told: dict[str, Any]) -> tuple[str, ...]:

@@ -4,12 +4,13 @@ What is to be done is decided in `planning`; how a plan comes about is `agents`.
 message that it is about, whichever event set it off, so that every delivery and every process repeats the same ids.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TypeAlias, assert_never
 
 from clew.chassis.clock import Clock
 from clew.chassis.context import Context
 from clew.contracts.conversation import (
+    ContentPart,
     DocumentPart,
     RunCancelRequested,
     RunSteered,
@@ -168,7 +169,7 @@ class Handlers:
 
     async def _question(self, decision: MakePlan) -> Question:
         message, parent = decision.message, decision.parent_run_id
-        words, history = _words(message), ()
+        words, history = words_of(message.content), ()
         if parent is not None:
             history = await self._past.conversation(
                 message.tenant_id, message.thread_id, parent, decision.history_complete_at
@@ -177,9 +178,10 @@ class Handlers:
         return Question(words, history, message.model, facts)
 
 
-def _words(message: UserMessageReceived) -> str:
-    attached = [f"[attached document {p.document_id}]" for p in message.content if isinstance(p, DocumentPart)]
-    return "\n".join([text_of(message.content), *attached]).strip()
+def words_of(content: Sequence[ContentPart]) -> str:
+    """A message as the model that plans reads it."""
+    attached = [f"[attached document {part.document_id}]" for part in content if isinstance(part, DocumentPart)]
+    return "\n".join([text_of(content), *attached]).strip()
 
 
 def _failed(message: UserMessageReceived, reason: PlanFailure, detail: str, now: Clock) -> PlanFailed:
