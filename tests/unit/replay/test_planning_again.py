@@ -49,9 +49,13 @@ async def test_a_changed_instruction_of_the_planner_is_caught_at_the_request_tha
 ) -> None:
     recording = await recording_of(TASK)
     was = agents._prompt  # pyright: ignore[reportPrivateUsage]
+
+    def thinking(name: str) -> str:
+        return was(name) + ("\nThink twice." if name == prompt else "")
+
     agents._detector.cache_clear()  # pyright: ignore[reportPrivateUsage]
     try:
-        monkeypatch.setattr(agents, "_prompt", lambda name: was(name) + ("\nThink twice." if name == prompt else ""))
+        monkeypatch.setattr(agents, "_prompt", thinking)
         found = await difference(recording)
     finally:
         agents._detector.cache_clear()  # pyright: ignore[reportPrivateUsage]
