@@ -58,7 +58,7 @@ async def child_of(process: AgentProcess, plan: PlanCreated, status: str | None)
             "child_run_id": derive(CALL, "run"),
             "status": status,
         }
-        said = {"output": "42"} if status == "completed" else {"error": "no luck"}
+        said: dict[str, Any] = {"output": "42"} if status == "completed" else {"error": "no luck"}
         await process.run(signal(ChildRunEnded, **ended, **said, call_id=CALL, usage=Usage(requests=3)))
 
 

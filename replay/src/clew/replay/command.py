@@ -12,9 +12,9 @@ from rich.text import Text
 from clew.cli.context import Cli, as_json, pass_cli
 from clew.cli.lines import Line
 from clew.cli.safe import clean, one_line
-from clew.replay.errors import BY_CODE, EXIT_CODES, CannotReplay, Diverges
+from clew.replay.errors import EXIT_CODES, Diverges
 from clew.replay.export import read_run, tenant_option
-from clew.replay.process import Order, namespace, verdicts
+from clew.replay.process import Order, namespace, parsed, verdicts
 from clew.replay.recording import Recording, read, written
 from clew.replay.verdict import Verdict
 
@@ -92,16 +92,7 @@ def announced(recording: Recording) -> str:
     calls = len(made) + (0 if recording.plan is None else len(recording.plan.exchanges))
     wall = "a network namespace of its own" if namespace() else "its sockets refused"
     redacted = f"; redacted by {', '.join(recording.redacted)}" if recording.redacted else ""
-    return (
-        f"replaying run {recording.run_id}: {calls} recorded calls answer, 0 are made; {wall}{redacted}"
-    )
-
-
-def parsed(told: dict[str, Any]) -> Verdict:
-    """The verdict that the isolated process gave. When it gave none, the failure that it told of instead."""
-    if "error" in told:
-        raise BY_CODE.get(told["code"], CannotReplay)(told["error"])
-    return Verdict.parse({name: value for name, value in told.items() if name != "file"})
+    return f"replaying run {recording.run_id}: {calls} recorded calls answer, 0 are made; {wall}{redacted}"
 
 
 def show(cli: Cli, verdict: Verdict) -> None:

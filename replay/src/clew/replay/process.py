@@ -11,7 +11,8 @@ from subprocess import DEVNULL, PIPE, Popen
 from tempfile import TemporaryFile
 from typing import Any, Final
 
-from clew.replay.errors import CannotReplay
+from clew.replay.errors import BY_CODE, CannotReplay
+from clew.replay.verdict import Verdict
 
 KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONHASHSEED", "CLEW_TOOLS_PATH", "CLEW_STEP_REQUESTS")
 UNSHARE: Final = ("unshare", "--net", "--map-root-user")
@@ -71,3 +72,10 @@ def verdicts(files: Sequence[str], order: Order = ALL) -> Iterator[dict[str, Any
             said.seek(0)
             words = said.read().strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
             raise CannotReplay(f"the isolated process ended before its work was done: {words[0]}")
+
+
+def parsed(told: dict[str, Any]) -> Verdict:
+    """The verdict that the isolated process gave. When it gave none, the failure that it told of instead."""
+    if "error" in told:
+        raise BY_CODE.get(told["code"], CannotReplay)(told["error"])
+    return Verdict.parse({name: value for name, value in told.items() if name != "file"})
