@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from clew.cli.forks import behind
 from tests.unit.cli.recorded import RUN, THREAD, event_json
 from tests.unit.cli.scripted_gateway import ScriptedGateway, clew, ok, problem, run_json, stream
 
@@ -33,8 +34,15 @@ async def test_a_fork_says_what_it_reuses_before_it_begins(gateway: ScriptedGate
     said = " ".join(done.err.split())
     assert "1 recorded model request and 2 recorded tool calls are reused; 1 begun and not finished" in said
     assert "tools with effects are muted (answered as recorded)" in said
-    assert [request.method for request in gateway.asked] == ["GET", "POST"]
-    assert gateway.asked[1].json() == {"after_seq": 14}
+    assert [request.method for request in gateway.asked] == ["GET", "GET", "POST"]
+    assert gateway.asked[2].json() == {"after_seq": 14}
+
+
+def test_what_follows_is_told_by_what_the_run_itself_did() -> None:
+    before = calls(("model", "completed"), ("tool", "started"))["calls"]
+    whole = calls(("model", "completed"), ("tool", "completed"), ("tool", "failed"), ("model", "completed"))["calls"]
+    assert behind(before, whole).startswith("the run itself made 1 model request and 2 tool calls from there")
+    assert behind(whole, whole).startswith("the run itself made 0 model requests and 0 tool calls from there")
 
 
 async def test_a_dry_run_begins_nothing(gateway: ScriptedGateway, capsys: Capture) -> None:
@@ -65,7 +73,7 @@ async def test_every_change_is_sent(gateway: ScriptedGateway, capsys: Capture, t
 async def test_a_message_follows_the_run_and_reuses_nothing(gateway: ScriptedGateway, capsys: Capture) -> None:
     scripted(gateway)
     done = await clew(gateway.url, capsys, "run", "fork", RUN, "--at", "3", "--message", "and by train?")
-    assert (done.code, "nothing is reused" in done.err) == (0, True)
+    assert (done.code, "0 recorded calls are reused" in " ".join(done.err.split())) == (0, True)
     assert [request.json() for request in gateway.asked] == [{"after_seq": 3, "message": "and by train?"}]
 
 

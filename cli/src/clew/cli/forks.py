@@ -128,10 +128,10 @@ def fork(
 def _announce(cli: Cli, run_id: str, body: Json) -> None:
     """Says what is reused and what is not, before anything is begun."""
     if "message" in body:
-        cli.err.note("nothing is reused: a message that follows the run is planned anew, and its tools run")
+        cli.err.note("0 recorded calls are reused: a message that follows the run is planned anew, and its tools run")
         return
     calls = cli.client.calls_at(run_id, body["after_seq"])
-    cli.err.note(f"{shared(calls)}; what follows is live")
+    cli.err.note(f"{shared(calls)}; what follows is live: {behind(calls, cli.client.state(run_id)['calls'])}")
     allowed = ", ".join(body.get("allow_effects", ()))
     how = "answered as recorded" if body.get("tools", "recorded") == "recorded" else "not called"
     but = f", but these run: {allowed}" if allowed else ""
@@ -144,9 +144,17 @@ def shared(calls: Sequence[Json]) -> Shared:
     return Shared(over.count("model"), over.count("tool"), len(calls) - len(over))
 
 
+def behind(calls: Sequence[Json], all_calls: Sequence[Json]) -> str:
+    """What the run itself did after the moment: the best that anybody can say of what is to come."""
+    before, whole = shared(calls), shared(all_calls)
+    models, tools = (max(now - then, 0) for now, then in ((whole.models, before.models), (whole.tools, before.tools)))
+    made = f"{_many(models, 'model request', '')} and {_many(tools, 'tool call', '')}"
+    return f"the run itself made {made} from there, and this one may make others"
+
+
 def is_over(call: Json) -> bool:
     return call["status"] == "completed" or (call["status"] == "failed" and call["kind"] == "tool")
 
 
-def _many(number: int, what: str) -> str:
-    return f"{number} recorded {what}{'' if number == 1 else 's'}"
+def _many(number: int, what: str, kind: str = "recorded ") -> str:
+    return f"{number} {kind}{what}{'' if number == 1 else 's'}"
