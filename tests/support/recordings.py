@@ -81,9 +81,10 @@ async def planned_by_model(text: str, known: Capabilities = OFFERED) -> PlanCrea
 
 
 async def recorded(
-    plan: PlanCreated, script: Script, tools: ToolRegistry | None = None, *, last: bool = True
+    plan: PlanCreated, script: Script, tools: ToolRegistry | None = None, *, last: bool = True, requests: int = 8
 ) -> Recording:
-    """The run carried out for once, with its end unless `last` is false: then it is cut off before it."""
+    """The run carried out for once, with its end unless `last` is false: then it is cut off before it. `requests` are
+    those that a step may make."""
     log = MemoryLog()
     journal = journal_of(log, plan)
     await journal.append(lambda s: RunStarted(**s, model=MODEL, code_version="1"))
@@ -93,7 +94,7 @@ async def recorded(
         {},
         Conversations(Views("postgresql://nowhere", None, "")),
         Ports(EgressClient(EgressPolicy()), None, None),
-        Limits(ModelPolicy(attempts=1), requests=8),
+        Limits(ModelPolicy(attempts=1), requests),
         lambda: NOON,
     )
     outcome: Outcome | None = None

@@ -8,15 +8,16 @@ from uuid import UUID
 import click
 
 from clew.replay.errors import EXIT_CODES
+from clew.replay.library import Library
 from clew.replay.recording import Change, Recording, unchanged, written
 from clew.replay.redaction import Rules
 from clew.replay.source import recorded, settings
 
 HELP = f"""Write a run to standard output as a recording: its events whole, what was said before it, nothing outside.
 
-For operators: it reads memory's views with a service's own environment (DATABASE_URL). --redact takes the value of
-every member of that name away, or, as /REGEX/, what matches in any text. A redacted recording says so; it replays
-identically only if nothing that the code looks at was taken away.
+For operators: it reads memory's views with a service's own environment (DATABASE_URL); a run that was imported needs
+none. --redact takes the value of every member of that name away, or, as /REGEX/, what matches in any text. A redacted
+recording says so; it replays identically only if nothing that the code looks at was taken away.
 
 \b
 Examples:
@@ -29,7 +30,9 @@ tenant_option = click.option("--tenant", default="local", show_default=True, met
 
 
 def read_run(run_id: UUID, tenant: str) -> Recording:
-    return asyncio.run(recorded(run_id, tenant, settings()))
+    """A run that was imported, else one of memory's views."""
+    imported = Library.of().find(run_id)
+    return asyncio.run(recorded(run_id, tenant, settings())) if imported is None else imported
 
 
 def _rules(context: click.Context, option: click.Parameter, rules: tuple[str, ...]) -> Rules | None:

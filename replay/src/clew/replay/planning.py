@@ -110,9 +110,8 @@ class _Answering(WrapperModel):
 
 
 async def replan(plan: PlanCreated, history: Sequence[Message], model: ModelChoice) -> Replanned:
-    """Plans again, by the model of the record or one that stands for it, after what was said before."""
-    if not plan.exchanges:
-        return Replanned()
+    """Plans again, by the model of the record or one that stands for it, after what was said before. The plan was made
+    with one: it has exchanges."""
     record = _Record(plan.exchanges)
     choice = ModelChoice(_Answering(model.model, record), model.name, model.offline, None)
     question = Question(words_of(plan.content), history, None, plan.facts)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -84,13 +85,14 @@ class Replayer:
         self._told = Told()
         self._ports = Ports(EgressClient(EgressPolicy()), None, None)
         self._agents: dict[str, Agents] = {}
+        self._model = cache(standing_in)
 
     async def replay(self, recording: Recording, how: How = ALL) -> Verdict:
         """What came of it. Missing and CannotReplay when today's code cannot even begin."""
         past = past_of(recording)
         _check(past.plan, Facts(past.events), self._tools)
         how.stops.check(past.events)
-        planned = await replan(past.plan, recording.history, standing_in(past.model)) if how.planning else Replanned()
+        planned = await self._planned(past, recording) if how.planning and past.plan.exchanges else Replanned()
         if planned.difference is not None:
             return _verdict(recording, planned, None, planned.difference)
         journal = ReplayJournal(past, how.stops)
@@ -101,11 +103,14 @@ class Replayer:
             return replace(_verdict(recording, planned, journal, None), status="stopped", moment=stopped.moment)
         return _verdict(recording, planned, journal, difference)
 
+    async def _planned(self, past: Past, recording: Recording) -> Replanned:
+        return await replan(past.plan, recording.history, self._model(past.model))
+
     def _of(self, model: str) -> Agents:
         """The agents with a model of that name."""
         if model not in self._agents:
             requests = int(os.environ.get("CLEW_STEP_REQUESTS") or Settings.model_fields["step_requests"].default)
-            limits, choice = Limits(ModelPolicy(), requests), standing_in(model)
+            limits, choice = Limits(ModelPolicy(), requests), self._model(model)
             self._agents[model] = Agents(self._tools, choice, {}, self._told, self._ports, limits, self._told.now)
         return self._agents[model]
 
