@@ -57,3 +57,12 @@ async def test_the_answer_to_an_answer_is_replayed_with_what_was_said_before(
     code, out, told = await command(system_env, "run", "replay", "--from", str(path))
     assert code == 0, out.decode() + told
     assert (await command(system_env, "run", "export", "0198c0de-0000-7000-8000-00000000000f"))[0] == 5
+
+
+async def test_the_runs_since_a_moment_are_replayed_as_a_suite(system: System, system_env: dict[str, str]) -> None:
+    for _ in range(2):
+        await system.until_ended((await system.say("What is 2 + 2?"))["run_id"])
+    code, out, told = await command(system_env, "replay-suite", "--since", "1h", "--sample", "2", "--jobs", "1")
+    assert code == 0, out.decode() + told
+    assert "replaying 2 recordings: their recorded calls answer, 0 are made" in " ".join(told.split())
+    assert [line.split("\t")[1] for line in out.decode().splitlines()] == ["identical"] * 2
