@@ -1,11 +1,12 @@
 """Forking a run from the terminal: what is said before it begins, what is sent, what is refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clew.cli.forks import behind
+from clew.cli.forks import Shared, behind
 from tests.unit.cli.recorded import RUN, THREAD, event_json
 from tests.unit.cli.scripted_gateway import ScriptedGateway, clew, ok, problem, run_json, stream
 
@@ -39,8 +40,7 @@ async def test_a_fork_says_what_it_reuses_before_it_begins(gateway: ScriptedGate
 
 
 def test_what_follows_is_told_by_what_the_run_itself_did() -> None:
-    before = calls(("model", "completed"), ("tool", "started"))["calls"]
-    whole = calls(("model", "completed"), ("tool", "completed"), ("tool", "failed"), ("model", "completed"))["calls"]
+    before, whole = Shared(1, 0, 1), Shared(2, 2, 0)
     assert behind(before, whole).startswith("the run itself made 1 model request and 2 tool calls from there")
     assert behind(whole, whole).startswith("the run itself made 0 model requests and 0 tool calls from there")
 
@@ -50,6 +50,9 @@ async def test_a_dry_run_begins_nothing(gateway: ScriptedGateway, capsys: Captur
     done = await clew(gateway.url, capsys, "run", "fork", RUN, "--at", "14", "--dry-run", "--tools", "stub")
     assert (done.code, done.out, gateway.of(POST)) == (0, "", [])
     assert "muted (not called)" in " ".join(done.err.split())
+    told = await clew(gateway.url, capsys, "run", "fork", RUN, "--at", "14", "--dry-run", "--json")
+    assert json.loads(told.out)["reused"] == {"models": 1, "tools": 2, "left_open": 1}
+    assert gateway.of(POST) == []
 
 
 async def test_every_change_is_sent(gateway: ScriptedGateway, capsys: Capture, tmp_path: Path) -> None:
