@@ -17,13 +17,13 @@ async def differing(env: Mapping[str, str], tenant_id: str = "local") -> dict[st
     """What is wrong with the replay of each run that began, by its id; empty when all are identical."""
     fields = {field.validation_alias: name for name, field in DatabaseSettings.model_fields.items()}
     where = DatabaseSettings.model_validate({fields[key]: value for key, value in env.items() if key in fields})
-    with catch_warnings():
-        simplefilter("ignore")  # tools that a test has made strange on purpose are loaded with a word about them
-        replayer = Replayer(registry(env))
     wrong: dict[str, str] = {}
-    async for recording in sampled(EVER, None, tenant_id, where):
-        if (fault := await _fault(replayer, recording)) is not None:
-            wrong[str(recording.run_id)] = fault
+    with catch_warnings():
+        simplefilter("ignore")  # tools that a test has made strange on purpose are built with a word about them
+        replayer = Replayer(registry(env))
+        async for recording in sampled(EVER, None, tenant_id, where):
+            if (fault := await _fault(replayer, recording)) is not None:
+                wrong[str(recording.run_id)] = fault
     return wrong
 
 

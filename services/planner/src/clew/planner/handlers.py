@@ -4,7 +4,7 @@ What is to be done is decided in `planning`; how a plan comes about is `agents`.
 message that it is about, whichever event set it off, so that every delivery and every process repeats the same ids.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import TypeAlias, assert_never
 
 from clew.chassis.clock import Clock
@@ -178,7 +178,7 @@ class Handlers:
         return Question(words, history, message.model, facts)
 
 
-def words_of(content: Sequence[ContentPart]) -> str:
+def words_of(content: tuple[ContentPart, ...]) -> str:
     """A message as the model that plans reads it."""
     attached = [f"[attached document {part.document_id}]" for part in content if isinstance(part, DocumentPart)]
     return "\n".join([text_of(content), *attached]).strip()
