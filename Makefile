@@ -19,8 +19,8 @@ reset: $(READY)  ## Remove all data of the local stack (it must not be running)
 
 ##@ Testing
 .PHONY: test test-fast images chaos-short chaos mutants bench bench-projection bench-replay bench-peers
-test: $(READY)  ## All tests, on real parts that they start themselves; chaos-short beside it
-	$(BIN)/pytest -m "not chaos"
+test: $(READY)  ## All tests, on real parts that they start themselves
+	$(BIN)/pytest
 test-fast: $(READY)  ## The tests that need no servers
 	$(BIN)/pytest -m "not stack and not images"
 images: $(READY)  ## Install each service as its image does, in a folder of its own
@@ -35,7 +35,7 @@ bench: $(READY)  ## Measure the latency of the whole path, and what durable runs
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.durable
 bench-peers: $(READY)  ## Measure the same durable runs on DBOS, beside ours; installs it for this alone
-	$(UV) run --quiet --isolated --frozen --group peers python -m benchmarks.durable fan steps --peers
+	UV_PROJECT_ENVIRONMENT=.tools/peers $(UV) run --quiet --frozen --group peers python -m benchmarks.durable fan steps --peers
 bench-replay: $(READY)  ## Measure how fast recorded runs are replayed, beside bare pydantic-ai, and as a suite
 	$(BIN)/python -m benchmarks.replay
 bench-projection: $(READY)  ## Measure how fast memory projects, beside what COPY alone does

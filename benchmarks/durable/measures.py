@@ -92,18 +92,21 @@ async def steps(executor: Executor, at_once: int, each: int, rounds: int) -> Num
 
 
 async def agents(executor: Executor, at_once: int, rounds: int) -> Numbers:
-    """Agents (10 model requests, 9 tool calls) a second when many run at once, the best of some rounds."""
+    """Agents (10 model requests, 9 tool calls) a second when many run at once, the best of some rounds, and processor
+    time of this process for each."""
     bare, pure, idempotent = (an_agent(TOOLS, policy=policy) for policy in (None, "pure", "idempotent"))
     ways: dict[str, Way] = {
         "bare": lambda: bare.run("What is it?"),
         "pure tools": lambda: run_durably(pure, executor.journal()),
         "idempotent tools": lambda: run_durably(idempotent, executor.journal()),
     }
-    took: dict[str, list[float]] = {name: [] for name in ways}
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            took[name].append((await _at_once(at_once, way))[0])
-    return {name: at_once / min(times) for name, times in took.items()}
+            took[name].append(await _at_once(at_once, way))
+    found = {name: at_once / min(wall for wall, _ in times) for name, times in took.items()}
+    cpus = {name: min(cpu for _, cpu in times) / at_once * 1000 for name, times in took.items()}
+    return found | {f"{name}: processor ms": cpu for name, cpu in cpus.items()}
 
 
 async def memory(executor: Executor, runs: int, durable: bool) -> Numbers:

@@ -25,7 +25,7 @@ from tests.chaos.trial import Outcome, Plan, Trial
 from tests.chaos.workload import workload
 
 RUNS_A_MINUTE = 120
-MUTANT_SECONDS, MUTANT_RUNS = 40.0, 120
+MUTANT_SECONDS, MUTANT_RUNS = 45.0, 240
 TRIES = 3  # seeds that a mutant is tried with: whether a zombie wakes up in the wrong moment is luck
 
 

@@ -14,10 +14,10 @@ from clew.contracts.envelope import Event
 from clew.contracts.topics import load_topics
 from clew.views.names import Schemas
 from tests.chaos.clients import Clients
-from tests.chaos.commits import RawCommit, read_commits
 from tests.chaos.facts import Commit, Facts, Json, Lag, Place, Row, Streamed, fold
 from tests.chaos.outside import Outside
 from tests.chaos.script import ScriptedModel
+from tests.support.commits import RawCommit, read_commits
 from tests.support.log import Log
 
 GROUPS = ("planner", "executor", "ingestion", "memory")

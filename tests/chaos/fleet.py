@@ -80,6 +80,10 @@ class Fleet:
         if member := self._chosen(service, choice):
             self._signal(member, signal.SIGKILL)
 
+    async def kill_all(self, service: str) -> None:
+        for member in self._running(service):
+            self._signal(member, signal.SIGKILL)
+
     async def freeze(self, service: str, choice: int, seconds: float) -> None:
         """Stands still for `seconds`, then goes on as if nothing had been."""
         if member := self._chosen(service, choice):

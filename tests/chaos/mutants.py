@@ -68,23 +68,28 @@ def latest_claim_wins() -> None:
 
 
 def effect_before_its_start() -> None:
-    """A tool's body begins when the start of the call was handed over, and not when it was read back."""
-    honest, unread = RunJournal.started, set[asyncio.Task[None]]()
+    """A tool's body begins first, and the start of the call is written down behind it."""
+    honest, unwritten = RunJournal.started, set[asyncio.Task[None]]()
+
+    async def later(journal: RunJournal, call: Call, request: JsonValue) -> None:
+        await asyncio.sleep(1)
+        await honest(journal, call, request)
 
     async def started(journal: RunJournal, call: Call, request: JsonValue) -> None:
-        unread.add(asyncio.create_task(honest(journal, call, request)))
-        await asyncio.sleep(0)
+        unwritten.add(asyncio.create_task(later(journal, call, request)))
 
     _swap(RunJournal, "started", started)
 
 
 def acked_is_valid() -> None:
-    """An input is finished, and an effect begins, when the log has taken the record, under whatever claim."""
+    """An input is finished, and an effect begins, when the log has taken the record, under whatever claim. The lease
+    would hide it from nearly every trial: it is ignored too."""
 
     async def valid(_: Ownership, _position: Position) -> None:
         return None
 
     _swap(Ownership, "valid", valid)
+    ignore_the_lease()
 
 
 def deduplicate_before_voiding() -> None:

@@ -6,22 +6,35 @@ from random import Random
 from typing import Final, Literal
 
 Kind = Literal[
-    "kill", "freeze", "term", "rolling", "scale", "kafka-term", "kafka-kill", "postgres-term", "postgres-kill", "flush"
+    "kill",
+    "freeze",
+    "stall-kill",
+    "stall-freeze",
+    "term",
+    "rolling",
+    "scale",
+    "kafka-term",
+    "kafka-kill",
+    "postgres-term",
+    "postgres-kill",
+    "flush",
 ]
 SESSION: Final = 6.0  # seconds: the shortest that a broker takes by default, so that take-overs are many
 FROZEN: Final = (SESSION + 1, SESSION + 5)  # seconds that a process stands still: its partitions are taken over
+STALL: Final = 1.5  # seconds that Kafka stands still: what is sent meanwhile is neither in the log nor refused
 PAUSE: Final = (2.5, 5.0)  # seconds between two acts
 GAP: Final = 9.0  # seconds that the stack is given after an act on a part that all depend on
-PARTS: Final = frozenset({"kafka-term", "kafka-kill", "postgres-term", "postgres-kill"})
+PARTS: Final = frozenset({"kafka-term", "kafka-kill", "postgres-term", "postgres-kill", "stall-kill"})
 
-# Every kind at least once; what the mechanisms are about more often.
+# What the mechanisms are about happens more often.
 ROUND: Final[tuple[tuple[Kind, str], ...]] = (
     ("kill", "executor"),
     ("kill", "executor"),
     ("kill", "executor"),
     ("freeze", "executor"),
     ("freeze", "executor"),
-    ("freeze", "executor"),
+    ("stall-kill", "executor"),
+    ("stall-freeze", "executor"),
     ("term", "executor"),
     ("kill", "planner"),
     ("freeze", "planner"),
@@ -30,12 +43,12 @@ ROUND: Final[tuple[tuple[Kind, str], ...]] = (
     ("rolling", "executor"),
     ("scale", "executor"),
     ("kafka-term", "kafka"),
-    ("kafka-kill", "kafka"),
     ("postgres-term", "postgres"),
     ("flush", "redis"),
 )
 LONG_ROUND: Final[tuple[tuple[Kind, str], ...]] = (
     *ROUND,
+    ("kafka-kill", "kafka"),
     ("postgres-kill", "postgres"),
     ("freeze", "memory"),
     ("term", "planner"),
@@ -45,12 +58,13 @@ LONG_ROUND: Final[tuple[tuple[Kind, str], ...]] = (
 )
 TAKE_OVERS: Final[tuple[tuple[Kind, str], ...]] = (
     ("freeze", "executor"),
-    ("kill", "executor"),
     ("freeze", "executor"),
     ("kill", "executor"),
-    ("freeze", "executor"),
-    ("kill", "executor"),
-    ("freeze", "executor"),
+    ("stall-kill", "executor"),
+    ("stall-kill", "executor"),
+    ("stall-kill", "executor"),
+    ("stall-freeze", "executor"),
+    ("stall-freeze", "executor"),
     ("kill", "planner"),
     ("freeze", "planner"),
 )
@@ -81,6 +95,6 @@ def schedule(seed: int, seconds: float, acts: Sequence[tuple[Kind, str]] = ROUND
 
 
 def _lasting(random: Random, kind: Kind) -> float:
-    if kind == "freeze":
+    if kind in ("freeze", "stall-freeze"):
         return round(random.uniform(*FROZEN), 2)
     return random.choice((0.0, 1.0, 3.0)) if kind in PARTS else 0.0

@@ -4,6 +4,8 @@ It decides nothing about right or wrong: that is `oracle`.
 """
 
 import asyncio
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,7 +21,7 @@ from tests.chaos.clients import Clients
 from tests.chaos.facts import Facts, Place
 from tests.chaos.fleet import Command, Fleet, plain
 from tests.chaos.outside import FOLDER_VARIABLE, Outside
-from tests.chaos.schedule import SESSION, Act
+from tests.chaos.schedule import SESSION, STALL, Act
 from tests.chaos.script import ScriptedModel
 from tests.chaos.watch import Watch
 from tests.chaos.workload import Talk
@@ -125,6 +127,8 @@ class Trial:
                 await fleet.kill(act.target, act.choice)
             case "freeze":
                 await fleet.freeze(act.target, act.choice, act.seconds)
+            case "stall-kill" | "stall-freeze":
+                await self._stall(act, fleet)
             case "term":
                 await fleet.term(act.target, act.choice)
             case "rolling":
@@ -144,6 +148,21 @@ class Trial:
             await end(act.target)
             await asyncio.sleep(act.seconds)
             await self.stack.start_part(act.target)
+
+    async def _stall(self, act: Act, fleet: Fleet) -> None:
+        """Kafka stands still, and then the blow falls. `stall-freeze`: what the process sends comes to the log when it
+        wakes up. `stall-kill`: the lights go out, and what all had sent meanwhile never comes there."""
+        async with asyncio.TaskGroup() as group, self._one_part:
+            os.killpg(self.stack.pid("kafka"), signal.SIGSTOP)
+            await asyncio.sleep(STALL)
+            if act.kind == "stall-kill":
+                await fleet.kill_all(act.target)
+                await self.stack.kill_part("kafka")
+                await self.stack.start_part("kafka")
+            else:
+                group.create_task(fleet.freeze(act.target, act.choice, act.seconds))
+                await asyncio.sleep(LOOK / 10)
+                os.killpg(self.stack.pid("kafka"), signal.SIGCONT)
 
     async def _flush_redis(self) -> None:
         client = redis.asyncio.from_url(self.env["REDIS_URL"])  # pyright: ignore[reportUnknownMemberType]

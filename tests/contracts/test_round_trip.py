@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, cast
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import pytest
 from hypothesis import given, settings
@@ -14,8 +14,8 @@ from clew.contracts.catalogue import HEADERS
 from clew.contracts.codec import attributes, decode, encode, event_class
 from clew.contracts.conversation import ThreadCreated
 from clew.contracts.documents import Chunk
-from clew.contracts.envelope import DEEPEST_JSON, Event, root_stamp
-from clew.contracts.execution import PartitionClaimed
+from clew.contracts.envelope import DEEPEST_JSON, Event, carried_as_it_is, derive, of_checked, root_stamp
+from clew.contracts.execution import CallStarted, PartitionClaimed
 from clew.contracts.registry import EVENTS
 from clew.contracts.schemas import Schema, schema_of
 from tests.support.events import events
@@ -47,6 +47,59 @@ def test_every_event_survives_the_wire(model: type[Event]) -> None:
         assert (attrs.id, attrs.subject, attrs.claim) == (str(event.event_id), event.subject, claim)
 
     survives()
+
+
+@pytest.mark.parametrize("model", EVENTS, ids=lambda model: model.__name__)
+def test_an_event_of_checked_fields_is_the_one_that_the_constructor_makes(model: type[Event]) -> None:
+    @BRIEF
+    @given(event=events(model))
+    def same(event: Event) -> None:
+        made = of_checked(model, dict(event))
+        assert (made, hash(repr(made)), type(made)) == (event, hash(repr(event)), model)
+        assert encode(made, source="executor") == encode(event, source="executor")
+        assert made.model_copy(update={"tenant_id": "other"}) == event.model_copy(update={"tenant_id": "other"})
+        with pytest.raises(ValidationError, match="frozen"):
+            made.tenant_id = "other"  # pyright: ignore[reportAttributeAccessIssue]
+
+    same()
+
+
+made_in_python = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()) | st.binary(max_size=3),
+    lambda inside: st.lists(inside) | st.dictionaries(st.text(max_size=3) | st.integers(), inside) | st.tuples(inside),
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@given(value=made_in_python | st.sampled_from([SURROGATE, {SURROGATE: 1}, [float("nan")], 10**5000]))
+def test_what_is_carried_as_it_is_no_event_refuses_or_changes(value: Any) -> None:
+    call = {"call_id": ID, "call_key": "k", "step_id": "s", "kind": "tool", "name": "n", "attempt": 1}
+    fields = {**root_stamp(ID, "acme", NOW), "thread_id": ID, "run_id": ID, "seq": 2, **call, "request": value}
+    if carried_as_it_is(value):
+        event = CallStarted.model_validate(fields)
+        assert event.request == value
+        wire = encode(event, source="executor")
+        assert decode(attributes(wire.headers), wire.value) == event
+
+
+@pytest.mark.parametrize("value", [SURROGATE, float("nan"), (1,), {1: 2}, b"", {"a": [float("inf")]}, [[SURROGATE]]])
+def test_what_no_event_carries_is_not_carried_as_it_is(value: object) -> None:
+    assert not carried_as_it_is(value)
+
+
+def test_nothing_is_carried_as_it_is_that_is_nested_too_deep() -> None:
+    def nested(levels: int) -> object:
+        return [nested(levels - 1)] if levels else 1
+
+    assert carried_as_it_is(nested(DEEPEST_JSON))
+    assert not carried_as_it_is(nested(DEEPEST_JSON + 1))
+
+
+@given(parts=st.lists(st.text(st.characters(codec="utf-8")) | st.integers(), min_size=1))
+def test_a_derived_id_is_a_uuid_of_version_5(parts: list[object]) -> None:
+    derived = derive(ID, *parts)
+    assert derived == uuid5(ID, "/".join(map(str, parts)))
+    assert (derived.version, derived.is_safe, hash(derived)) == (5, ID.is_safe, hash(UUID(int=derived.int)))
 
 
 @pytest.mark.parametrize("model", EVENTS, ids=lambda model: model.__name__)

@@ -1,5 +1,8 @@
-"""One whole Clew for a module of tests, with the offline model and a search server that knows flights."""
+"""Two whole Clews for all these tests, because one takes longer to start than most tests: `system` with the offline
+model, `stage` with one that follows a script. Both search on a server that knows flights.
+"""
 
+import os
 import shutil
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -15,19 +18,19 @@ from tests.support.stage import TOOLS, Ledger, Stage
 from tests.support.system import System, whole_system
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def search() -> AsyncGenerator[SearXNG]:
     async with SearXNG() as server:
         yield server
 
 
-@pytest.fixture(scope="module")
-def system_env(stack_env: dict[str, str], namespace: str, search: SearXNG) -> dict[str, str]:
+@pytest.fixture(scope="session")
+def system_env(stack_env: dict[str, str], search: SearXNG) -> dict[str, str]:
     offline = {"CLEW_MODEL": "offline", "CLEW_LOG_FORMAT": "json", "CLEW_SESSION_SECONDS": "6"}
-    return stack_env | offline | search.environment() | {"CLEW_NAMESPACE": namespace}
+    return stack_env | offline | search.environment() | {"CLEW_NAMESPACE": f"e2e{os.urandom(4).hex()}"}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def system(system_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[System]:
     folder: Path = tmp_path_factory.mktemp("services")
     async with whole_system(system_env, folder) as running:
@@ -35,14 +38,14 @@ async def system(system_env: dict[str, str], tmp_path_factory: pytest.TempPathFa
         assert await differing(system_env) == {}, "the runs of these tests replay otherwise"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def model() -> AsyncGenerator[ScriptedOpenAI]:
     async with ScriptedOpenAI() as server:
         server.answer_with(follow_scenes)
         yield server
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stage(
     system_env: dict[str, str], model: ScriptedOpenAI, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[Stage]:
@@ -50,7 +53,7 @@ async def stage(
     tools = folder / "tools"
     shutil.copytree(TOOLS, tools, ignore=shutil.ignore_patterns("__pycache__"))
     ledger = Ledger(folder / "ledger.jsonl")
-    env = system_env | model.environment()
+    env = system_env | model.environment() | {"CLEW_NAMESPACE": f"stage{os.urandom(4).hex()}"}
     env |= {"CLEW_TOOLS_PATH": str(tools), "CLEW_TEST_LEDGER": str(ledger.path), "CLEW_RUN_SECONDS": "120"}
     async with whole_system(env, folder) as system:
         yield Stage(system, model, ledger, tools, env)

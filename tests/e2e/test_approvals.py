@@ -8,7 +8,7 @@ import pytest
 from tests.support.scenes import scene, use
 from tests.support.stage import Stage, check_ended_once, kinds
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 
 
 async def test_the_users_own_tools_are_announced_with_their_policies(stage: Stage) -> None:

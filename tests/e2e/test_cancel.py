@@ -1,14 +1,21 @@
 """A run is cancelled wherever it is: within two seconds at the client, once, and nothing is written behind it."""
 
 import asyncio
+import json
 from time import monotonic
 
 import pytest
+from websockets.asyncio.client import connect
 
+from clew.chassis.clock import new_id
+from clew.contracts.conversation import ThreadCreated
+from clew.contracts.envelope import root_stamp
+from clew.contracts.usage import Budget
+from tests.support.log import message
 from tests.support.scenes import Act, Scene, scene, use
 from tests.support.stage import Stage, check_ended_once
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 PROMPT = 2.0  # seconds
 GRACE = 1.5  # for a tool that shields itself
 
@@ -59,6 +66,39 @@ async def test_a_run_is_cancelled_in_a_tool(stage: Stage) -> None:
     await cancel(stage, run_id)
     assert stage.ledger.said("stopped") == ["begun"]
     assert stage.ledger.said("next") == []
+
+
+async def test_a_run_is_cancelled_over_the_websocket(stage: Stage) -> None:
+    run_id = await stage.begin(scene(think=20))
+    await stage.system.wait_for(run_id, "step.started")
+    began = monotonic()
+    url = f"{stage.system.url.replace('http', 'ws')}/v1/ws"
+    async with connect(url, subprotocols=["clew.v1"]) as socket:  # type: ignore[list-item]  # a plain str is a Subprotocol
+        await socket.send(json.dumps({"type": "cancel", "id": "1", "run_id": run_id}))
+        assert json.loads(await socket.recv())["type"] != "error"
+    assert (await stage.end(run_id))["type"] == "run.cancelled"
+    assert monotonic() - began < PROMPT
+    check_ended_once(await stage.written(run_id))
+
+
+async def test_a_run_whose_budget_is_used_up_is_ended_before_the_next_call(stage: Stage) -> None:
+    endless = Scene(acts=(Act(rounds=((use("look", token="spent"),),), endless=True),)).text
+    granted = {
+        "requests": (endless, Budget(model_requests=3)),
+        "tokens": (endless, Budget(tokens=1)),
+        "time": (scene(use("look", token="slow", seconds=20)), Budget(wall_seconds=1)),
+    }
+    asked = {what: message(text).model_copy(update={"budget": budget}) for what, (text, budget) in granted.items()}
+    async with stage.system.log.as_service("gateway") as gateway:
+        for said in asked.values():
+            stamp = root_stamp(new_id(), said.tenant_id, said.occurred_at)
+            await gateway.publish(ThreadCreated(**stamp, thread_id=said.thread_id, created_by="me"))
+            await gateway.publish(said)
+    for what, said in asked.items():
+        events = await stage.system.until_ended(str(said.run_id))
+        assert (events[-1]["type"], events[-1]["data"]["reason"]) == ("run.failed", "budget"), what
+        requests = [e for e in events if e["type"] == "call.started" and e["data"]["kind"] == "model"]
+        assert len(requests) == {"requests": 3, "tokens": 1, "time": 1}[what]
 
 
 async def test_a_run_is_cancelled_in_a_tool_that_will_not_stop(stage: Stage) -> None:

@@ -10,7 +10,7 @@ from clew.contracts.conversation import UserMessageReceived
 from tests.support.scenes import Act, Scene, Use
 from tests.support.stage import Stage, check_ended_once, kinds
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 
 
 def delegating(token: str, *, seconds: float = 1, tool: str = "look") -> str:

@@ -15,7 +15,7 @@ from tests.support.searxng import FLIGHTS, SearXNG
 from tests.support.system import Json, System
 from tests.support.terminal import CTRL_C, CTRL_D, Terminal, terminal
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(150)]
 FLIGHT_QUESTION = "Find the cheapest flights from NYC to London next week with reasonable travel times"
 COMMAND = (sys.executable, "-m", "clew.cli")
 
@@ -161,20 +161,21 @@ async def test_ctrl_c_cancels_a_run_and_the_conversation_goes_on(clew: Clew) -> 
 @pytest.mark.usefixtures("slow_search")
 async def test_no_event_is_lost_or_repeated_when_the_gateway_is_killed_in_a_run(clew: Clew) -> None:
     run_id = (await clew("send", FLIGHT_QUESTION)).out.strip()
-    await clew.system.wait_for(run_id, "step.started")
     following = await clew.start("events", "--follow", "--json", run_id)
-    await asyncio.sleep(1.5)
+    assert following.stdout is not None
+    first = await asyncio.wait_for(following.stdout.readline(), 60)
     await clew.system.services["gateway"].kill()
     await asyncio.sleep(1)
     await clew.system.services["gateway"].start()
     done = await finished(following)
     assert done.code == 0, done.err
     assert "going on from there" in done.err
-    cursors = [event["cursor"] for event in done.json]
+    events = [json.loads(first), *done.json]
+    cursors = [event["cursor"] for event in events]
     assert len(set(cursors)) == len(cursors)
-    assert numbered(done.json) == list(range(len(numbered(done.json))))
-    assert done.json[-1]["type"] == "run.completed"
-    assert spoken(done.json) == done.json[-1]["data"]["output"]
+    assert numbered(events) == list(range(len(numbered(events))))
+    assert events[-1]["type"] == "run.completed"
+    assert spoken(events) == events[-1]["data"]["output"]
 
 
 @pytest.mark.usefixtures("slow_search")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.system import System
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 HANDBOOK = b"""# Travel handbook
 
 ## Hotels

@@ -7,7 +7,7 @@ import pytest
 from tests.support.scenes import scene, use
 from tests.support.stage import Stage, check_ended_once, kinds
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 LONG = 8.0  # seconds in a tool: time enough to be killed in
 
 

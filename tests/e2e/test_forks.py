@@ -9,7 +9,7 @@ import pytest
 from tests.support.searxng import FLIGHTS, SearXNG
 from tests.support.system import Json, System
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(150)]
 FLIGHT_QUESTION = "Find the cheapest flights from NYC to London next week with reasonable travel times"
 
 

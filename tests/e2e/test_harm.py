@@ -8,7 +8,7 @@ from clew.contracts.execution import RunResumed
 from tests.support.scenes import Act, Scene, Use, scene, use
 from tests.support.stage import Stage, check_ended_once, kinds
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 
 
 async def until_dead(stage: Stage) -> None:

@@ -1,16 +1,15 @@
 """What is said in one conversation is known in another, until it is forgotten: the whole system, a scripted model."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from pathlib import Path
+from collections.abc import Generator
 
 import pytest
-import pytest_asyncio
 
-from tests.support.scripted_openai import ChatRequest, Reply, ScriptedOpenAI, Text, ToolCall, calls
-from tests.support.system import System, whole_system
+from tests.support.scripted_openai import ChatRequest, Reply, Text, ToolCall, calls
+from tests.support.stage import Stage
+from tests.support.system import System
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 FACT = "The user never takes flights before nine."
 
 
@@ -24,12 +23,10 @@ def a_model_with_a_memory(request: ChatRequest) -> Reply:
     return Text("I know: " + (FACT if f"- {FACT}" in asked else "nothing"))
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def system(system_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[System]:
-    folder: Path = tmp_path_factory.mktemp("services")
-    async with ScriptedOpenAI() as model, whole_system(system_env | model.environment(), folder) as running:
-        model.answer_with(a_model_with_a_memory)
-        yield running
+@pytest.fixture
+def system(stage: Stage) -> Generator[System]:
+    with stage.answering(a_model_with_a_memory) as system:
+        yield system
 
 
 async def answer(system: System, text: str) -> str:

@@ -13,7 +13,7 @@ from tests.support.searxng import FLIGHTS, SearXNG
 from tests.support.system import System
 
 E = TypeVar("E", bound=RunEvent)
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 FLIGHT_QUESTION = "Find the cheapest flights from NYC to London next week with reasonable travel times"
 
 

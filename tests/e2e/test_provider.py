@@ -1,17 +1,16 @@
 """The same main job with a model behind a real provider's protocol: a scripted OpenAI-compatible server."""
 
-from collections.abc import AsyncGenerator
-from pathlib import Path
+from collections.abc import Generator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from tests.support.scripted_openai import ChatRequest, Reply, ScriptedOpenAI, Text, ToolCall, calls
 from tests.support.searxng import FLIGHTS
-from tests.support.system import System, whole_system
+from tests.support.stage import Stage
+from tests.support.system import System
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 FLIGHT_QUESTION = "Find the cheapest flights from NYC to London next week with reasonable travel times"
 SEARCH: dict[str, Any] = {
     "step_id": "search",
@@ -51,20 +50,10 @@ def a_good_model(request: ChatRequest) -> Reply:
     return Text("Three flights: " + "; ".join(hit.title for hit in FLIGHTS))
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def model() -> AsyncGenerator[ScriptedOpenAI]:
-    async with ScriptedOpenAI() as server:
-        server.answer_with(a_good_model)
-        yield server
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def system(
-    system_env: dict[str, str], model: ScriptedOpenAI, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncGenerator[System]:
-    folder: Path = tmp_path_factory.mktemp("services")
-    async with whole_system(system_env | model.environment(), folder) as running:
-        yield running
+@pytest.fixture
+def system(stage: Stage) -> Generator[System]:
+    with stage.answering(a_good_model) as system:
+        yield system
 
 
 async def test_the_flight_question_is_planned_searched_and_answered(system: System) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.system import System
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(150)]
 QUESTIONS = {
     "sum": "What is 17% of 2,340?",
     "flights": "Find the cheapest flights from NYC to London next week with reasonable travel times",

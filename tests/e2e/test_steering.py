@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from tests.support.scenes import scene, use
 from tests.support.stage import Stage, check_ended_once
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 Transport = Literal["rest", "websocket"]
 both = pytest.mark.parametrize("transport", ["rest", "websocket"])
 

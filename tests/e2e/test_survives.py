@@ -1,19 +1,18 @@
 """Parts and services die in the middle of a run: nothing that was acknowledged is lost."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from pathlib import Path
+from collections.abc import Generator
 
 import pytest
-import pytest_asyncio
 import redis.asyncio
 
 from clew.contracts.conversation import UserMessageReceived, text_of
 from clew.local.stack import Stack
-from tests.support.scripted_openai import ChatRequest, Delayed, Reply, ScriptedOpenAI, Text, ToolCall, calls
-from tests.support.system import SERVICES, System, whole_system
+from tests.support.scripted_openai import ChatRequest, Delayed, Reply, Text, ToolCall, calls
+from tests.support.stage import Stage
+from tests.support.system import SERVICES, System
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(150)]
 
 
 def slow_model(request: ChatRequest) -> Reply:
@@ -24,20 +23,10 @@ def slow_model(request: ChatRequest) -> Reply:
     return Delayed(Text("The answer is forty-two."), 2.0)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def model() -> AsyncGenerator[ScriptedOpenAI]:
-    async with ScriptedOpenAI() as server:
-        server.answer_with(slow_model)
-        yield server
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def system(
-    system_env: dict[str, str], model: ScriptedOpenAI, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncGenerator[System]:
-    folder: Path = tmp_path_factory.mktemp("services")
-    async with whole_system(system_env | model.environment(), folder) as running:
-        yield running
+@pytest.fixture
+def system(stage: Stage) -> Generator[System]:
+    with stage.answering(slow_model) as system:
+        yield system
 
 
 @pytest.mark.parametrize("victim", SERVICES)

@@ -2,8 +2,10 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
 from mcp.types import ToolAnnotations
 
 
@@ -18,10 +20,11 @@ def main(ledger: Path) -> None:
         return f"saw {at}"
 
     @server.tool(annotations=ToolAnnotations(idempotent_hint=True))
-    def put(what: str) -> str:
+    def put(what: str, context: Context[Any, Any]) -> str:
         """Put something somewhere."""
+        key = (context.request_context.meta or {}).get("idempotency-key", "")
         with ledger.open("a") as file:
-            file.write(f"put {what}\n")
+            file.write(f"put {what} {key}".rstrip() + "\n")
         return f"put {what}"
 
     @server.tool()

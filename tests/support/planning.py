@@ -9,6 +9,7 @@ from uuid import UUID
 from prometheus_client import CollectorRegistry
 
 from clew.chassis.context import Context
+from clew.chassis.errors import LogUnreachable
 from clew.chassis.log import LogReader
 from clew.chassis.records import Decoder, Record
 from clew.contracts import codec
@@ -52,9 +53,10 @@ class KnownPast(Past):
     queued: Sequence[OpenRun] = ()
     next_offsets: dict[str, int] = field(default_factory=dict[str, int])
     asked: list[str] = field(default_factory=list[str])
+    claim: str | None = None
 
     async def queue(self, partition: int) -> OpenRuns:
-        return OpenRuns(runs=self.queued, next_offsets=self.next_offsets)
+        return OpenRuns(runs=self.queued, claim=self.claim, next_offsets=self.next_offsets)
 
     async def thread(self, tenant_id: str, thread_id: UUID) -> ThreadKnown | None:
         self.asked.append("thread")
@@ -86,10 +88,13 @@ class KnownFacts(Facts):
 
 @dataclass
 class WrittenLog(LogReader):
-    """A log in memory: the events of each topic, all in partition 0."""
+    """A log in memory: the events of each topic, all in partition 0. It is away for the next `failures` records, each
+    of which comes first."""
 
     topics: dict[str, list[Event]] = field(default_factory=lambda: {topic: [] for topic in TAIL})
     claims: dict[UUID, str] = field(default_factory=dict[UUID, str])
+    announced: list[Event] = field(default_factory=list[Event])
+    failures: int = 0
 
     def write(self, topic: str, event: Event) -> Position:
         self.topics[topic].append(event)
@@ -99,6 +104,19 @@ class WrittenLog(LogReader):
         for offset, event in list(enumerate(self.topics[topic]))[start:end]:
             wire = codec.encode(event, source="test", claim=self.claims.get(event.event_id))
             yield Record(topic, partition, offset, MOMENT, wire.key, wire.value, wire.headers)
+            self._fail()
+
+    async def follow(self, topic: str) -> AsyncIterator[Record]:
+        for offset, event in enumerate(self.announced):
+            self._fail()
+            wire = codec.encode(event, source="test")
+            yield Record(topic, 0, offset, MOMENT, wire.key, wire.value, wire.headers)
+        await asyncio.Event().wait()
+
+    def _fail(self) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise LogUnreachable("no broker answers")
 
 
 @dataclass

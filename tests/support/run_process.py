@@ -1,7 +1,7 @@
 """One executor process without its services: plans and signals in, a log in memory that outlives it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,6 +22,7 @@ from clew.contracts.conversation import (
 from clew.contracts.envelope import Event, Position, RunEvent, RunScoped, derive
 from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunStarted
 from clew.contracts.planning import PlanCreated, PlanFailed, Step
+from clew.executor.before import Before
 from clew.executor.execution import fold, gap, in_order
 from clew.executor.handlers import RunHandlers
 from clew.executor.journal import RunJournal
@@ -87,7 +88,8 @@ class Process:
 
     def __post_init__(self) -> None:
         self.owned: MemoryOwnership | None = None
-        self.runs = Runs(self, self.now, self._performer, Identity("m", "1"), self.limits, self.alone)
+        before = Before(self, self.now)
+        self.runs = Runs(self, self.now, self._performer, Identity("m", "1"), self.limits, self.alone, before)
         self.handlers = RunHandlers(Signals(self.runs))
 
     # -- the partition (owned.Holdings)
@@ -105,6 +107,10 @@ class Process:
     def _past(self, run_id: UUID) -> RunPast:
         events = in_order(e for e in self.log.events if isinstance(e, RunEvent) and e.run_id == run_id)
         return RunPast(self.plans.get(run_id), events, (), gap(events))
+
+    async def written_of(self, run_ids: Sequence[UUID]) -> set[UUID]:
+        """What the views say."""
+        return {event.run_id for event in self.log.run} & set(run_ids)
 
     def take_over(self) -> None:
         """Claims the partition and finds in it what the log has."""

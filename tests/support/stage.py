@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +13,8 @@ import httpx2
 
 from clew.contracts.envelope import RunEvent
 from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed
-from tests.support.scripted_openai import ScriptedOpenAI
+from tests.support.scenes import follow_scenes
+from tests.support.scripted_openai import ChatRequest, Reply, ScriptedOpenAI
 from tests.support.services import ServiceProcess, running
 from tests.support.system import Json, System
 
@@ -53,6 +54,13 @@ class Stage:
     ledger: Ledger
     tools: Path
     env: Mapping[str, str]
+
+    @contextmanager
+    def answering(self, model: Callable[[ChatRequest], Reply]) -> Generator[System]:
+        """The system with another model, for a while."""
+        self.model.answer_with(model)
+        yield self.system
+        self.model.answer_with(follow_scenes)
 
     @property
     def executor(self) -> ServiceProcess:

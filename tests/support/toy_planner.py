@@ -1,9 +1,10 @@
 """A planner without a model, to see the chassis at work: the words of a message say what its handler does.
 
 `slow N` takes N seconds, `reject` and `broken` refuse it, `flaky` fails at the first try, `later N` puts it off until
-it is N seconds old, `fenced N` is fenced until then, `block` holds up the whole process. The plan's rationale tells
+it is N seconds old, `fenced N` is fenced until then, `block` holds up the whole process, after `hang` the group never
+answers its client again, as may be after a restart of the broker. The plan's rationale tells
 whether the delivery was marked as backlog; the log tells when each began. Run it as a program, with the limit of its
-handlers in seconds if you like.
+handlers in seconds if you like, and the patience of its watchdog and of its stop.
 """
 
 import asyncio
@@ -12,8 +13,11 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
-from clew.chassis import consumer, watchdog
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
+
+from clew.chassis import consumer, progress, service, watchdog
 from clew.chassis.context import Context
 from clew.chassis.errors import Fenced, RejectEvent, RetryLater
 from clew.chassis.service import Service
@@ -42,6 +46,8 @@ async def on_user_message_received(message: UserMessageReceived, context: Contex
             raise Fenced("not yet")
         case ["block"]:
             time.sleep(1000)  # noqa: ASYNC251  # what a handler must never do
+        case ["hang"]:
+            _cut_off_from_the_group()
         case ["broken"]:
             raise ZeroDivisionError("never")
         case _:
@@ -66,14 +72,29 @@ async def on_run_started(started: RunStarted, context: Context) -> AsyncIterator
     yield  # what makes it a handler
 
 
+def _cut_off_from_the_group() -> None:
+    """No request to the coordinator is answered any more; the rest of the client works."""
+    client: Any = AIOKafkaClient  # typed in part only
+    send = client.send
+
+    async def hung(self: Any, node: Any, request: Any, *, group: ConnectionGroup = ConnectionGroup.DEFAULT) -> Any:
+        if group == ConnectionGroup.COORDINATION:
+            await asyncio.Event().wait()
+        return await send(self, node, request, group=group)
+
+    client.send = hung
+
+
 def main() -> None:
     consumer.BACKOFF = (0.1, 0.1)
     watchdog.STILL_AFTER = 3
+    if len(sys.argv) > 2:
+        progress.STUCK_AFTER = service.STOP_LIMIT = float(sys.argv[2])
     limit = timedelta(seconds=float(sys.argv[1])) if len(sys.argv) > 1 else timedelta(minutes=5)
-    service = Service("planner", ServiceSettings())  # pyright: ignore[reportCallIssue]  # from the environment
-    service.on(UserMessageReceived, on_user_message_received, limit=limit, retry_for=RETRY_FOR)
-    service.on(RunStarted, on_run_started)
-    service.run()
+    planner = Service("planner", ServiceSettings())  # pyright: ignore[reportCallIssue]  # from the environment
+    planner.on(UserMessageReceived, on_user_message_received, limit=limit, retry_for=RETRY_FOR)
+    planner.on(RunStarted, on_run_started)
+    planner.run()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ what was in the log when it was taken.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from uuid import UUID
 
 from clew.contracts.conversation import ApprovalDecided, RunCancelRequested, RunSteered, UserMessageReceived
@@ -16,6 +16,7 @@ from tests.chaos.facts import Commit, Facts, Logged
 from tests.chaos.oracle.violation import CLOCK, Violation, lines
 
 NEVER = float("inf")
+Passed = tuple[str, str, int, int]  # a group, and the place of an input that a commit of it has passed
 
 
 def no_commit_passed_unfinished_work(facts: Facts) -> Iterator[Violation]:
@@ -25,13 +26,15 @@ def no_commit_passed_unfinished_work(facts: Facts) -> Iterator[Violation]:
         if logged.counts:
             inputs[logged.topic, logged.partition].append(logged)
     finished = _Finished(facts)
-    passed: set[tuple[str, str, int, int]] = set()
+    passed: set[Passed] = set()
     for commit in sorted(facts.commits, key=lambda commit: commit.at):
         for logged in inputs[commit.topic, commit.partition]:
             name = (commit.group, *logged.place)
             if name in passed or not (logged.offset < commit.offset or logged.offset in commit.above):
                 continue
             passed.add(name)
+            if finished.may_queue(commit.group, logged, passed):
+                continue
             done = finished.at(commit.group, logged)
             if done > commit.at + CLOCK:
                 yield _violation(facts, commit, logged, done)
@@ -62,11 +65,25 @@ class _Finished:
             assert isinstance(message.event, UserMessageReceived)
             self._threads[message.event.thread_id].append(message)
 
+    def may_queue(self, group: str, logged: Logged, passed: Set[Passed]) -> bool:
+        """Whether a message may be left waiting: the end of a run before it is still ahead of the planner, and whoever
+        handles that end goes on with the message."""
+        if group != "planner" or not isinstance(logged.event, UserMessageReceived):
+            return False
+        for earlier in self._threads[logged.event.thread_id]:
+            if earlier.offset >= logged.offset:
+                return False
+            assert isinstance(earlier.event, UserMessageReceived)
+            final = self._facts.final(earlier.event.run_id)
+            if final is None or (group, *final.place) not in passed:
+                return True
+        return False
+
     def at(self, group: str, logged: Logged) -> float:
         """Seconds of the epoch; 0 where finishing leaves no trace, NEVER where it was not."""
         match group, logged.event:
             case "planner", UserMessageReceived() as message:
-                return 0 if self._may_queue(message, logged) else self._planned(message.run_id)
+                return self._planned(message.run_id)
             case "executor", PlanCreated() | PlanFailed() as plan:
                 return self._first_update(plan.run_id)
             case "executor", RunCancelRequested() as wish:
@@ -88,13 +105,3 @@ class _Finished:
     def _ended(self, run_id: UUID) -> float:
         final = self._facts.final(run_id)
         return NEVER if final is None else final.at
-
-    def _may_queue(self, message: UserMessageReceived, logged: Logged) -> bool:
-        """Whether an earlier run of the thread was open when the message came, so that it may have been left queued."""
-        for earlier in self._threads[message.thread_id]:
-            if earlier.offset >= logged.offset:
-                return False
-            assert isinstance(earlier.event, UserMessageReceived)
-            if self._ended(earlier.event.run_id) > logged.at - CLOCK:
-                return True
-        return False

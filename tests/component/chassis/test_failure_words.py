@@ -71,6 +71,21 @@ async def test_a_handler_that_runs_past_its_limit_ends_the_process(
     assert await log.committed("planner", "user-messages") == 0
 
 
+async def test_a_client_that_the_group_never_answers_again_ends_the_process(
+    log: Log, env: dict[str, str], tmp_path: Path
+) -> None:
+    brief = {"CLEW_DRAIN_SECONDS": "1", "CLEW_SESSION_SECONDS": "6"}
+    async with running("planner", env | brief, tmp_path, arguments=(*TOY, "300", "4")) as toy:
+        async with log.as_service("gateway") as gateway:
+            await gateway.publish(message("hang"))
+            assert len(await log.wait_for("plans", 1)) == 1
+        async with asyncio.timeout(PATIENCE):
+            assert await toy.ended() == 1
+        said = toy.log_path.read_text()
+    assert "no offset was committed for" in said or "the group has not answered a heartbeat for" in said
+    assert await log.committed("planner", "user-messages") == 0
+
+
 async def test_a_process_whose_loop_stands_still_ends(log: Log, toy: ServiceProcess) -> None:
     async with log.as_service("gateway") as gateway:
         await gateway.publish(message("block"))

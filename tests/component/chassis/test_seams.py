@@ -15,15 +15,19 @@ import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import CommitFailedError
+from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 from faststream import BaseMiddleware
 from faststream.kafka import KafkaBroker
 from faststream.kafka.subscriber.usecase import DefaultSubscriber, LogicSubscriber
 from faststream.specification import AsyncAPI
+from hypothesis import given
+from hypothesis import strategies as st
 
+from clew.chassis import publish
 from clew.chassis.blobs import S3BlobStore
 from clew.chassis.bookmarks import Bookmark, Offsets
-from clew.chassis.clock import monotonic, now
+from clew.chassis.clock import monotonic, new_id, now
 from clew.chassis.context import Context, Depends
 from clew.chassis.dispatch import Dispatcher, Registration
 from clew.chassis.errors import RetryLater
@@ -236,3 +240,34 @@ async def test_a_handler_may_put_its_record_off_through_the_host() -> None:
     fresh.timestamp = int(now().timestamp() * 1000)
     with pytest.raises(RetryLater):
         await dispatcher.handle(fresh, False)
+
+
+# -- aiokafka: `publish`
+
+
+@pytest.mark.stack
+async def test_a_send_that_would_wait_for_room_or_metadata_has_taken_nothing(log: Log) -> None:
+    """`Publisher.send_now` takes one step of the producer's coroutine, and drops it where that was not all."""
+    thread = new_id()
+    first, second, third = (message("x" * 150_000, thread) for _ in range(3))  # a batch has room for one of them
+    async with log.as_service("gateway") as gateway:
+        ack = gateway.send_now(first)
+        assert ack is not None
+        assert gateway.send_now(second) is None
+        assert gateway.send_now(third) is None
+        told = asyncio.Event()
+        ack.add_done_callback(lambda _: told.set())
+        await asyncio.wait_for(told.wait(), 10)
+        position = ack.result()
+        cluster: Any = gateway._producer.client.cluster  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        del cluster._partitions[log.settings.in_namespace("user-messages")]
+        assert gateway.send_now(third) is None
+        assert await gateway.publish(second) == position.model_copy(update={"offset": position.offset + 1})
+    assert [event.event_id for event in await log.events("user-messages")] == [first.event_id, second.event_id]
+
+
+@given(key=st.none() | st.binary(max_size=40), count=st.integers(1, 60))
+def test_a_key_is_in_the_partition_where_every_client_of_kafka_looks_for_it(key: bytes | None, count: int) -> None:
+    partitions = list(range(count))
+    chosen = publish._partition(key, partitions, partitions[-1:])
+    assert chosen == (DefaultPartitioner()(key, partitions, partitions) if key is not None else count - 1)

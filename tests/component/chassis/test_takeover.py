@@ -7,7 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from clew.contracts.conversation import UserMessageReceived
 from clew.contracts.envelope import ID_NAMESPACE, derive, root_stamp
 from clew.contracts.execution import PartitionClaimed, RunStarted
 from tests.component.chassis.conftest import TOY
-from tests.support.commits import commits_of
+from tests.support.commits import read_commits
 from tests.support.log import PATIENCE, Log, message
 from tests.support.services import ServiceProcess, running
 
@@ -54,20 +54,21 @@ async def plan_records(log: Log, count: int) -> list[UUID]:
 
 async def assert_no_commit_passed_unfinished_work(log: Log) -> None:
     """Each commit against the first time at which each record's plan was in the log."""
-    done: dict[UUID, datetime] = {}
+    done: dict[UUID, float] = {}
     for record in await log.records("plans"):
-        done.setdefault((await log.decoder.event(record)).event_id, record.timestamp)
+        done.setdefault((await log.decoder.event(record)).event_id, record.timestamp.timestamp())
     messages = {
         (record.partition, record.offset): done.get(derive((await log.decoder.event(record)).event_id, 1))
         for record in await log.records("user-messages")
     }
-    commits = await commits_of(log.settings.kafka_bootstrap_servers, log.settings.in_namespace("planner"))
-    of_messages = [commit for commit in commits if commit.topic.endswith("user-messages")]
+    planner, topic = log.settings.in_namespace("planner"), log.settings.in_namespace("user-messages")
+    commits = [commit async for commit in read_commits(log.settings.kafka_bootstrap_servers)]
+    of_messages = [commit for commit in commits if (commit.group, commit.topic) == (planner, topic)]
     assert len(of_messages) > 4
     for commit in of_messages:
         said = {*range(commit.offset), *bookmarks.decode(commit.offset, commit.metadata).finished}
         ends = {offset: messages.get((commit.partition, offset)) for offset in said}
-        late = [o for o, end in ends.items() if end is None or end > commit.at + timedelta(milliseconds=50)]
+        late = [o for o, end in ends.items() if end is None or end > commit.at + 0.05]
         assert not late, f"{commit} says that {late} are finished"
 
 

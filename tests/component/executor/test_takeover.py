@@ -98,6 +98,9 @@ async def test_a_take_over_finds_the_same_however_far_memory_has_come(
     await project(projecting, log, part)
     past = await taken_over(log, views)
     scene.expected(past)
+    assert part < 1 or await views.recovery.due(0, clock.now()) == {scene.asleep.run_id: scene.sleeping.wake_at}
+    asked = [scene.ended.run_id, scene.asleep.run_id, UUID(int=1)]
+    assert part < 1 or await views.recovery.written_of(asked) == set(asked[:2])
     assert past.ended == ({scene.ended.run_id} if part <= 0.5 else set())  # its end is in the last third of the log
 
 

@@ -9,6 +9,7 @@ from redis import Redis
 from clew.chassis import clock
 from clew.contracts.execution import PartitionClaimed
 from clew.memory.offsets import Place
+from clew.views.door import Views
 from clew.views.names import Keys, Schemas
 from clew.views.tenant import TenantViews
 from tests.support.memory import PARTITIONS, MemoryLog, MemoryUnderTest, batches, memory, tables
@@ -69,7 +70,7 @@ def rows(env: dict[str, str], namespace: str, query: str) -> list[tuple[object, 
 
 
 async def test_the_claim_in_force_is_kept_beside_the_offset_and_outlives_the_process(
-    projecting: MemoryUnderTest, stack_env: dict[str, str], fresh: str
+    projecting: MemoryUnderTest, stack_env: dict[str, str], fresh: str, views: Views
 ) -> None:
     contested(projecting.log)
     updates = projecting.log.records["task-updates", PARTITION]
@@ -80,6 +81,7 @@ async def test_the_claim_in_force_is_kept_beside_the_offset_and_outlives_the_pro
             await restarted.take(half)
         place = (await restarted.store.offsets([("task-updates", PARTITION)]))["task-updates", PARTITION]
     assert place == Place(len(updates), "new")
+    assert (await views.recovery.open_runs(PARTITION)).claim == "new", "who reads on from there has to begin with it"
     shown = rows(stack_env, fresh, "SELECT claim FROM {}.offsets WHERE topic = 'task-updates' AND claim IS NOT NULL")
     assert shown == [("new",)]
     assert len(tables(stack_env["DATABASE_URL"], fresh)["events"]) == 9

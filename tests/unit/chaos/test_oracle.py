@@ -212,6 +212,23 @@ def test_a_message_that_waits_its_turn_may_be_passed() -> None:
     assert broken(facts_of(history, commits=commits)) == []
 
 
+@pytest.mark.parametrize(("heard", "verdict"), [(False, []), (True, ["I5"])])
+def test_a_message_may_be_passed_while_the_end_of_the_run_before_it_is_not(heard: bool, verdict: list[str]) -> None:
+    history = History()
+    history.say("m1")
+    history.plan("m1")
+    history.start("m1")
+    history.complete("m1")
+    history.say("m2")
+    end = len([logged for logged in history.log if logged.topic == "task-updates"])
+    commits = [Commit(history.now + 0.5, "planner", "task-updates", 0, end)] if heard else []
+    commits.append(Commit(history.now + 0.6, "planner", "user-messages", 0, 2))
+    history.plan("m2")
+    history.start("m2")
+    history.complete("m2")
+    assert broken(facts_of(history, commits=commits)) == verdict
+
+
 def test_a_plan_whose_start_is_void_is_not_finished() -> None:
     history = History()
     history.say("m1")

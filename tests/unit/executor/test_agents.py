@@ -76,6 +76,11 @@ async def test_what_came_from_outside_taints_the_step_and_those_after_it() -> No
     assert state.step("answer").untrusted
 
 
+async def test_a_message_with_bytes_from_outside_taints_every_step() -> None:
+    _, log = await carried_out(planned(step("answer"), untrusted=True))
+    assert fold(log.run).step("answer").untrusted
+
+
 @pytest.mark.parametrize(
     ("fields", "error"),
     [({"agent": "nobody"}, "there is no agent named 'nobody'"), ({"tools": ("hammer",)}, "there is no tool named")],

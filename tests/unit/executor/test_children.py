@@ -65,6 +65,21 @@ async def test_a_step_that_delegates_begins_a_run_and_waits_for_it_asleep() -> N
     assert (final.output, final.usage.requests, process.performed) == ("42", 3, [])
 
 
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_child_is_told_whether_bytes_from_outside_are_in_its_message(told: bool) -> None:
+    plan = planned(step("find"), step("answer", "find", kind="delegate"))
+
+    async def find(doing: Doing) -> str:
+        call = Call(UUID(int=1), "find.1/tool/look", "find", "tool", "look", 1, "pure")
+        await doing.journal.completed(call, "a page", None, 1.0, untrusted=told)
+        return "found"
+
+    async with running(find) as process:
+        await process.take(plan)
+        await asleep(process)
+        assert [message.untrusted for message in messages(process.log)] == [told]
+
+
 @pytest.mark.parametrize("length", range(1, 10))
 async def test_a_crash_after_any_event_begins_the_same_child_and_no_other(length: int) -> None:
     async with running() as whole:

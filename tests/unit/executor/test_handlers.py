@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from clew.contracts.conversation import RunCancelRequested, RunResumeRequested
+from clew.contracts.conversation import RunCancelRequested, RunResumeRequested, RunSteered
 from clew.contracts.envelope import derive
-from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunSuspended, StepCompleted
+from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunResumed, RunSuspended, StepCompleted
 from clew.contracts.planning import FailurePolicy, PlanFailed
 from clew.executor.calls import JournalCorrupt
 from clew.executor.limits import LifeLimits, RunLimits
@@ -115,6 +115,18 @@ async def test_a_run_cut_off_after_any_event_is_ended_by_the_next_owner(length: 
     assert final.output == "out of d"
 
 
+async def test_a_new_owner_takes_runs_up_a_few_at_a_time_the_most_recent_first() -> None:
+    ids = [UUID(int=n) for n in (5, 3, 4)]
+    async with running(hang) as first:
+        for run_id in ids:
+            first.now.pass_by(minutes=1)
+            await first.take(planned(run_id=run_id))
+    limits = RunLimits(life=LifeLimits(), resumptions=1)
+    async with running(hang, log=first.log, plans=first.plans, limits=limits) as second:
+        await second.until("run-resumed", times=3)
+    assert [event.run_id for event in second.log.run if isinstance(event, RunResumed)] == ids[::-1]
+
+
 async def test_a_stop_of_the_process_ends_no_run() -> None:
     async with running(hang) as process:
         await process.take(planned())
@@ -197,6 +209,34 @@ async def test_a_cancel_before_the_plan_ends_the_run_and_the_plan_is_dropped() -
     async with running(log=process.log) as second:
         await second.run(planned(), backlog=True)
     assert second.performed == []
+
+
+async def test_a_plan_that_comes_to_the_next_owner_of_a_cancelled_run_is_dropped() -> None:
+    async with running() as first:
+        await first.run(signal(RunCancelRequested))
+    async with running(log=first.log) as second:
+        await second.run(planned())
+    assert (second.log.kinds, second.performed) == (["run-cancelled"], [])
+
+
+async def test_a_plan_that_comes_to_the_next_owner_hears_what_was_said_before_it() -> None:
+    async with running() as first:
+        await first.run(signal(RunSteered))
+    async with running(log=first.log) as second:
+        await second.run(planned())
+    assert second.log.kinds[:2] == ["inbox-read", "run-started"]
+    assert [event.seq for event in second.log.run] == list(range(2, 2 + len(second.log.run)))
+
+
+async def test_only_plans_after_a_take_over_and_late_ones_are_asked_about() -> None:
+    async with running() as first:
+        await first.run(signal(RunCancelRequested))
+    async with running(log=first.log) as second:
+        second.now.pass_by(hours=1)
+        plan = planned(occurred_at=second.now())
+        assert second.runs.before is not None
+        assert not await second.runs.before.knows(plan, 0)
+        assert await second.runs.before.knows(plan.model_copy(update={"occurred_at": NOON}), 0)
 
 
 async def test_a_cancel_reaches_a_run_that_waits_for_room() -> None:

@@ -19,6 +19,7 @@ from clew.executor.search import SearchProvider, search_provider
 from clew.executor.search.brave import BraveSearch
 from clew.executor.search.tavily import TavilySearch
 from clew.executor.tools import DuplicateTool, Passage, ToolDeps, ToolRegistry, UnknownTool, builtin_tools, tool
+from clew.executor.tools.registry import openai_function
 from clew.models import OfflineModel
 from clew.models.offline.compose import NO_PROVIDER
 from tests.support.http_server import Exchange, Request, serve
@@ -80,7 +81,7 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
 
 
 def test_the_built_in_tools_declare_how_they_may_be_run() -> None:
-    declared = {spec.name: (spec.policy, spec.untrusted) for spec in builtin_tools()}
+    declared = {spec.name: (spec.traits.policy, spec.traits.untrusted) for spec in builtin_tools()}
 
     assert declared == {
         "web_search": ("pure", True),
@@ -92,11 +93,11 @@ def test_the_built_in_tools_declare_how_they_may_be_run() -> None:
         "remember": ("idempotent", False),
         "recall": ("pure", False),
     }
-    assert all(spec.timeout > timedelta(0) for spec in builtin_tools())
+    assert all(spec.traits.timeout > timedelta(0) for spec in builtin_tools())
 
 
 def test_a_tool_is_described_in_openais_format_from_its_hints_and_docstring() -> None:
-    function = builtin_tools().get("web_search").openai_function()["function"]
+    function = openai_function(builtin_tools().get("web_search").spec())["function"]
 
     assert function["name"] == "web_search"
     assert function["description"].startswith("Search the web")

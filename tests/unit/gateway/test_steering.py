@@ -179,6 +179,16 @@ async def test_a_decision_about_nothing_is_not_found_and_after_the_end_a_conflic
     assert (await scene.decide(decision="approve")).status_code == 409
 
 
+async def test_a_second_question_about_a_call_is_open_though_the_views_know_only_the_first(scene: Scene) -> None:
+    scene.ask()
+    await scene.decide(decision="approve")
+    scene.hear()
+    scene.gateway.views.known = len(scene.gateway.log.events)
+    asked = {"call_id": CALL, "step_id": "answer", "tool": "calculator", "arguments": {"a": 1}, "reason": "torn"}
+    scene.tell(ApprovalRequested, 6, **asked, about="in_doubt")
+    assert (await scene.decide(decision="done", result=1)).status_code == 202
+
+
 @pytest.mark.parametrize(("catches_up", "status"), [(True, 202), (False, 503)])
 async def test_a_question_that_the_views_do_not_know_yet_is_never_not_found(
     scene: Scene, catches_up: bool, status: int

@@ -15,7 +15,7 @@ from clew.planner.capabilities import Announcements
 from clew.planner.thread import RunKnown, ThreadKnown
 from clew.views.models import OpenRun
 from tests.support.conversation import Conversation, at
-from tests.support.planning import ANNOUNCED, KnownPast, NoBlobs, Planner, claimed, outline, talk
+from tests.support.planning import ANNOUNCED, KnownPast, NoBlobs, Planner, WrittenLog, claimed, outline, talk
 
 
 @pytest.fixture
@@ -234,6 +234,27 @@ async def test_what_a_former_owner_wrote_too_late_is_not_part_of_the_past() -> N
     planner.log.write("task-updates", talk.completed("m1"))
     await planner.start()
     assert await planner.gets(talk.message("m2")) == [], "m1 has not ended"
+
+
+async def test_a_log_that_goes_away_during_a_take_over_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clew.planner.threads.AWAY", 0)
+    planner = Planner()
+    planner.log.write("user-messages", talk.created())
+    planner.log.write("user-messages", talk.message("m1"))
+    planner.log.write("plans", talk.planned("m1"))
+    planner.log.failures = 2
+    await planner.start()
+    assert await planner.gets(talk.message("m2")) == [], "m1 has not ended"
+    assert outline(await planner.gets(talk.completed("m1"))) == [("planned", "m2", "m1")]
+
+
+async def test_announcements_are_waited_for_while_the_log_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clew.planner.capabilities.AWAY", 0)
+    announcements = Announcements(WrittenLog(announced=[ANNOUNCED], failures=2), Decoder(NoBlobs()))
+    following = asyncio.create_task(announcements.follow())
+    known = await asyncio.wait_for(announcements.some(), 5)
+    assert set(known.agents) == {agent.name for agent in ANNOUNCED.agents}
+    following.cancel()
 
 
 async def test_a_cancelled_queued_message_is_dropped(planner: Planner) -> None:

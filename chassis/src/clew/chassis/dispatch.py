@@ -50,6 +50,7 @@ class PutOffTooLong(RejectEvent):
     """A handler asked for another try until the record was older than it had declared."""
 
 
+BeforeLetter: TypeAlias = Callable[[Record, str], Awaitable[None]]
 _delivery: ContextVar[Delivery] = ContextVar("delivery")
 
 
@@ -74,6 +75,7 @@ class Dispatcher:
         self._rate = LetterRate()
         self._subscriber: HostedSubscriber
         self.handlers: dict[type[Event], Registration] = {}
+        self.before_letter: dict[str, BeforeLetter] = {}  # by topic
         self.flood: TooManyDeadLetters | None = None  # set when there were too many dead letters
 
     def host(self, subscriber: HostedSubscriber) -> None:
@@ -148,6 +150,8 @@ class Dispatcher:
         return call
 
     async def _park(self, record: Record, reason: str, detail: str) -> None:
+        if (before := self.before_letter.get(record.topic)) is not None:
+            await before(record, detail)
         await self._publisher.publish(dead_letter(record, self._service, reason, detail, self._clock()))
         self._metrics.dead_letters.labels(record.topic, reason).inc()
         log.warning("dead letter from %s/%d/%d: %s", record.topic, record.partition, record.offset, detail)

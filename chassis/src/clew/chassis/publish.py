@@ -8,11 +8,13 @@ import logging
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import lru_cache
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from aiokafka.partitioner import DefaultPartitioner, murmur2
 from aiokafka.structs import RecordMetadata
 
 from clew.chassis.blobs import BlobStore
@@ -20,7 +22,7 @@ from clew.chassis.errors import AckTimeout, LogUnreachable
 from clew.chassis.settings import ServiceSettings
 from clew.chassis.telemetry import current_traceparent
 from clew.contracts import codec
-from clew.contracts.envelope import Event, Position
+from clew.contracts.envelope import Event, Position, of_checked
 from clew.contracts.execution import PartitionClaimed
 from clew.contracts.topics import load_topics, topic_of
 
@@ -61,7 +63,24 @@ class Ack:
             raise AckTimeout(f"no acknowledgement: {error!r}") from error
 
     def _position(self, metadata: RecordMetadata) -> Position:
-        return Position(topic=self._topic, partition=metadata.partition, offset=metadata.offset)
+        fields = {"topic": self._topic, "partition": metadata.partition, "offset": metadata.offset}
+        return of_checked(Position, fields)
+
+
+@lru_cache(maxsize=16_384)
+def _hash(key: bytes) -> int:
+    """Kafka's hash of a key, which costs as much as all else that is done with a record; keys come many times."""
+    return murmur2(key) & 0x7FFFFFFF
+
+
+_keyless = DefaultPartitioner()
+
+
+def _partition(key: bytes | None, partitions: Sequence[int], available: Sequence[int]) -> int:
+    """What the producer does by default, and every other client of Kafka."""
+    if key is None:
+        return _keyless(key, partitions, available)
+    return partitions[_hash(key) % len(partitions)]
 
 
 class Publisher:
@@ -82,6 +101,7 @@ class Publisher:
             enable_idempotence=True,
             linger_ms=0,
             max_batch_size=MAX_BATCH,
+            partitioner=cast(DefaultPartitioner, _partition),  # any callable of its kind will do
         )
         await self._producer.start()
         for topic in load_topics().written_by(self._service):

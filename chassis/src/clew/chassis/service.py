@@ -95,6 +95,10 @@ class Service:
             self._keyed_topics.append(topic)
         self._dispatcher.handlers[event_type] = Registration(handler, limit, retry_for)
 
+    def on_dead_letter(self, topic: str, before: Callable[[Record, str], Awaitable[None]]) -> None:
+        """`before(record, detail)` ends before a record of the topic is put away as a dead letter."""
+        self._dispatcher.before_letter[self._readable(topic)] = before
+
     def on_partition(self, recover: Callable[[int], Awaitable[None]], forget: Callable[[int], None]) -> None:
         """`recover(p)` ends before any record of partition p is handled; `forget(p)` when it is lost."""
         self._hooks.append(PartitionHooks(recover, forget))

@@ -42,6 +42,7 @@ class Watchdog:
                 self._turns += 1
                 for check in self._checks:
                     if (reason := check(self._turns * TICK)) is not None:
+                        log.critical("this process is ended: %s", reason)  # now: its stop may hang on the same thing
                         raise Stuck(reason)
         finally:
             self._ended.set()

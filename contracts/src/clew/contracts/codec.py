@@ -74,20 +74,20 @@ def encode(event: Event, *, source: str, traceparent: str | None = None, claim: 
     supersedes = None
     if isinstance(event, PartitionClaimed):
         claim, supersedes = event.claim, event.supersedes
-    key, subject = event.key, event.subject
     headers = [
         *_constant(type(event), source),
         ("ce_id", str(event.event_id).encode()),
         ("ce_time", event.occurred_at.isoformat().encode()),
     ]
-    for name, text in (
-        ("ce_subject", subject),
-        ("traceparent", traceparent),
-        ("claim", claim),
-        ("supersedes", supersedes),
-    ):
-        if text is not None:
-            headers.append((name, text.encode()))
+    if (subject := event.subject) is not None:
+        headers.append(("ce_subject", subject.encode()))
+    if traceparent is not None:
+        headers.append(("traceparent", traceparent.encode()))
+    if claim is not None:
+        headers.append(("claim", claim.encode()))
+    if supersedes is not None:
+        headers.append(("supersedes", supersedes.encode()))
+    key = event.key
     return Wire(
         key=None if key is None else key.encode(),
         value=event.__pydantic_serializer__.to_json(event),  # bytes; `model_dump_json` makes text of them first

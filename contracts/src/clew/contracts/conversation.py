@@ -72,7 +72,8 @@ class UserMessageReceived(RunEvent):
 
     `parent_run_id` is as the client gave it; None means the newest leaf, which the planner resolves by log order.
     `sibling_of` instead names a run that this one stands beside: its parent is that one's, whatever it turns out to be.
-    A child run has a `parent_call`, and the `budget` that its parent granted it.
+    A child run has a `parent_call`, and the `budget` that its parent granted it. `untrusted`: bytes from outside are
+    in it, as in what a parent that read a web page hands on.
     """
 
     message_id: UUID
@@ -85,6 +86,7 @@ class UserMessageReceived(RunEvent):
     parent_call: ParentCall | None = None
     budget: Budget | None = None
     sibling_of: UUID | None = None
+    untrusted: bool = False
 
 
 class RunCancelRequested(RunScoped):

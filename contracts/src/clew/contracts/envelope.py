@@ -5,12 +5,13 @@ Not the wire format: that is `codec`.
 
 import json
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha1
 from math import isfinite
-from typing import Annotated, Any, ClassVar, TypedDict, cast
-from uuid import UUID
+from typing import Annotated, Any, ClassVar, TypedDict, TypeVar, cast
+from uuid import UUID, SafeUUID
 
 from pydantic import (
     AfterValidator,
@@ -28,6 +29,9 @@ SYSTEM_TENANT = "system"  # for events that belong to the platform and to no ten
 
 _CARRIED = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
 DEEPEST_JSON = 150  # levels in one field: JSON parsers here refuse a body of more than 200 in all
+_PLAIN_INT = 2**63
+_UUID_VERSION_5 = 5 << 76 | 0b10 << 62
+_UUID_RANDOM = ~(0xF << 76 | 0b11 << 62)  # the bits that are neither version nor variant
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -46,7 +50,50 @@ def _carriable(value: Any, info: ValidationInfo) -> Any:
     """
     if info.mode == "json":
         _check_read(value, 0)
-        return value
+    elif not carried_as_it_is(value):
+        _check_made(value)
+    return value
+
+
+def carried_as_it_is(value: object, depth: int = 0) -> bool:
+    """Whether a value is made of JSON's own types alone, and nothing in it needs a closer look.
+
+    What says no may be fit to be sent all the same: a subclass, a number of hundreds of digits.
+    """
+    kind = type(value)
+    if kind is str:
+        return cast(str, value).isascii() or _is_text(cast(str, value))
+    if kind is dict:
+        for name in cast(dict[object, object], value):
+            if type(name) is not str or not (name.isascii() or _is_text(name)):
+                return False
+        return depth < DEEPEST_JSON and _all_carried(cast(dict[object, object], value).values(), depth + 1)
+    if kind is list:
+        return depth < DEEPEST_JSON and _all_carried(cast(list[object], value), depth + 1)
+    if kind is float:
+        return isfinite(cast(float, value))
+    return value is None or kind is bool or (kind is int and -_PLAIN_INT < cast(int, value) < _PLAIN_INT)
+
+
+def _all_carried(values: Iterable[object], depth: int) -> bool:
+    """Most values are nothing or plain text: those cost no call."""
+    for value in values:
+        if value is None or (type(value) is str and value.isascii()):
+            continue
+        if not carried_as_it_is(value, depth):
+            return False
+    return True
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_made(value: Any) -> None:
     try:
         text = _CARRIED(value)
         text.encode()
@@ -54,7 +101,6 @@ def _carriable(value: Any, info: ValidationInfo) -> Any:
         raise ValueError(f"not JSON that can be sent: {error}") from None
     if text.count("[") + text.count("{") > DEEPEST_JSON and _depth(value) > DEEPEST_JSON:
         raise ValueError(f"not JSON that can be sent: nested more than {DEEPEST_JSON} levels deep")
-    return value
 
 
 def _check_read(value: Any, depth: int) -> None:
@@ -88,7 +134,10 @@ def derive(cause: UUID, *parts: object) -> UUID:
     """The id of what follows from `cause`: the same parts give the same id on any machine, at any time."""
     # What `uuid5` does, without what it does besides: every event of a run has two of these.
     digest = sha1(cause.bytes + "/".join(map(str, parts)).encode(), usedforsecurity=False).digest()
-    return UUID(bytes=digest[:16], version=5)
+    derived = object.__new__(UUID)
+    object.__setattr__(derived, "int", int.from_bytes(digest[:16]) & _UUID_RANDOM | _UUID_VERSION_5)
+    object.__setattr__(derived, "is_safe", SafeUUID.unknown)
+    return derived
 
 
 class Value(BaseModel):
@@ -98,6 +147,24 @@ class Value(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+ValueT = TypeVar("ValueT", bound=Value)
+
+
+def of_checked(model: type[ValueT], fields: dict[str, Any]) -> ValueT:
+    """A value of all its `fields`, which are known to be valid, as the constructor has them; they become its own.
+
+    For what is made by the thousand from parts that were checked one by one; the constructor would check them again,
+    at several times the cost of everything else that is done with an event. Nothing is refused here.
+    """
+    value = model.__new__(model)
+    # As `model_construct` does, without its search for aliases and defaults.
+    object.__setattr__(value, "__dict__", fields)
+    object.__setattr__(value, "__pydantic_fields_set__", set(fields))
+    object.__setattr__(value, "__pydantic_extra__", None)
+    object.__setattr__(value, "__pydantic_private__", None)
+    return value
 
 
 class Position(Value):

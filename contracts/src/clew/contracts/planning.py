@@ -72,8 +72,8 @@ class PlanCreated(RunEvent):
 
     `content` is the message itself, so that the run needs no view of it.
     `parent_run_id` is resolved: None means that the run begins the thread. `history_complete_at` is the position
-    behind which the history of the run is complete; None where there is no history. `parent_call`, `budget`
-    and `sent_by` are the message's own. `facts` is what was remembered about the sender and fits the message.
+    behind which the history of the run is complete; None where there is no history. `parent_call`, `budget`,
+    `sent_by` and `untrusted` are the message's own. `facts` is what was remembered about the sender and fits it.
     """
 
     message_event_id: UUID
@@ -88,6 +88,7 @@ class PlanCreated(RunEvent):
     budget: Budget | None = None
     sent_by: Text | None = None
     facts: tuple[RecalledFact, ...] = ()
+    untrusted: bool = False
 
 
 class PlanFailed(RunEvent):

@@ -192,5 +192,5 @@ class OpenRuns(Model):
     """
 
     runs: Sequence[OpenRun]
-    claim: str | None = None
+    claim: str | None
     next_offsets: dict[str, int] = Field(description="bare topic name → the first offset that is not in the snapshot")

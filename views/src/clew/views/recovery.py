@@ -4,19 +4,23 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from pydantic import ValidationError
 
 from clew.contracts.envelope import Event, RunEvent, RunScoped
+from clew.contracts.execution import PartitionClaimed
+from clew.contracts.topics import topic_of
 from clew.views.database import Database, Query, Row
 from clew.views.models import OpenRuns, Suspension, Thread
 from clew.views.rows import event_of, open_run_of, suspension_of, thread_of
 from clew.views.tenant import THREAD
 
 ROWS_AT_ONCE: Final = 100  # that are decoded between two turns of the event loop: about two milliseconds
-TAILS: Final = ("user-messages", "plans", "task-updates")  # read on from the snapshot by who took the partition over
+CLAIMED: Final = topic_of(PartitionClaimed).name
+TAILS: Final = ("user-messages", "plans", CLAIMED)  # read on from the snapshot by who took the partition over
 OPEN_RUNS: Final = """
 SELECT run_id, thread_id, tenant_id, parent_run_id, forked_from, status, suspension, on_busy, planned, deleted,
     message::text AS message
@@ -27,6 +31,13 @@ ORDER BY message_offset NULLS LAST, created_at
 OFFSETS: Final = "SELECT topic, next_offset, claim FROM offsets WHERE partition = %s"
 UNDER_WAY: Final = "SELECT run_id, status, suspension FROM open_runs WHERE partition = %s AND status <> 'queued'"
 JOURNALS: Final = "SELECT run_id, type, body::text AS body FROM journals WHERE seq > 0 AND run_id "
+WRITTEN_OF: Final = "SELECT DISTINCT run_id FROM journals WHERE seq >= 2 AND run_id = ANY(%s)"
+DUE: Final = """
+SELECT run_id, wake_at FROM (
+    SELECT run_id, (suspension ->> 'wake_at')::timestamptz AS wake_at
+    FROM open_runs WHERE partition = %s AND status = 'suspended'
+) asleep WHERE wake_at <= %s
+"""
 SIGNALS: Final = "SELECT run_id, type, body::text AS body FROM signals WHERE run_id "
 RUNNING: Final = "IN (SELECT run_id FROM open_runs WHERE partition = %s AND status NOT IN ('queued', 'suspended'))"
 log = logging.getLogger(__name__)
@@ -75,12 +86,14 @@ class RecoveryViews:
     async def open_runs(self, partition: int) -> OpenRuns:
         """Queued and unfinished runs of a partition, and the offsets behind which they are not complete."""
         offsets = Query(
-            "SELECT topic, next_offset FROM offsets WHERE partition = %s AND topic = ANY(%s)", [partition, list(TAILS)]
+            "SELECT topic, next_offset, claim FROM offsets WHERE partition = %s AND topic = ANY(%s)",
+            [partition, list(TAILS)],
         )
         runs, known = await self._database.as_recovery(Query(OPEN_RUNS, [partition]), offsets)
         next_offsets: dict[str, int] = dict.fromkeys(TAILS, 0)
         next_offsets |= {row["topic"]: row["next_offset"] for row in known}
-        return OpenRuns(runs=[open_run_of(row) for row in runs], next_offsets=next_offsets)
+        claim = next((row["claim"] for row in known if row["topic"] == CLAIMED), None)
+        return OpenRuns(runs=[open_run_of(row) for row in runs], claim=claim, next_offsets=next_offsets)
 
     async def snapshot(self, partition: int) -> PartitionSnapshot:
         """The runs of a partition that are under way, whole, and how far memory had read each topic."""
@@ -93,7 +106,7 @@ class RecoveryViews:
         running = [row["run_id"] for row in under_way if row["status"] != "suspended"]
         suspensions = {row["run_id"]: suspension_of(row) for row in under_way if row["status"] == "suspended"}
         return PartitionSnapshot(
-            claim=next((row["claim"] for row in offsets if row["topic"] == "task-updates"), None),
+            claim=next((row["claim"] for row in offsets if row["topic"] == CLAIMED), None),
             next_offsets={row["topic"]: row["next_offset"] for row in offsets},
             running=await _records(running, journals, signals),
             suspended={run_id: said for run_id, said in suspensions.items() if said is not None},
@@ -108,11 +121,21 @@ class RecoveryViews:
             Query(SIGNALS + "= ANY(%s) ORDER BY record_offset", [ids]),
         )
         return PartitionSnapshot(
-            claim=next((row["claim"] for row in offsets if row["topic"] == "task-updates"), None),
+            claim=next((row["claim"] for row in offsets if row["topic"] == CLAIMED), None),
             next_offsets={row["topic"]: row["next_offset"] for row in offsets},
             running=await _records(ids, journals, signals),
             suspended={},
         )
+
+    async def written_of(self, run_ids: Sequence[UUID]) -> set[UUID]:
+        """Those of these runs of which the executor has written anything, be it only an end before the plan came."""
+        [rows] = await self._database.as_recovery(Query(WRITTEN_OF, [list(run_ids)]))
+        return {row["run_id"] for row in rows}
+
+    async def due(self, partition: int, at: datetime) -> dict[UUID, datetime]:
+        """The suspended runs of a partition that were to go on by themselves before a moment, with when each was."""
+        [rows] = await self._database.as_recovery(Query(DUE, [partition, at]))
+        return {row["run_id"]: row["wake_at"] for row in rows}
 
     async def run_events(self, run_id: UUID) -> list[Event]:
         """A run's numbered events, message and plan included, by seq."""

@@ -66,6 +66,13 @@ FROM path,
     LATERAL (SELECT status, output, ended_at FROM runs WHERE run_id = path.answered_by OFFSET 0) a
 ORDER BY p.message_offset
 """
+ANY_UNTRUSTED: Final = """
+WITH RECURSIVE told AS (
+    SELECT unnest(%s::uuid[]) AS run_id
+    UNION SELECT p.forked_from FROM told JOIN run_places p ON p.run_id = told.run_id WHERE p.forked_from IS NOT NULL
+)
+SELECT EXISTS (SELECT FROM told JOIN steps s ON s.run_id = told.run_id WHERE s.untrusted) AS found
+"""
 LATER_SIBLINGS: Final = """
 SELECT run_id, revision FROM (
     SELECT run_id, row_number() OVER (PARTITION BY parent_run_id ORDER BY message_offset) AS revision
@@ -160,6 +167,10 @@ class TenantViews:
         if rows and (leaf := rows[0]["current_run_id"]) is not None:
             key, messages = self._keys.history(self._tenant_id, thread_id), await self._path(thread_id, leaf)
             await self._history.keep(key, rows[0]["history_version"], leaf, messages)
+
+    async def any_untrusted(self, run_ids: Sequence[UUID]) -> bool:
+        """Whether bytes from outside went into one of these runs, or into one that a fork among them goes on from."""
+        return bool(run_ids) and (await self._rows(ANY_UNTRUSTED, list(run_ids)))[0]["found"]
 
     async def summaries(self, thread_id: UUID) -> list[Summary]:
         """What was made of the thread's long histories, in the order in which it was made."""

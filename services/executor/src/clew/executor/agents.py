@@ -24,6 +24,7 @@ from clew.executor.conversation import Conversations, written
 from clew.executor.durability import Durability, call_under_way, durable
 from clew.executor.effects import ToolTraits
 from clew.executor.egress import EgressClient
+from clew.executor.execution import told_untrusted
 from clew.executor.facts import Facts
 from clew.executor.journal import RunJournal
 from clew.executor.model_policy import ModelBroke, ModelPolicy
@@ -99,6 +100,7 @@ class Agents:
             raise RunError("model", str(error)) from error
         await give_title(plan, journal)
         conversation = await self._conversations.of(plan)
+        journal.state.told_untrusted = plan.untrusted or conversation.untrusted
         summariser = Summariser(journal, model, self._limits.model, self._limits.history)
         history = as_told(await summariser.told(conversation))
 
@@ -124,7 +126,7 @@ class Agents:
                 step.step_id,
                 f"{step.step_id}.{attempt}",
                 len(history),
-                untrusted=any(journal.state.step(before).untrusted for before in step.depends_on),
+                untrusted=told_untrusted(step, journal.state),
             ):
                 result = await agent.run(
                     prompt,

@@ -27,6 +27,7 @@ from clew.contracts.envelope import SYSTEM_TENANT, root_stamp
 from clew.contracts.execution import CapabilitiesAnnounced
 from clew.contracts.planning import PlanCreated, PlanFailed
 from clew.executor.agents import Agents, Limits, Ports
+from clew.executor.before import Before
 from clew.executor.conversation import Conversations
 from clew.executor.documents import DocumentPassages
 from clew.executor.egress import EgressClient
@@ -34,6 +35,8 @@ from clew.executor.egress_policy import EgressPolicy
 from clew.executor.facts import Facts
 from clew.executor.handlers import RunHandlers
 from clew.executor.holding import Ownership
+from clew.executor.letters import UnreadablePlans
+from clew.executor.overdue import Overdue
 from clew.executor.ownership import Owners
 from clew.executor.past import PartitionPast
 from clew.executor.ports import Group
@@ -43,7 +46,10 @@ from clew.executor.runs import Runs
 from clew.executor.search import search_provider
 from clew.executor.settings import Settings
 from clew.executor.signals import Signals
-from clew.executor.tools import builtin_tools, load_tools
+from clew.executor.tools import ToolRegistry, builtin_tools, load_tools
+from clew.executor.tools.endpoints import add_endpoints
+from clew.executor.tools.mcp import McpServers
+from clew.executor.tools.toolfile import read_tool_files
 from clew.executor.working import Identity, Performer
 from clew.models import ModelChoice, choose_model
 from clew.views.door import Views
@@ -63,13 +69,17 @@ def build(settings: Settings) -> Service:
 def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Service:
     service = Service("executor", settings)
     views = service.use(_views(settings, service.metrics.registry))
-    agents = _agents(settings, model, egress, views, service.use(_client(settings)))
+    tools, servers = _tools(settings)
+    agents = _agents(settings, model, egress, views, service.use(_client(settings)), tools)
+    service.use(servers)
     follower = service.use(Follower(settings, CLAIMED_TOPIC))
 
     def taken(owned: Ownership, past: PartitionPast) -> None:
         runs.taken(owned, past)
+        overdue.taken(owned.partition)
 
     def lost(partition: int) -> None:
+        overdue.lost(partition)
         runs.lost(partition)
 
     owners = Owners(
@@ -84,11 +94,16 @@ def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Serv
         lost,
     )
     service.use(owners)
+    before = Before(views.recovery, now)
     identity = Identity(model.name, version("clew-executor"))
-    runs = service.use(Runs(owners, now, agents.performer, identity, settings.run_limits, Alone(os.environ)))
-    _register(service, RunHandlers(Signals(runs)), settings)
+    runs = service.use(Runs(owners, now, agents.performer, identity, settings.run_limits, Alone(os.environ), before))
+    overdue = Overdue(views.recovery, runs.timers, now)
+    signals = Signals(runs)
+    _register(service, RunHandlers(signals), settings)
+    service.on_dead_letter("plans", UnreadablePlans(views.recovery, signals.cannot_be_read).ended)
     service.on_partition(owners.recover, owners.forget)
     service.task("owners", owners.watch)
+    service.task("overdue", overdue.run)
     service.health.live["owners"] = owners.stuck
     service.task("announcement", lambda: _announce(service, agents, model))
     service.check("views", views.check)
@@ -111,8 +126,9 @@ def _register(service: Service, handlers: RunHandlers, settings: Settings) -> No
 async def performing(settings: Settings) -> AsyncGenerator[Performer]:
     """What performs the steps of runs, without a service around it: for the one run of a child process."""
     model, egress = choose_model(os.environ), EgressPolicy.from_environ(os.environ)
-    async with _views(settings) as views, _client(settings) as client:
-        yield _agents(settings, model, egress, views, client).performer
+    tools, servers = _tools(settings)
+    async with _views(settings) as views, _client(settings) as client, servers:
+        yield _agents(settings, model, egress, views, client, tools).performer
 
 
 def _views(settings: Settings, registry: CollectorRegistry | None = None) -> Views:
@@ -124,8 +140,24 @@ def _client(settings: Settings) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(timeout=settings.tool_endpoint_seconds)
 
 
+def _tools(settings: Settings) -> tuple[ToolRegistry, McpServers]:
+    """The tools of this package and of the operator's folder; those of MCP servers come once they are entered."""
+    tools = builtin_tools()
+    if settings.tools_path is None:
+        return tools, McpServers([], tools)
+    load_tools(settings.tools_path, tools)
+    sections = read_tool_files(settings.tools_path)
+    add_endpoints(sections, tools)
+    return tools, McpServers(sections, tools)
+
+
 def _agents(
-    settings: Settings, model: ModelChoice, egress: EgressPolicy, views: Views, client: httpx2.AsyncClient
+    settings: Settings,
+    model: ModelChoice,
+    egress: EgressPolicy,
+    views: Views,
+    client: httpx2.AsyncClient,
+    tools: ToolRegistry,
 ) -> Agents:
     ports = Ports(
         egress=EgressClient(egress),
@@ -133,9 +165,6 @@ def _agents(
         documents=DocumentPassages(views),
         facts=Facts(views),
     )
-    tools = builtin_tools()
-    if settings.tools_path is not None:
-        load_tools(settings.tools_path, tools)
     limits = Limits(
         settings.model_policy, settings.step_requests, settings.tool_result_bytes, settings.history_characters
     )

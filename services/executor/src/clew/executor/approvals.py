@@ -46,7 +46,7 @@ async def approved(
     if scope.execution.journal.instead(call, shown(arguments), traits.outward) is not None:
         return arguments  # it will not be made
     reason = DECLARED if traits.approval == "always" else UNTRUSTED
-    decided = await scope.execution.journal.decide(call, asked_with(arguments), reason, about="approval")
+    decided = await scope.execution.journal.decide(call, asked_with(shown(arguments)), reason, about="approval")
     match decided.decision:
         case "approve":
             return arguments
@@ -95,7 +95,7 @@ async def answers(scope: AgentScope, context: RunContext[Any], requests: Deferre
 
 async def _answer(scope: AgentScope, context: RunContext[Any], part: ToolCallPart) -> ToolApproved | ToolDenied:
     call = scope.next_call("tool", part.tool_name, tool_place(context.run_step, part.tool_call_id))
-    arguments = asked_with(part.args_as_dict())
+    arguments = asked_with(shown(part.args_as_dict()))
     return _as_answer(await scope.execution.journal.decide(call, arguments, RAISED, about="approval"))
 
 

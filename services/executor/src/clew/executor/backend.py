@@ -97,19 +97,18 @@ class JournalBackend(JournalCallableOperationBackend[None]):
         definition = _definition(tool)
         traits = self._traits(definition)
         with scope.execution.fatal():
-            call = scope.call_tool(
-                definition.name, context.run_step, context.tool_call_id or "", traits.policy, shown(arguments)
-            )
-            await scope.execution.journal.asked(call, shown(arguments))
+            asked = shown(arguments)
+            call = scope.call_tool(definition.name, context.run_step, context.tool_call_id or "", traits.policy, asked)
+            await scope.execution.journal.asked(call, asked)
             done = scope.execution.journal.done(call.call_id)
             record_durable_unit(executed=done is None)
             scope.has_untrusted |= traits.untrusted
             if done is not None:
                 return replayed(done)
-            instead = scope.execution.journal.instead(call, shown(arguments), traits.outward)
+            instead = scope.execution.journal.instead(call, asked, traits.outward)
             if instead is not None:
-                return await answered(scope.execution.journal, call, shown(arguments), instead, traits.untrusted)
-            made = ToolCall(scope.execution.journal, call, arguments, traits, body, self._most_bytes)
+                return await answered(scope.execution.journal, call, asked, instead, traits.untrusted)
+            made = ToolCall(scope.execution.journal, call, asked, traits, body, self._most_bytes)
             return await made.make()
 
 

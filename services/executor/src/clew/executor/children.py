@@ -75,8 +75,13 @@ def granted(child: Child, text: str) -> JsonValue:
     }
 
 
-def begun(child: Child, plan: PlanCreated, text: str, title: str, now: datetime) -> tuple[Event, Event]:
-    """The child's thread and its message, which is the parent's sender's: what is remembered is theirs in it too."""
+def begun(
+    child: Child, plan: PlanCreated, text: str, title: str, now: datetime, *, untrusted: bool = False
+) -> tuple[Event, Event]:
+    """The child's thread and its message, which is the parent's sender's: what is remembered is theirs in it too.
+
+    `untrusted`: bytes from outside are in the text.
+    """
     stamp = _stamp(plan, child, "thread-created", now)
     created = ThreadCreated(**stamp, thread_id=child.thread_id, title=title, created_by=DELEGATE)
     message = UserMessageReceived(
@@ -90,6 +95,7 @@ def begun(child: Child, plan: PlanCreated, text: str, title: str, now: datetime)
         model=plan.model,
         parent_call=ParentCall(thread_id=plan.thread_id, run_id=plan.run_id, call_id=child.call_id),
         budget=child.budget,
+        untrusted=untrusted,
     )
     return created, message
 
@@ -106,7 +112,10 @@ def stopped(child: Child, plan: PlanCreated, now: datetime) -> RunCancelRequeste
 
 
 def ended(
-    plan: PlanCreated | PlanFailed, final: RunCompleted | RunFailed | RunCancelled, state: RunState, now: datetime
+    plan: PlanCreated | PlanFailed | UserMessageReceived,
+    final: RunCompleted | RunFailed | RunCancelled,
+    state: RunState,
+    now: datetime,
 ) -> ChildRunEnded | None:
     """Word to the parent that this run is about to end; None when it has no parent."""
     if (parent := plan.parent_call) is None:

@@ -24,10 +24,14 @@ UNANSWERED = "(This message was not answered.)"
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What was `said` before a run on its path, oldest first, and the summaries that were made in its thread."""
+    """What was `said` before a run on its path, oldest first, and the summaries that were made in its thread.
+
+    `untrusted`: an answer was made of bytes from outside.
+    """
 
     said: Sequence[Message] = ()
     summaries: Sequence[Summary] = ()
+    untrusted: bool = False
 
 
 class Conversations:
@@ -53,10 +57,12 @@ class Conversations:
         while position is not None and not there:
             there = await until_available(lambda: self._views.passed(position, ROUND))
 
-    async def _past(self, plan: PlanCreated) -> tuple[Sequence[Message], Sequence[Summary]]:
+    async def _past(self, plan: PlanCreated) -> tuple[Sequence[Message], Sequence[Summary], bool]:
         tenant = self._views.tenant(plan.tenant_id)
         said = await until_available(lambda: tenant.messages(plan.thread_id, plan.parent_run_id))
-        return said, await until_available(lambda: tenant.summaries(plan.thread_id))
+        summaries = await until_available(lambda: tenant.summaries(plan.thread_id))
+        answered = [message.run_id for message in said if message.role == "assistant"]
+        return said, summaries, await until_available(lambda: tenant.any_untrusted(answered))
 
 
 def written(content: Sequence[ContentPart]) -> str:

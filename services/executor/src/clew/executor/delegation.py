@@ -9,7 +9,7 @@ from clew.contracts.usage import Budget
 from clew.executor import budgets, children
 from clew.executor.calls import BudgetExceeded, Call, Done
 from clew.executor.children import DELEGATE, Child
-from clew.executor.execution import SETTLED
+from clew.executor.execution import SETTLED, told_untrusted
 from clew.executor.journal import RunJournal
 from clew.executor.prompting import step_prompt
 from clew.executor.supervisor import StepError
@@ -33,7 +33,8 @@ async def delegate(step: Step, attempt: int, plan: PlanCreated, journal: RunJour
         child = Child(call_id, step.step_id, _grant(plan, journal))
         await journal.started(call, children.granted(child, text))
     if call_id not in journal.record.inbox.children:
-        for event in children.begun(child, plan, text, step.title, journal.now()):
+        told = told_untrusted(step, journal.state)
+        for event in children.begun(child, plan, text, step.title, journal.now(), untrusted=told):
             await journal.beside(event)
     await journal.until_child_ended(call)
     return await _ended(journal, call, journal.record.inbox.children[call_id], (perf_counter() - began) * 1000)

@@ -137,8 +137,8 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         """What people said to the run goes into this request, and stays in the conversation."""
         if (scope := agent_here()) is not None:
             with scope.execution.fatal():
-                call = scope.next_call("model", request_context.model.model_name, model_place(ctx.run_step))
-                for content in await scope.execution.journal.heard(call.key):
+                key = scope.next_key("model", model_place(ctx.run_step))
+                for content in await scope.execution.journal.heard(key):
                     ctx.enqueue(self._words(content))
         return await super().before_model_request(ctx, request_context)
 

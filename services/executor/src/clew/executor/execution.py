@@ -64,7 +64,8 @@ class RunState:
 
     `interrupted` counts the take-overs since the run last came further; `requests` the model requests that were begun,
     here and in child runs; `active` is how long it was under way before `active_since`. It grows in place: a run
-    of a thousand calls must not copy itself a thousand times.
+    of a thousand calls must not copy itself a thousand times. `told_untrusted` is no event's, but known from the first
+    step on: bytes from outside are in what every step is told, the message or the conversation before it.
     """
 
     last_seq: int = FIRST_SEQ - 1
@@ -78,6 +79,7 @@ class RunState:
     suspended: RunSuspended | None = None
     active: timedelta = timedelta(0)
     active_since: datetime | None = None
+    told_untrusted: bool = False
 
     def step(self, step_id: str) -> StepState:
         return self.steps.get(step_id, _WAITING)
@@ -285,5 +287,10 @@ def after_failure(step: Step, attempt: int, now: datetime) -> Retry | GiveUp:
 
 
 def tainted(step: Step, state: RunState) -> bool:
-    """Whether bytes from outside went into the step: through its own calls or a step that it builds on."""
-    return any(state.step(step_id).untrusted for step_id in (step.step_id, *step.depends_on))
+    """Whether bytes from outside went into the step: through what it was told or through its own calls."""
+    return told_untrusted(step, state) or state.step(step.step_id).untrusted
+
+
+def told_untrusted(step: Step, state: RunState) -> bool:
+    """Whether bytes from outside are in what the step is told: the conversation, or the steps that it builds on."""
+    return state.told_untrusted or any(state.step(step_id).untrusted for step_id in step.depends_on)

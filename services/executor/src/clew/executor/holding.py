@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from functools import cache
 
 from clew.chassis.claims import CLAIMED_TOPIC
 from clew.chassis.clock import monotonic
@@ -26,6 +27,7 @@ class Ownership:
         self._bid = bid
         self._next = position  # all before it was read back
         self._sender = sender
+        self._prompt = sender if isinstance(sender, AtOnce) else None
         self._lease = lease
         self._ended = asyncio.Event()
         self._waiting: dict[int, asyncio.Future[bool]] = {}
@@ -44,10 +46,10 @@ class Ownership:
     def send_now(self, event: Event) -> Receipt | None:
         """As `send`, where nothing has to be waited for; else None, and nothing was sent."""
         self._raise_if_lost()
-        return self._sender.send_now(event, claim=self._claim_for(event)) if isinstance(self._sender, AtOnce) else None
+        return None if self._prompt is None else self._prompt.send_now(event, claim=self._claim_for(event))
 
     def _claim_for(self, event: Event) -> str | None:
-        return self.claim if topic_of(type(event)).name in UNDER_CLAIM else None
+        return self.claim if _knows_claims(type(event)) else None
 
     async def valid(self, position: Position) -> None:
         """Returns once the record that was sent to `position` under this claim was read back, and counts.
@@ -105,3 +107,8 @@ class Ownership:
 
     def _fenced(self) -> Fenced:
         return Fenced(f"claim {self.claim} on partition {self.partition} is lost")
+
+
+@cache
+def _knows_claims(event: type[Event]) -> bool:
+    return topic_of(event).name in UNDER_CLAIM

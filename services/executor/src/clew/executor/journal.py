@@ -7,17 +7,18 @@ reading an old journal back is `ownership`'s business.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 from uuid import UUID
 
 from pydantic import JsonValue
 
 from clew.chassis.clock import Clock
 from clew.contracts.conversation import ContentPart, RunSteered
-from clew.contracts.envelope import JsonObject, RunEvent, RunScoped, Stamp, derive
+from clew.contracts.envelope import JsonObject, RunEvent, RunScoped, Stamp, carried_as_it_is, derive, of_checked
 from clew.contracts.execution import (
     ApprovalRequested,
     CallCompleted,
+    CallEvent,
     CallFailed,
     CallInDoubt,
     CallKind,
@@ -34,8 +35,9 @@ from clew.executor.inbox import About, Question, heard_signals, ids_of
 from clew.executor.origin import Origin
 from clew.executor.owned import Owned
 from clew.executor.waits import Wait
-from clew.executor.writer import RunLeft, RunWriter
+from clew.executor.writer import RunLeft, RunStamp, RunWriter
 
+CallEventT = TypeVar("CallEventT", bound=CallEvent)
 Steered = Callable[[Sequence[RunSteered]], Awaitable[None]]
 Allowance = Callable[[RunState], str | None]  # why no further model request may begin, or None
 
@@ -182,11 +184,15 @@ class RunJournal(RunWriter):
             self._reset(call, before)  # a process that died may have streamed words of it
         fields = _fields(call)
         self.waits.began(call.call_id, call.step_id)
+
+        def started(stamp: RunStamp) -> CallStarted:
+            return _made(CallStarted, {**stamp, **fields, "request": request, "policy": call.policy}, request)
+
         if _has_effects(call):
-            await self.append_valid(lambda s: CallStarted(**s, **fields, request=request, policy=call.policy))
+            await self.append_valid(started)
             await self.may_begin(call)
         else:
-            await self.append(lambda s: CallStarted(**s, **fields, request=request, policy=call.policy))
+            await self.append(started)
 
     async def may_begin(self, call: Call) -> None:
         """Returns when a call may be made: the lease is fresh, and the run neither ends nor is over its budget."""
@@ -202,18 +208,12 @@ class RunJournal(RunWriter):
         """What a model answered must be in the log before it is acted upon; a pure tool can be asked again."""
         fields = _fields(call)
         self.waits.over(call.call_id)
-        await self.append(
-            lambda s: CallCompleted(
-                **s,
-                **fields,
-                result=result,
-                usage=usage,
-                duration_ms=duration_ms,
-                untrusted=untrusted,
-                request=call.request,
-            ),
-            wait=call.kind == "model" or _has_effects(call),
-        )
+
+        def ended(stamp: RunStamp) -> CallCompleted:
+            took = {"usage": usage, "duration_ms": duration_ms, "untrusted": untrusted, "request": call.request}
+            return _made(CallCompleted, {**stamp, **fields, "result": result, **took}, result, call.request)
+
+        await self.append(ended, wait=call.kind == "model" or _has_effects(call))
 
     async def failed(self, call: Call, error: BaseException, retryable: bool, duration_ms: float) -> None:
         said = str(error).encode(errors="replace").decode()
@@ -265,6 +265,14 @@ class RunJournal(RunWriter):
             step_id=call.step_id,
             attempt=attempt,
         )
+
+
+def _made(model: type[CallEventT], fields: dict[str, object], *contents: JsonValue) -> CallEventT:
+    """An event of a call. Of its fields only `contents` come from outside, and can be what no event carries."""
+    for content in contents:
+        if not carried_as_it_is(content):
+            return model.model_validate(fields)
+    return of_checked(model, fields)
 
 
 def _fields(call: Call) -> _CallFields:

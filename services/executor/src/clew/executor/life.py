@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 
 from clew.chassis.errors import Fenced
 from clew.contracts.conversation import RunCancelRequested
+from clew.contracts.envelope import RunScoped
 from clew.contracts.execution import RunSuspended
 from clew.contracts.planning import PlanCreated
 from clew.contracts.usage import Budget
@@ -36,7 +37,7 @@ Closing: TypeAlias = Ending | Suspends
 
 
 class Life:
-    """A run under way. `hears`: signals may be written into its journal. `ready` is set once its steps are prepared.
+    """A run under way. `ready` is set once its steps are prepared.
 
     Its owner sets `closed` once it is over here or was lost.
     """
@@ -53,7 +54,6 @@ class Life:
         self.journal = journal
         self.ready = ready or asyncio.Event()
         self.closed = asyncio.Event()
-        self.hears = True
         self.end: End = "left"
         self._work = work
         self._limits = limits
@@ -66,6 +66,12 @@ class Life:
         """Ends the run as soon as it can be ended."""
         self._stop = self._stop or signal
         self._wake.set()
+
+    async def hear(self, signal: RunScoped) -> None:
+        """Returns when it was read back that the run heard the signal, now or before. RunLeft when it was closed
+        first."""
+        if self.journal.record.inbox.wants(signal):
+            await self.journal.hear([signal])
 
     def nudge(self) -> None:
         """Has the run look around now, as it does by itself within a minute."""

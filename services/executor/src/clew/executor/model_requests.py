@@ -17,7 +17,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelRequestPart, M
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
-from pydantic_core import to_jsonable_python
+from pydantic_core import to_json, to_jsonable_python
 
 from clew.contracts.usage import Usage
 
@@ -35,6 +35,7 @@ class RequestLog:
     def __init__(self, history: int, texts: set[str]) -> None:
         self._seen = history
         self._texts = texts
+        self._named: dict[str, tuple[bytes, str]] = {}
 
     def describe(
         self,
@@ -52,14 +53,19 @@ class RequestLog:
             "model": model_name,
             "messages_before": before,
             "messages": [_message(m) for m in messages[before:] if isinstance(m, ModelRequest)],
-            "instructions": self._hash(instructions, texts),
-            "tools": self._hash(cast(JsonValue, tools), texts),
-            "settings": self._hash(_jsonable(settings or {}), texts),
+            "instructions": self._hash("instructions", instructions, texts),
+            "tools": self._hash("tools", cast(JsonValue, tools), texts),
+            "settings": self._hash("settings", _jsonable(settings) if settings else {}, texts),
             "texts": texts,
         }
 
-    def _hash(self, value: JsonValue, texts: dict[str, JsonValue]) -> str:
-        name = sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    def _hash(self, what: str, value: JsonValue, texts: dict[str, JsonValue]) -> str:
+        """The name of a text, from its hash. Hardly one changes from one request of an agent to the next."""
+        raw = to_json(value)
+        before, name = self._named.get(what, (None, ""))
+        if raw != before:
+            name = sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+            self._named[what] = raw, name
         if name not in self._texts:
             self._texts.add(name)
             texts[name] = value

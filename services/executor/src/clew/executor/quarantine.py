@@ -1,7 +1,8 @@
 """A run that took its process with it, again and again, is run alone: in a child process that may die by itself.
 
 The child (`quarantined`) writes the run through this process, which alone owns the partition: each event is a line
-on a pipe, answered with its place in the log. When the child dies the run has failed, and nothing else has.
+on a pipe, answered with its place in the log. What is said to the run goes down the same pipe, and the child writes
+that it was heard. When the child dies the run has failed, and nothing else has.
 """
 
 import asyncio
@@ -14,7 +15,8 @@ from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 
 from clew.chassis.errors import Fenced
-from clew.contracts.envelope import Position, RunEvent
+from clew.contracts.conversation import RunSteered
+from clew.contracts.envelope import Position, RunEvent, RunScoped
 from clew.contracts.planning import PlanCreated
 from clew.contracts.usage import Budget
 from clew.executor import budgets
@@ -24,9 +26,11 @@ from clew.executor.journal import RunJournal
 from clew.executor.life import End, Life, close
 from clew.executor.limits import LifeLimits
 from clew.executor.pipe import LONGEST, from_line, origin_to_lines, to_line
+from clew.executor.writer import RunLeft
 
 ALONE_AFTER = 3  # take-overs in a row in which the run came no further
 GIVE_UP_AFTER = 6  # with the child it took its parent along as well, three times
+HEARS_WITHIN = timedelta(seconds=60)  # a child that does not listen for so long hangs, and is ended
 MARGIN = timedelta(seconds=30)  # beyond the run's own time limit, which the child enforces while it can
 CHILD = (sys.executable, "-m", "clew.executor.quarantined")
 log = logging.getLogger(__name__)
@@ -62,7 +66,7 @@ async def _given_up() -> Fails:
 
 
 class LifeAlone(Life):
-    """A run in a child process. It hears nothing but a cancel while it is under way."""
+    """A run in a child process. It is told what is said to it, and it is the child that writes that it was heard."""
 
     def __init__(
         self,
@@ -74,10 +78,12 @@ class LifeAlone(Life):
         environ: Mapping[str, str],
     ) -> None:
         super().__init__(plan, journal, _given_up, limits)
-        self.hears = False
         self._past = past
         self._command = command
         self._environ = environ
+        self._unsaid: asyncio.Queue[RunScoped] = asyncio.Queue()
+        self._unheard: dict[str, asyncio.Future[None]] = {}
+        self._over = False
 
     async def live(self) -> None:
         try:
@@ -86,6 +92,25 @@ class LifeAlone(Life):
             log.info("run %s is somebody else's now", self.plan.run_id)
         except Exception:
             log.exception("run %s could not be closed; it is taken up again", self.plan.run_id)
+
+    async def hear(self, signal: RunScoped) -> None:
+        if self._over:
+            raise self._gone()
+        if not self.journal.record.inbox.wants(signal):
+            return
+        heard = self._unheard[str(signal.event_id)] = asyncio.get_running_loop().create_future()
+        self._unsaid.put_nowait(signal)
+        try:
+            async with asyncio.timeout(HEARS_WITHIN.total_seconds()):
+                await heard
+        except TimeoutError:
+            log.error("run %s does not listen: its process is ended", self.plan.run_id)
+            self._over = True
+            self._wake.set()
+            raise self._gone() from None
+
+    def _gone(self) -> RunLeft:
+        return RunLeft(f"the process in which run {self.plan.run_id} was alone has ended")
 
     async def _in_child(self) -> End:
         log.warning("run %s is resumed alone, in a process of its own", self.plan.run_id)
@@ -97,14 +122,17 @@ class LifeAlone(Life):
             limit=LONGEST,
         )
         relay = asyncio.create_task(self._relay(child), name=f"run {self.plan.run_id}, relayed")
+        telling = asyncio.create_task(self._tell(child), name=f"run {self.plan.run_id}, told")
         try:
             await self._until_over(relay)
         finally:
+            self._deafen()
+            telling.cancel()
             relay.cancel()
             with suppress(ProcessLookupError):
                 child.kill()
             await child.wait()
-            await asyncio.gather(relay, return_exceptions=True)
+            await asyncio.gather(relay, telling, return_exceptions=True)
         return await self._after(child.returncode, relay)
 
     async def _until_over(self, relay: asyncio.Task[None]) -> None:
@@ -113,7 +141,7 @@ class LifeAlone(Life):
         )
         deadline = asyncio.get_running_loop().time() + (limit + MARGIN).total_seconds()
         relay.add_done_callback(lambda _: self._wake.set())
-        while not relay.done() and self._stop is None and self.journal.error is None:
+        while not (relay.done() or self._over or self._stop is not None or self.journal.error is not None):
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
                 return
@@ -143,6 +171,20 @@ class LifeAlone(Life):
 
     # -- the pipe
 
+    def _deafen(self) -> None:
+        """Whoever waits for the child to hear something is told that it will not."""
+        self._over = True
+        for heard in self._unheard.values():
+            if not heard.done():
+                heard.set_exception(self._gone())
+
+    async def _tell(self, child: asyncio.subprocess.Process) -> None:
+        """Hands over what is said to the run, behind the beginning."""
+        assert child.stdin is not None
+        await self.ready.wait()
+        while True:
+            self._say(child.stdin, {"signal": to_line(await self._unsaid.get())})
+
     async def _relay(self, child: asyncio.subprocess.Process) -> None:
         """Does what the child asks for, one line at a time, until it has nothing more to say."""
         assert child.stdin is not None
@@ -150,8 +192,8 @@ class LifeAlone(Life):
         begin: dict[str, Any] = {"plan": to_line(self.plan), "past": [to_line(event) for event in self._past]}
         if self.journal.origin is not None:
             begin["origin"] = origin_to_lines(self.journal.origin)
-        self.ready.set()
         self._say(child.stdin, begin)
+        self.ready.set()
         async for line in child.stdout:
             asked: dict[str, Any] = json.loads(line)
             self._say(child.stdin, {"n": asked["n"], **await self._do(asked)})
@@ -168,6 +210,12 @@ class LifeAlone(Life):
                 return {"position": position.model_dump()}
             case "valid":
                 await self.journal.owned.valid(Position.model_validate(asked["position"]))
+            case "heard":
+                if not (heard := self._unheard.pop(asked["signal"])).done():
+                    heard.set_result(None)
+            case "steered":
+                steers = [from_line(line) for line in asked["signals"]]
+                await self.journal.steered([steer for steer in steers if isinstance(steer, RunSteered)])
             case _:
                 await self.journal.owned.may_begin()
         return {}

@@ -7,15 +7,16 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
 from itertools import count
 from typing import Any
 
 from clew.chassis import clock
 from clew.chassis.clock import Clock
-from clew.contracts.envelope import Event, Position, RunEvent
+from clew.contracts.conversation import RunSteered
+from clew.contracts.envelope import Event, Position, RunEvent, RunScoped
 from clew.contracts.planning import PlanCreated
 from clew.executor.app import performing
 from clew.executor.execution import gap
@@ -24,6 +25,7 @@ from clew.executor.limits import LifeLimits
 from clew.executor.pipe import LONGEST, from_line, origin_from_lines, to_line
 from clew.executor.settings import Settings
 from clew.executor.working import Performer, journal_of, working
+from clew.executor.writer import RunLeft
 
 ORPHANED = 3  # exit code
 
@@ -38,6 +40,7 @@ class Parent:
         self._out = out
         self._numbers = count()
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._said: asyncio.Queue[RunScoped] = asyncio.Queue()
 
     async def send(self, event: Event) -> Awaitable[Position]:
         answer = self._ask({"do": "send", "event": to_line(event)})
@@ -49,12 +52,28 @@ class Parent:
     async def may_begin(self) -> None:
         await self._ask({"do": "may_begin"})
 
+    async def steered(self, steers: Sequence[RunSteered]) -> None:
+        """Tells which messages were taken in: the runs that they would have begun are not in this process."""
+        await self._ask({"do": "steered", "signals": [to_line(steer) for steer in steers]})
+
     async def listen(self) -> None:
         """Hands answers to who waits for them. Ends the process when the parent has gone."""
         async for line in self._reader:
-            answer = json.loads(line)
-            self._answers.pop(answer["n"]).set_result(answer)
+            said = json.loads(line)
+            if "signal" in said:
+                if isinstance(signal := from_line(said["signal"]), RunScoped):
+                    self._said.put_nowait(signal)
+            else:
+                self._answers.pop(said["n"]).set_result(said)
         os._exit(ORPHANED)
+
+    async def let_hear(self, life: Life) -> None:
+        """Lets the run hear what is said to it. One that is being closed hears no more; the parent sees its end."""
+        with suppress(RunLeft):
+            while True:
+                signal = await self._said.get()
+                await life.hear(signal)
+                await self._ask({"do": "heard", "signal": str(signal.event_id)})
 
     def _ask(self, said: Mapping[str, Any]) -> "asyncio.Future[dict[str, Any]]":
         number = next(self._numbers)
@@ -89,9 +108,12 @@ async def run_alone(
     listening = asyncio.create_task(parent.listen(), name="parent")
     async with performing as performer:
         journal = journal_of(plan, parent, now, past, approval, origin)
+        journal.steered = parent.steered
         ready = asyncio.Event()
         life = Life(plan, journal, lambda: working(plan, journal, performer, gap(past), ready.set), limits, ready)
+        hearing = asyncio.create_task(parent.let_hear(life), name="hearing")
         await life.live()
+    hearing.cancel()
     listening.cancel()
     os._exit(0 if life.end != "left" else 1)  # whatever a tool left behind, a thread perhaps, ends here
 

@@ -3,16 +3,15 @@
 Pure. It makes no call and writes nothing.
 """
 
-import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from math import isfinite
 from typing import Any, cast
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 from pydantic_ai.durable_exec import JSON_CODEC, DurabilityCodec
-from pydantic_core import to_jsonable_python
+from pydantic_core import to_json, to_jsonable_python
 
-from clew.contracts.envelope import Json, JsonObject
+from clew.contracts.envelope import Json, JsonObject, carried_as_it_is
 from clew.executor.calls import JournalCorrupt
 
 MOST_BYTES = 8 * 2**20  # of one result; more would drown any model, and every reader of the journal
@@ -61,8 +60,8 @@ def storable(result: JsonValue, most_bytes: int | None = None) -> JsonValue:
 
     Raises Unrecordable for what cannot be mended, and for what has more than `most_bytes` as JSON.
     """
-    stored = _mended(result)
-    if most_bytes is not None and (size := len(json.dumps(stored, ensure_ascii=False).encode())) > most_bytes:
+    stored = result if carried_as_it_is(result) else _mended(result)
+    if most_bytes is not None and (size := len(to_json(stored))) > most_bytes:
         raise Unrecordable(f"the result has {size:,} bytes, and a result may have {most_bytes:,}")
     return stored
 
@@ -86,10 +85,9 @@ def shown(arguments: Mapping[str, Any]) -> JsonValue:
         return repr(arguments)
 
 
-def asked_with(arguments: Mapping[str, Any]) -> JsonObject:
-    """A tool's arguments for a person to look at, and for a reconciler."""
-    as_json = shown(arguments)
-    return as_json if isinstance(as_json, dict) else {"arguments": as_json}
+def asked_with(request: JsonValue) -> JsonObject:
+    """A tool's arguments as `shown`, for a person to look at, and for a reconciler."""
+    return request if isinstance(request, dict) else {"arguments": request}
 
 
 def returned(value: JsonValue) -> JsonValue:

@@ -18,6 +18,7 @@ from clew.chassis.errors import Fenced
 from clew.contracts.envelope import RunScoped
 from clew.contracts.execution import ResumeCause, RunResumed, RunStarted
 from clew.contracts.planning import PlanCreated
+from clew.executor.before import Before
 from clew.executor.beside import Beside, until_done
 from clew.executor.execution import fold, gap
 from clew.executor.forks import Whole, whole
@@ -38,7 +39,8 @@ log = logging.getLogger(__name__)
 
 
 class Runs:
-    """Begins, resumes and loses runs. `performer` prepares the steps of one; `alone` runs one in a child process."""
+    """Begins, resumes and loses runs. `performer` prepares the steps of one; `alone` runs one in a child process;
+    `before` knows what was written of one before its partition was taken over."""
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class Runs:
         identity: Identity,
         limits: RunLimits | None = None,
         alone: Alone | None = None,
+        before: Before | None = None,
     ) -> None:
         self.holdings = holdings
         self.now = now
@@ -59,6 +62,7 @@ class Runs:
         self._performer = performer
         self._identity = identity
         self._alone = alone
+        self.before = before
         self._queued: dict[UUID, tuple[Owned, Past]] = {}
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._beside = Beside()
@@ -81,6 +85,8 @@ class Runs:
 
     def taken(self, owned: Owned, past: Taken) -> None:
         """Takes up every run of a partition that is under way, most recent activity first."""
+        if self.before is not None:
+            self.before.taken(owned.partition)
         self.known.ended |= dict.fromkeys(past.ended, owned.partition)
         self.known.asleep |= dict.fromkeys(past.suspended, owned.partition)
         for run_id, due in past.suspended.items():

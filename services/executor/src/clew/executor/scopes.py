@@ -95,12 +95,16 @@ class AgentScope:
 
     def next_call(self, kind: CallKind, name: str, place: str, policy: EffectPolicy | None = None) -> Call:
         """The call that comes next at a place. Model and streaming mode are no part of the key: they may change."""
-        base = f"{self.path}/{kind}/{place}"
-        ordinal = self._ordinals[base]
-        key = base if ordinal == 0 else f"{base}#{ordinal}"
+        key = self.next_key(kind, place)
         journal = self.execution.journal
         call_id = derive(journal.run_id, key)
         return Call(call_id, key, self.execution.step_id, kind, name, journal.attempts(call_id) + 1, policy)
+
+    def next_key(self, kind: CallKind, place: str) -> str:
+        """The key of the call that comes next at a place."""
+        base = f"{self.path}/{kind}/{place}"
+        ordinal = self._ordinals[base]
+        return base if ordinal == 0 else f"{base}#{ordinal}"
 
     def ask_model(self, name: str, step: int) -> Call:
         """The next model request. Diverged when others should have come first."""

@@ -72,7 +72,9 @@ class Settings(DatabaseSettings):
         description="Characters of a conversation that a model is told word by word; of more, a summary is made",
     )
     tools_path: Path | None = Field(
-        None, validation_alias="CLEW_TOOLS_PATH", description="Folder of tools of your own, Python files"
+        None,
+        validation_alias="CLEW_TOOLS_PATH",
+        description="Folder of tools of your own: Python files, and TOML files that name MCP servers and HTTP tools",
     )
     tool_result_bytes: int = Field(
         MOST_BYTES,

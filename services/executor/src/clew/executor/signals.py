@@ -17,6 +17,7 @@ from clew.contracts.conversation import (
     RunForkRequested,
     RunResumeRequested,
     RunSteered,
+    UserMessageReceived,
 )
 from clew.contracts.envelope import Event, RunScoped
 from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed
@@ -50,12 +51,20 @@ class Signals:
                 if life.journal.error is None:
                     return ()
                 await life.closed.wait()  # it could not be written; what the log has of it says what is next
-            if life is not None or backlog or plan.parent_call is not None or run_id in runs.known.early:
+            if life is not None or backlog or plan.parent_call is not None or await self._may_be_known(plan, partition):
                 past = await runs.past(partition, run_id)
                 return await self._planned_again(owned, plan, past)
             if run_id not in runs.known.ended and run_id not in runs.known.asleep:
                 await runs.start(owned, plan)
             return ()
+
+    async def _may_be_known(self, plan: PlanCreated, partition: int) -> bool:
+        """Whether the run may have heard something, or have ended, before its plan came."""
+        known, run_id = self._runs.known, plan.run_id
+        if run_id in known.ended or run_id in known.asleep:
+            return False
+        before = self._runs.before
+        return run_id in known.early or (before is not None and await before.knows(plan, partition))
 
     async def _planned_again(self, owned: Owned, plan: PlanCreated, past: Whole) -> Sequence[Event]:
         state = fold(past.events)
@@ -107,17 +116,37 @@ class Signals:
                 return ()
             past = await runs.past(partition, run_id)
             if not (state := fold(past.events)).ended:
-                journal = runs.journal(failure, owned, past)
-                build = partial(last_event, Fails("plan", f"{failure.reason}: {failure.detail}"), Usage())
-                if (told := children.ended(failure, build(journal.stamp()), journal.state, runs.now())) is not None:
-                    await journal.beside(told)
-                await journal.last(build)
+                await self._fail(owned, failure, past, f"{failure.reason}: {failure.detail}")
             runs.known.remember(run_id, partition)
             return _told(failure, past, state)
+
+    async def cannot_be_read(self, message: UserMessageReceived, detail: str, partition: int) -> None:
+        """Ends the run of a message whose plan is a dead letter, unless there is another plan of it."""
+        runs, run_id = self._runs, message.run_id
+        async with runs.lock(run_id):
+            owned = runs.holdings.of(partition)
+            if run_id in runs.live or run_id in runs.known.ended:
+                return
+            past = await runs.past(partition, run_id)
+            state = fold(past.events)
+            if past.plan is None and not (state.started or state.ended):
+                await self._fail(owned, message, past, detail)
+                runs.known.remember(run_id, partition)
+
+    async def _fail(self, owned: Owned, cause: PlanFailed | UserMessageReceived, past: Whole, error: str) -> None:
+        """Ends a run that has no plan; a parent hears of it first."""
+        journal = self._runs.journal(cause, owned, past)
+        build = partial(last_event, Fails("plan", error), Usage())
+        told = children.ended(cause, build(journal.stamp()), journal.state, self._runs.now())
+        if told is not None:
+            await journal.beside(told)
+        await journal.last(build)
 
     async def cancelled(self, signal: RunCancelRequested, partition: int) -> None:
         """Stops a run, in whatever state it is. One that has ended stays as it is."""
         runs, run_id = self._runs, signal.run_id
+        if (life := runs.live.get(run_id)) is not None:
+            life.stop(signal)  # whoever has its lock may be waiting for something that the run has yet to hear
         async with runs.lock(run_id):
             owned = runs.holdings.of(partition)
             if (life := runs.live.get(run_id)) is not None:
@@ -161,11 +190,9 @@ class Signals:
         runs, run_id = self._runs, signal.run_id
         async with runs.lock(run_id):
             owned = runs.holdings.of(partition)
-            life = runs.live.get(run_id)
-            if life is not None and life.hears and await _heard(life, signal):
+            if (life := runs.live.get(run_id)) is not None and await _heard(life, signal):
                 return
-            alone = life is not None and not life.hears
-            past = None if alone or run_id in runs.known.ended else await runs.past(partition, run_id)
+            past = None if run_id in runs.known.ended else await runs.past(partition, run_id)
             if past is None or fold(past.events).ended:
                 await self._missed(owned, signal)
                 return
@@ -213,11 +240,9 @@ class Signals:
 
 async def _heard(life: Life, signal: RunScoped) -> bool:
     """Whether a run under way has heard the signal, now or before. False when it was closed first."""
-    if life.hears:
-        with suppress(RunLeft):
-            if life.journal.record.inbox.wants(signal):
-                await life.journal.hear([signal])
-            return True
+    with suppress(RunLeft):
+        await life.hear(signal)
+        return True
     await _closed(life)
     return False
 

@@ -34,6 +34,11 @@ class Timers:
         heapq.heappush(self._heap, (due, run_id))
         self._changed.set()
 
+    def ensure(self, partition: int, run_id: UUID, due: datetime) -> None:
+        """The run is woken at `due`, unless a time is set already."""
+        if run_id not in self._due:
+            self.set(partition, run_id, due)
+
     def clear(self, run_id: UUID) -> None:
         self._due.pop(run_id, None)
 

@@ -6,18 +6,18 @@ It knows the journal's port and what the tool declared. What pydantic-ai asks fo
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from time import perf_counter
-from typing import Any, cast
+from typing import cast
 
 from pydantic import JsonValue
 from pydantic_ai.exceptions import ToolFailed
 
 from clew.executor.calls import Call, CallDenied, Decided, Done, Journal, NotMade, tool_error
 from clew.executor.effects import Happened, Reconciled, ToolTraits, not_done, unknown
-from clew.executor.results import MOST_BYTES, Unrecordable, asked_with, returned, shown, storable
+from clew.executor.results import MOST_BYTES, Unrecordable, asked_with, returned, storable
 from clew.executor.scopes import key_of, within_call
 
 QUICK = timedelta(milliseconds=50)  # a pure tool that is over by then leaves no start in the journal
@@ -39,11 +39,11 @@ Body = Callable[[], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call that the journal has no end of."""
+    """A call that the journal has no end of. `request` are its arguments as the journal shows them."""
 
     journal: Journal
     call: Call
-    arguments: Mapping[str, Any]
+    request: JsonValue
     traits: ToolTraits
     body: Body
     most_bytes: int = MOST_BYTES
@@ -68,7 +68,7 @@ class ToolCall:
         if call.policy == "pure":
             await self.journal.may_begin(call)  # nothing starts on a stale lease, written down or not
         else:
-            await self.journal.started(call, shown(self.arguments))
+            await self.journal.started(call, self.request)
         running = asyncio.create_task(_carried_out(call, self.body), name=f"tool {call.name}")
         try:
             call = await self._wait(call, running)
@@ -87,8 +87,8 @@ class ToolCall:
         if call.policy == "pure":
             await asyncio.wait({running}, timeout=min(QUICK, limit).total_seconds())
             if running.done():
-                return replace(call, request=shown(self.arguments))
-            await self.journal.started(call, shown(self.arguments))
+                return replace(call, request=self.request)
+            await self.journal.started(call, self.request)
             limit -= QUICK
         await asyncio.wait({running}, timeout=max(limit.total_seconds(), 0))
         if not running.done():
@@ -107,7 +107,7 @@ class ToolCall:
         if said is not_done:
             return None
         reason = "This call was begun, and nobody knows whether it took effect."
-        decided = await self.journal.decide(call, asked_with(self.arguments), reason, about="in_doubt")
+        decided = await self.journal.decide(call, asked_with(self.request), reason, about="in_doubt")
         return None if decided.decision == "approve" else await self.end(call, decided)
 
     async def end(self, call: Call, decided: Decided) -> JsonValue:
@@ -122,7 +122,7 @@ class ToolCall:
             return unknown
 
         async def body() -> object:
-            answer = reconcile(asked_with(self.arguments), key_of(call.call_id))
+            answer = reconcile(asked_with(self.request), key_of(call.call_id))
             return await answer if inspect.isawaitable(answer) else answer
 
         running = asyncio.create_task(_carried_out(call, body), name=f"reconcile {call.name}")

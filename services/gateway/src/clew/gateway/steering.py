@@ -20,7 +20,7 @@ from clew.gateway.arguments import check_arguments
 from clew.gateway.commands import SAME_KEY, Asked, accepted_message, append, ids_of, known_run, message_received
 from clew.gateway.content import message_parts
 from clew.gateway.deps import Deps
-from clew.gateway.errors import Conflict, Invalid, Unavailable
+from clew.gateway.errors import Conflict, Invalid, NotFound, Unavailable
 from clew.gateway.reading import find_run, look_up
 from clew.gateway.schemas import MessageAccepted
 from clew.gateway.steering_schemas import (
@@ -198,12 +198,15 @@ async def _check_decision(deps: Deps, ask: Asked, run: Run, call_id: UUID, body:
 
     async def waiting() -> Approval | None:
         approvals = {approval.call_id: approval for approval in await views.approvals(run.id)}
-        if call_id not in approvals and call_id in asked(await views.run_events(run.id, kinds=SETTLING)).ever:
-            raise Conflict("It is decided already.")
         return approvals.get(call_id)
 
     missing = f"The run asks for no decision about a call {call_id}."
-    approval = await look_up(deps, call_id, waiting, QUESTIONS, missing)
+    try:
+        approval = await look_up(deps, call_id, waiting, QUESTIONS, missing)
+    except NotFound:  # only here do the views know all that the run asked: a call may be asked about a second time
+        if call_id in asked(await views.run_events(run.id, kinds=SETTLING)).ever:
+            raise Conflict("It is decided already.") from None
+        raise
     if body.decision == "edit":
         await _check_edit(deps, ask, approval, body)
 

@@ -9,11 +9,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from clew.chassis.errors import LogUnreachable
 from clew.chassis.log import LogReader
 from clew.chassis.records import Decoder
 from clew.contracts.codec import DecodeError
 from clew.contracts.execution import AgentSpec, CapabilitiesAnnounced, ToolSpec
 
+AWAY = 1.0  # seconds between two tries to reach a log that is away
 log = logging.getLogger(__name__)
 
 
@@ -35,7 +37,16 @@ class Announcements:
         self._some_agent = asyncio.Event()
 
     async def follow(self) -> None:
-        """Reads the topic for ever. What cannot be read is memory's to park; here the source's last word stands."""
+        """Reads the topic for ever, and from its beginning again after the log was away."""
+        while True:
+            try:
+                await self._read()
+            except LogUnreachable as error:
+                log.warning("the announcements wait for the log: %s", error)
+                await asyncio.sleep(AWAY)
+
+    async def _read(self) -> None:
+        """What cannot be read is memory's to park; here the source's last word stands."""
         async for record in self._log.follow("capabilities"):
             try:
                 event = await self._decoder.event(record)

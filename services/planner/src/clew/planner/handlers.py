@@ -165,6 +165,7 @@ class Handlers:
             budget=message.budget,
             sent_by=message.sent_by,
             facts=tuple(question.facts),
+            untrusted=message.untrusted,
         )
 
     async def _question(self, decision: MakePlan) -> Question:

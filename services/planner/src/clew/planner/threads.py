@@ -5,6 +5,7 @@ rules are in `thread` and `planning`; reading Postgres is `past`'s.
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,6 +14,7 @@ from uuid import UUID
 
 from clew.chassis.claims import CLAIMED_TOPIC, Claims
 from clew.chassis.clock import monotonic
+from clew.chassis.errors import LogUnreachable
 from clew.chassis.log import LogReader
 from clew.chassis.records import Decoder, Record
 from clew.contracts.codec import DecodeError, attributes
@@ -38,8 +40,9 @@ TAIL: Final[Mapping[str, tuple[type[Event], ...]]] = {
     "task-updates": (RunStarted, RunSuspended, RunResumed, RunCompleted, RunFailed, RunCancelled, SteerMissed),
 }
 
-
+AWAY = 1.0  # seconds between two tries to reach a log that is away
 REST = timedelta(minutes=10)  # after which a thread where nothing happens may be read again when it is needed
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -139,7 +142,18 @@ class Threads:
         return self._partitions[at.partition].learn(event, at)
 
     async def recover(self, partition: int) -> None:
-        """Snapshot, then the tail of each topic from where the snapshot ends. Waits while Postgres is away."""
+        """Returns once the partition is in hand. Waits while Postgres or the log is away."""
+        while True:
+            try:
+                self._partitions[partition] = await self._read(partition)
+            except LogUnreachable as error:
+                log.warning("partition %d waits for the log: %s", partition, error)
+                await asyncio.sleep(AWAY)
+            else:
+                return
+
+    async def _read(self, partition: int) -> _Partition:
+        """Snapshot, then the tail of each topic from where the snapshot ends."""
         queue = await self._past.queue(partition)
         offsets = {topic: queue.next_offsets.get(topic, 0) for topic in TAIL}
         projected = offsets["user-messages"]
@@ -150,11 +164,12 @@ class Threads:
                 held.learn(run.message, before)
         claims = Claims(queue.claim)
         for topic, start in offsets.items():
-            async for record in self._log.read(topic, partition, start):
-                void = topic == CLAIMED_TOPIC and not claims.counts(record.headers)
-                if not void and (event := await self._event(record)) is not None:
+            as_written = self._log.read(topic, partition, start)
+            read = self._log.valid(topic, partition, start, claims) if topic == CLAIMED_TOPIC else as_written
+            async for record in read:
+                if (event := await self._event(record)) is not None:
                     held.learn(event, record.position)
-        self._partitions[partition] = held
+        return held
 
     def forget(self, partition: int) -> None:
         self._partitions.pop(partition, None)

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 from pydantic import PydanticUserError
 from pydantic_ai import Tool
@@ -17,6 +17,7 @@ from pydantic_ai.exceptions import UserError
 from clew.contracts.execution import EffectPolicy, ToolSpec
 from clew.executor.effects import Approval, Reconcile, ToolTraits
 from clew.executor.tools.deps import ToolDeps
+from clew.executor.tools.outside import OutsideTool
 
 
 class DuplicateTool(ValueError):
@@ -90,12 +91,6 @@ class DeclaredTool:
         except (UserError, PydanticUserError, ValueError, NameError, TypeError) as error:
             raise BadTool(f"{self.name}: {error}") from error
 
-    def openai_function(self) -> dict[str, Any]:
-        """The tool in OpenAI's function format."""
-        spec = self.spec()
-        function = {"name": spec.name, "description": spec.description, "parameters": spec.parameters}
-        return {"type": "function", "function": function}
-
 
 def tool(
     *,
@@ -122,6 +117,15 @@ def tool(
     return declare
 
 
+AnyTool: TypeAlias = DeclaredTool | OutsideTool
+
+
+def openai_function(spec: ToolSpec) -> dict[str, Any]:
+    """A tool in OpenAI's function format."""
+    function = {"name": spec.name, "description": spec.description, "parameters": spec.parameters}
+    return {"type": "function", "function": function}
+
+
 def _listed(words: object) -> str:
     return ", ".join(get_args(words))
 
@@ -129,12 +133,12 @@ def _listed(words: object) -> str:
 class ToolRegistry:
     """Tools by name, in the order in which they were added."""
 
-    def __init__(self, tools: Iterable[DeclaredTool] = ()) -> None:
-        self._tools: dict[str, DeclaredTool] = {}
+    def __init__(self, tools: Iterable[AnyTool] = ()) -> None:
+        self._tools: dict[str, AnyTool] = {}
         for declared in tools:
             self.add(declared)
 
-    def add(self, declared: DeclaredTool) -> None:
+    def add(self, declared: AnyTool) -> None:
         """Adds a tool.
 
         Raises:
@@ -144,13 +148,13 @@ class ToolRegistry:
             raise DuplicateTool(f"there is already a tool named {declared.name!r}")
         self._tools[declared.name] = declared
 
-    def __iter__(self) -> Iterator[DeclaredTool]:
+    def __iter__(self) -> Iterator[AnyTool]:
         return iter(self._tools.values())
 
     def __contains__(self, name: object) -> bool:
         return name in self._tools
 
-    def get(self, name: str) -> DeclaredTool:
+    def get(self, name: str) -> AnyTool:
         """The tool of that name.
 
         Raises:
@@ -174,4 +178,4 @@ class ToolRegistry:
 
     def openai_functions(self) -> list[dict[str, Any]]:
         """Every tool in OpenAI's function format."""
-        return [declared.openai_function() for declared in self]
+        return [openai_function(spec) for spec in self.specs()]

@@ -2,7 +2,7 @@
 
 import struct
 
-from tests.chaos.commits import RawCommit, parse
+from tests.support.commits import RawCommit, parse
 
 
 def short_string(text: str) -> bytes:
