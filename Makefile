@@ -18,7 +18,8 @@ reset: $(READY)  ## Remove all data of the local stack (it must not be running)
 	@$(BIN)/python -m clew.local reset
 
 ##@ Testing
-.PHONY: test test-fast images chaos-short chaos mutants bench bench-projection bench-history bench-growth bench-peers
+.PHONY: test test-fast images chaos-short chaos mutants
+.PHONY: bench bench-projection bench-history bench-growth bench-replay bench-peers
 test: $(READY)  ## All tests, on real parts that they start themselves
 	$(BIN)/pytest
 test-fast: $(READY)  ## The tests that need no servers
@@ -36,6 +37,8 @@ bench: $(READY)  ## Measure the latency of the whole path, and what durable runs
 	$(BIN)/python -m benchmarks.durable
 bench-peers: $(READY)  ## Measure the same durable runs on DBOS, beside ours; installs it for this alone
 	UV_PROJECT_ENVIRONMENT=.tools/peers $(UV) run --quiet --frozen --group peers python -m benchmarks.durable fan steps --peers
+bench-replay: $(READY)  ## Measure how fast recorded runs are replayed, beside bare pydantic-ai, and as a suite
+	$(BIN)/python -m benchmarks.replay
 bench-projection: $(READY)  ## Measure how fast memory projects, beside what COPY alone does
 	$(BIN)/python -m benchmarks.projection
 bench-history: $(READY)  ## Measure a page of a long thread's history, with the cache and without

@@ -44,5 +44,6 @@ GROUPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
     "The command `clew`": [
         ("CLEW_URL", "URL", "`http://127.0.0.1:8000`", "The gateway"),
         ("CLEW_TOKEN", "secret", "", "An API key"),
+        ("CLEW_RECORDINGS", "path", "`~/.local/share/clew/recordings`", "Where `clew run import` keeps recordings"),
     ],
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.support.replays import differing
 from tests.support.scenes import follow_scenes
 from tests.support.scripted_openai import ScriptedOpenAI
 from tests.support.searxng import SearXNG
@@ -34,6 +35,7 @@ async def system(system_env: dict[str, str], tmp_path_factory: pytest.TempPathFa
     folder: Path = tmp_path_factory.mktemp("services")
     async with whole_system(system_env, folder) as running:
         yield running
+        assert await differing(system_env) == {}, "the runs of these tests replay otherwise"
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -55,3 +57,4 @@ async def stage(
     env |= {"CLEW_TOOLS_PATH": str(tools), "CLEW_TEST_LEDGER": str(ledger.path), "CLEW_RUN_SECONDS": "120"}
     async with whole_system(env, folder) as system:
         yield Stage(system, model, ledger, tools, env)
+        assert await differing(env) == {}, "the runs of these tests replay otherwise"

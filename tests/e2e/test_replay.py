@@ -97,3 +97,12 @@ async def test_every_command_of_the_guide_prints_what_the_guide_says(
         if (line := guide.missing(step.lines, printed)) is not None:
             wrong.append(f"$ {step.command}\n{printed}\ndoes not print: {line}")
     assert not wrong, "\n".join(wrong)
+
+
+async def test_the_runs_since_a_moment_are_replayed_as_a_suite(system: System, system_env: dict[str, str]) -> None:
+    for _ in range(2):
+        await system.until_ended((await system.say("What is 2 + 2?"))["run_id"])
+    code, out, told = await command(system_env, "replay-suite", "--since", "1h", "--sample", "2", "--jobs", "1")
+    assert code == 0, out.decode() + told
+    assert "replaying 2 recordings: their recorded calls answer, 0 are made" in " ".join(told.split())
+    assert [line.split("\t")[1] for line in out.decode().splitlines()] == ["identical"] * 2

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from clew.contracts.planning import FailurePolicy, PlanCreated
 from clew.replay.recording import Recording, written
-from tests.support.recordings import Turn, calls, recorded
+from tests.support.recordings import Turn, calls, planned_by_model, recorded
 from tests.support.run_log import planned, step
 
+TASK = "Find the cheapest flights from NYC to London next week with reasonable travel times"
 HISTORIES = Path(__file__).parent / "histories"
 
 
@@ -47,6 +48,7 @@ async def record() -> None:
             lambda prompt: ["Without it."] if "Do answer." in prompt else [OSError("away")],
         ),
     }
+    made["planned"] = await recorded(await planned_by_model(TASK), lambda _: ["It is done."])
     made["cut-off"] = Recording(made["tools"].events[:9])
     for name, recording in made.items():
         (HISTORIES / f"{name}.jsonl").write_bytes("".join(written(recording)).encode())

@@ -107,7 +107,7 @@ def model(world: World) -> FunctionModel:
             json_args = call.args_as_json_str()
             yield {index: DeltaToolCall(name=call.tool_name, json_args=json_args, tool_call_id=call.tool_call_id)}
 
-    return FunctionModel(whole, stream_function=streamed)
+    return FunctionModel(whole, stream_function=streamed, model_name="m")
 
 
 @dataclass

@@ -1,13 +1,15 @@
 """Recordings of runs that the real engine made in memory, with a model that says what a test scripts."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
 
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
 
-from clew.contracts.execution import RunStarted
+from clew.contracts.conversation import TextPart as SaidText
+from clew.contracts.execution import AgentSpec, RunStarted, ToolSpec
 from clew.contracts.planning import PlanCreated
-from clew.executor.agents import Agents, Limits, Ports
+from clew.executor.agents import AGENTS, Agents, Limits, Ports
 from clew.executor.calls import BudgetExceeded
 from clew.executor.conversation import Conversations
 from clew.executor.egress import EgressClient
@@ -17,10 +19,13 @@ from clew.executor.execution import Outcome
 from clew.executor.model_policy import ModelPolicy
 from clew.executor.supervisor import carry_out
 from clew.executor.tools import ToolRegistry, builtin_tools
-from clew.models import ModelChoice
+from clew.models import ModelChoice, choose_model
+from clew.planner.agents import PlanMaker, Question
+from clew.planner.capabilities import Capabilities
+from clew.planner.requests import Limits as PlanLimits
 from clew.replay.recording import Recording
 from clew.views.door import Views
-from tests.support.run_log import NOON, MemoryLog, journal_of
+from tests.support.run_log import NOON, MemoryLog, journal_of, planned
 
 Turn = ToolCallPart | str | Exception
 Script = Callable[[str], Sequence[Turn]]  # the last words of the prompt → its turns
@@ -56,10 +61,30 @@ def scripted(script: Script) -> FunctionModel:
     return FunctionModel(whole, stream_function=streamed, model_name=MODEL.partition(":")[2])
 
 
+OFFERED = Capabilities(
+    {name: AgentSpec(name=name, description=f"Is the {name}.") for name in AGENTS},
+    {
+        spec.name: ToolSpec(name=spec.name, description=spec.description, parameters={}, policy=spec.policy)
+        for spec in builtin_tools().specs()
+    },
+)
+
+
+async def planned_by_model(text: str, known: Capabilities = OFFERED) -> PlanCreated:
+    """The plan that the planner's code makes of a message with the offline model, its exchanges kept."""
+    offline = choose_model({"CLEW_MODEL": "offline"})
+    limits = PlanLimits(timedelta(minutes=1), timedelta(minutes=1), 1, timedelta(0))
+    answer = await PlanMaker(offline, lambda _: offline, limits).make_plan(Question(text), known)
+    return planned(
+        content=(SaidText(text=text),), plan=answer.plan, exchanges=answer.exchanges, actionable=answer.actionable
+    )
+
+
 async def recorded(
-    plan: PlanCreated, script: Script, tools: ToolRegistry | None = None, *, last: bool = True
+    plan: PlanCreated, script: Script, tools: ToolRegistry | None = None, *, last: bool = True, requests: int = 8
 ) -> Recording:
-    """The run carried out for once, with its end unless `last` is false: then it is cut off before it."""
+    """The run carried out for once, with its end unless `last` is false: then it is cut off before it. `requests` are
+    those that a step may make."""
     log = MemoryLog()
     journal = journal_of(log, plan)
     await journal.append(lambda s: RunStarted(**s, model=MODEL, code_version="1"))
@@ -69,7 +94,7 @@ async def recorded(
         {},
         Conversations(Views("postgresql://nowhere", None, "")),
         Ports(EgressClient(EgressPolicy()), None, None),
-        Limits(ModelPolicy(attempts=1), requests=8),
+        Limits(ModelPolicy(attempts=1), requests),
         lambda: NOON,
     )
     outcome: Outcome | None = None

@@ -1,10 +1,12 @@
 """Forking a run from the terminal: what is said before it begins, what is sent, what is refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from clew.cli.forks import Shared, behind
 from tests.unit.cli.recorded import RUN, THREAD, event_json
 from tests.unit.cli.scripted_gateway import ScriptedGateway, clew, ok, problem, run_json, stream
 
@@ -33,8 +35,14 @@ async def test_a_fork_says_what_it_reuses_before_it_begins(gateway: ScriptedGate
     said = " ".join(done.err.split())
     assert "1 recorded model request and 2 recorded tool calls are reused; 1 begun and not finished" in said
     assert "tools with effects are muted (answered as recorded)" in said
-    assert [request.method for request in gateway.asked] == ["GET", "POST"]
-    assert gateway.asked[1].json() == {"after_seq": 14}
+    assert [request.method for request in gateway.asked] == ["GET", "GET", "POST"]
+    assert gateway.asked[2].json() == {"after_seq": 14}
+
+
+def test_what_follows_is_told_by_what_the_run_itself_did() -> None:
+    before, whole = Shared(1, 0, 1), Shared(2, 2, 0)
+    assert behind(before, whole).startswith("the run itself made 1 model request and 2 tool calls from there")
+    assert behind(whole, whole).startswith("the run itself made 0 model requests and 0 tool calls from there")
 
 
 async def test_a_dry_run_begins_nothing(gateway: ScriptedGateway, capsys: Capture) -> None:
@@ -42,6 +50,9 @@ async def test_a_dry_run_begins_nothing(gateway: ScriptedGateway, capsys: Captur
     done = await clew(gateway.url, capsys, "run", "fork", RUN, "--at", "14", "--dry-run", "--tools", "stub")
     assert (done.code, done.out, gateway.of(POST)) == (0, "", [])
     assert "muted (not called)" in " ".join(done.err.split())
+    told = await clew(gateway.url, capsys, "run", "fork", RUN, "--at", "14", "--dry-run", "--json")
+    assert json.loads(told.out)["reused"] == {"models": 1, "tools": 2, "left_open": 1}
+    assert gateway.of(POST) == []
 
 
 async def test_every_change_is_sent(gateway: ScriptedGateway, capsys: Capture, tmp_path: Path) -> None:
@@ -65,7 +76,7 @@ async def test_every_change_is_sent(gateway: ScriptedGateway, capsys: Capture, t
 async def test_a_message_follows_the_run_and_reuses_nothing(gateway: ScriptedGateway, capsys: Capture) -> None:
     scripted(gateway)
     done = await clew(gateway.url, capsys, "run", "fork", RUN, "--at", "3", "--message", "and by train?")
-    assert (done.code, "nothing is reused" in done.err) == (0, True)
+    assert (done.code, "0 recorded calls are reused" in " ".join(done.err.split())) == (0, True)
     assert [request.json() for request in gateway.asked] == [{"after_seq": 3, "message": "and by train?"}]
 
 

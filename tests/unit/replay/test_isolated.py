@@ -1,10 +1,6 @@
 """The process that replays: no network, no tool, no time zone and no hash seed changes what it says."""
 
-import asyncio
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +8,7 @@ import pytest
 
 from clew.cli.main import invoke
 from clew.executor.tools import builtin_tools, load_tools
-from clew.replay.process import environment, namespace, verdicts
+from clew.replay.process import namespace, verdicts
 from clew.replay.recording import Recording, written
 from clew.replay.suite import replayed
 from tests.support.recordings import calls, recorded
@@ -25,6 +21,7 @@ import socket
 from pathlib import Path
 from clew.executor.tools import tool
 
+Path({where!r}, "interfaces").write_text(" ".join(name for _, name in socket.if_nameindex()))
 try:
     socket.create_connection(("127.0.0.1", 9), timeout=1)
 except OSError as error:
@@ -59,7 +56,7 @@ async def sung(cage: Path) -> Recording:
     load_tools(cage / "tools", tools)
     plan = planned(step("answer", tools=("canary",)))
     recording = await recorded(plan, lambda _: [calls("canary", song="la"), "It sang."], tools)
-    for name in ("sung", "network"):
+    for name in ("sung", "network", "interfaces"):
         (cage / name).unlink()
     return recording
 
@@ -75,17 +72,9 @@ async def test_a_replay_has_no_network_and_runs_no_tool(cage: Path) -> None:
     assert told["status"] == "identical", told
     assert (cage / "network").read_text() == "NetworkClosed"
     assert not (cage / "sung").exists()
-
-
-async def test_the_hash_is_the_same_in_another_zone_locale_and_hash_seed(cage: Path) -> None:
-    path = saved(await sung(cage), cage / "run.clew.jsonl")
-    hashes: set[str] = set()
-    for zone, seed, language in (("UTC", "1", "C"), ("Asia/Kathmandu", "77", "tr_TR.UTF-8")):
-        env = environment() | {"TZ": zone, "PYTHONHASHSEED": seed, "LANG": language}
-        command = [*namespace(), sys.executable, "-m", "clew.replay.isolated", "", str(path)]
-        done = await asyncio.to_thread(subprocess.run, command, env=env, capture_output=True, check=True)
-        hashes.add(json.loads(done.stdout)["hash"])
-    assert len(hashes) == 1
+    if not namespace():
+        pytest.skip("this machine allows no network namespace; that its sockets refuse was checked")
+    assert (cage / "interfaces").read_text() == "lo"
 
 
 async def test_a_suite_tells_each_recording_apart_and_writes_junit(

@@ -166,6 +166,15 @@ async def test_a_tool_that_is_gone_is_named() -> None:
         await replay(recording, builtin_tools())
 
 
+async def test_an_agent_that_is_gone_is_named() -> None:
+    recording = await recorded(plan(), script, tools())
+    assert recording.plan is not None
+    steps = tuple(one.model_copy(update={"agent": "ghost"}) for one in recording.plan.plan.steps)
+    events = [recording.plan.model_copy(update={"plan": Plan(steps=steps)}), *recording.events[1:]]
+    with pytest.raises(Missing, match="step 'work' used the agent 'ghost'; there are"):
+        await replay(Recording(events), tools())
+
+
 async def test_failures_and_retries_are_replayed_without_waiting() -> None:
     again = FailurePolicy(action="retry", attempts=2, backoff=timedelta(milliseconds=20))
     failing = planned(step("answer", on_failure=again))

@@ -1,124 +1,75 @@
 """`clew run diff`: two runs side by side, step by step and call by call, as they are recorded. Nothing runs."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from difflib import ndiff
-from typing import Any, Final, cast
+from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 import click
 from rich.text import Text
 
+from clew.cli.compared import page
 from clew.cli.context import Cli, as_json, pass_cli
+from clew.cli.pairs import Pair, pairs
 from clew.cli.safe import clean, folded_json
 from clew.cli.view import found
-from clew.cli.wire import Json
+from clew.cli.words import changes
 
 FOLDED: Final = 120
-NUMBERS: Final = ("requests", "input_tokens", "output_tokens", "cost_usd")
-HELP = """Compare two runs: plan, calls with arguments and results, answer, what they took. Differences are no failure.
+HELP = """Compare two runs: plan, calls with arguments and results, answer, tokens, cost, time. Nothing runs.
 
-Calls are paired by their key, which says step, agent and place and not the run.
+Calls are paired by their key, which says step, agent and place and not the run. In texts the words that changed are
+marked. Differences are no failure. --html writes one page that needs nothing else, to send or to keep.
 
 \b
 Examples:
   clew run diff "$RUN" "$FORK"
+  clew run diff "$RUN" "$FORK" --html compared.html
   clew run diff "$RUN" "$FORK" --json | jq -c 'select(.equal | not)'
 """
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One thing in both runs; None where a run does not have it."""
-
-    what: str
-    name: str
-    a: Any
-    b: Any
-
-    @property
-    def equal(self) -> bool:
-        return self.a == self.b
-
-    @property
-    def json(self) -> Json:
-        return {"what": self.what, "name": self.name, "equal": self.equal, "a": self.a, "b": self.b}
-
-
-def pairs(a: Json, b: Json) -> Iterator[Pair]:
-    """Everything that is compared, in the order of the runs."""
-    for name in ("status", "model", "code_version"):
-        yield Pair("run", name, a.get(name), b.get(name))
-    steps_a, steps_b = _steps(a), _steps(b)
-    for name in steps_a | steps_b:
-        yield Pair("step", name, steps_a.get(name), steps_b.get(name))
-    calls_a, calls_b = _calls(a), _calls(b)
-    for name in calls_a | calls_b:
-        yield Pair("call", name, calls_a.get(name), calls_b.get(name))
-    usage_a: Json = a.get("usage") or {}
-    usage_b: Json = b.get("usage") or {}
-    for name in NUMBERS:
-        yield Pair("usage", name, usage_a.get(name), usage_b.get(name))
-    yield Pair("answer", "output", a.get("output"), b.get("output"))
-
-
-def _steps(state: Json) -> dict[str, Json]:
-    plan: Json = state.get("plan") or {}
-    planned: dict[str, Json] = {step["step_id"]: step for step in plan.get("steps", ())}
-    return {
-        step["step_id"]: {
-            "status": step["status"],
-            **{name: planned.get(step["step_id"], {}).get(name) for name in ("agent", "tools", "instructions")},
-        }
-        for step in state["steps"]
-    }
-
-
-def _calls(state: Json) -> dict[str, Json]:
-    """What a call was asked and answered. A model's answer without the moment and the server's own ids."""
-    return {
-        call["call_key"]: {
-            "name": call["name"],
-            "status": call["status"],
-            "asked": call.get("request") if call["kind"] == "tool" else None,
-            "answered": _said(call.get("result")),
-        }
-        for call in state["calls"]
-    }
-
-
-def _said(result: Any) -> Any:
-    if not isinstance(result, dict) or "parts" not in result:
-        return cast(Any, result)
-    parts = cast(list[Json], result["parts"])
-    return [{name: part.get(name) for name in ("tool_name", "args", "content") if part.get(name)} for part in parts]
 
 
 @click.command("diff", help=HELP)
 @click.argument("run_a", type=click.UUID, metavar="A")
 @click.argument("run_b", type=click.UUID, metavar="B")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a page instead.")
 @as_json
 @pass_cli
-def diff(cli: Cli, run_a: UUID, run_b: UUID, as_json: bool) -> None:
+def diff(cli: Cli, run_a: UUID, run_b: UUID, html: Path | None, as_json: bool) -> None:
     a = found(lambda: cli.client.state(str(run_a)), f"there is no run {run_a}")
     b = found(lambda: cli.client.state(str(run_b)), f"there is no run {run_b}")
-    for pair in pairs(a, b):
+    compared = list(pairs(a, b))
+    if html is not None:
+        html.write_text(page(str(run_a), str(run_b), compared), encoding="utf-8")
+        cli.err.note(f"written to {html}")
+        return
+    for pair in compared:
         if as_json:
             cli.out.json(pair.json)
             continue
         for line in _lines(pair):
-            style = {"-": "red", "+": "green"}.get(line.strip()[:1], "")
-            cli.out.console.print(Text(clean(line), style), soft_wrap=not cli.out.fancy)
+            cli.out.console.print(line, soft_wrap=not cli.out.fancy)
 
 
-def _lines(pair: Pair) -> Iterator[str]:
+def _lines(pair: Pair) -> Iterator[Text]:
     if pair.equal:
-        yield f"= {pair.what} {pair.name}"
+        yield Text(clean(f"= {pair.what} {pair.name}"), "dim")
         return
-    yield f"≠ {pair.what} {pair.name}"
+    yield Text(clean(f"≠ {pair.what} {pair.name}"), "bold")
     if isinstance(pair.a, str) and isinstance(pair.b, str):
-        yield from (f"  {row}" for row in ndiff(pair.a.splitlines(), pair.b.splitlines()) if not row.startswith("?"))
+        pieces = list(changes(pair.a, pair.b))
+        yield from _side("-", "red", [(text, kind == "gone") for kind, text in pieces if kind != "new"])
+        yield from _side("+", "green", [(text, kind == "new") for kind, text in pieces if kind != "gone"])
         return
-    for sign, side in (("-", pair.a), ("+", pair.b)):
+    for sign, style, side in (("-", "red", pair.a), ("+", "green", pair.b)):
         if side is not None:
-            yield f"  {sign} {folded_json(side, FOLDED)}"
+            yield Text(f"  {sign} {clean(folded_json(side, FOLDED))}", style)
+
+
+def _side(sign: str, style: str, pieces: list[tuple[str, bool]]) -> Iterator[Text]:
+    """One side of a text, line by line; the words that changed stand out."""
+    whole = Text(style=style)
+    for text, changed in pieces:
+        whole.append(clean(text), "reverse" if changed else "")
+    for line in whole.split("\n", allow_blank=True):
+        yield Text.assemble((f"  {sign} ", style), line)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -36,9 +36,16 @@ class Shared:
     tools: int
     left_open: int
 
+    def less(self, other: "Shared") -> "Shared":
+        """What one has beyond the other."""
+        return Shared(max(self.models - other.models, 0), max(self.tools - other.tools, 0), self.left_open)
+
     def __str__(self) -> str:
         open_calls = f"; {self.left_open} begun and not finished by then count as not made" if self.left_open else ""
         return f"{_many(self.models, 'model request')} and {_many(self.tools, 'tool call')} are reused{open_calls}"
+
+
+NOTHING = Shared(0, 0, 0)
 
 
 def _tool_results(context: click.Context, option: click.Parameter, values: Sequence[str]) -> Json:
@@ -112,8 +119,10 @@ def fork(
     body: Json = {"after_seq": after_seq} | {name: value for name, value in changes.items() if value}
     if message is not None:
         body["message"] = message_text(message)
-    _announce(cli, str(run_id), body)
+    told = _announce(cli, str(run_id), body)
     if dry_run:
+        if as_json:
+            cli.out.json(told)
         return
     accepted = cli.client.fork(str(run_id), body, new_key())
     if wait:
@@ -125,17 +134,18 @@ def fork(
         cli.err.note(f"see what comes of it with: clew events --follow {accepted.run_id}")
 
 
-def _announce(cli: Cli, run_id: str, body: Json) -> None:
-    """Says what is reused and what is not, before anything is begun."""
+def _announce(cli: Cli, run_id: str, body: Json) -> Json:
+    """Says what is reused and what is not, before anything is begun; the numbers, for programs."""
     if "message" in body:
-        cli.err.note("nothing is reused: a message that follows the run is planned anew, and its tools run")
-        return
-    calls = cli.client.calls_at(run_id, body["after_seq"])
-    cli.err.note(f"{shared(calls)}; what follows is live")
+        cli.err.note("0 recorded calls are reused: a message that follows the run is planned anew, and its tools run")
+        return {"reused": asdict(NOTHING), "made_from_there": None}
+    before, whole = (shared(cli.client.calls_at(run_id, body["after_seq"])), shared(cli.client.state(run_id)["calls"]))
+    cli.err.note(f"{before}; what follows is live: {behind(before, whole)}")
     allowed = ", ".join(body.get("allow_effects", ()))
     how = "answered as recorded" if body.get("tools", "recorded") == "recorded" else "not called"
     but = f", but these run: {allowed}" if allowed else ""
     cli.err.note(f"tools with effects are muted ({how}){but}")
+    return {"reused": asdict(before), "made_from_there": asdict(whole.less(before))}
 
 
 def shared(calls: Sequence[Json]) -> Shared:
@@ -144,9 +154,16 @@ def shared(calls: Sequence[Json]) -> Shared:
     return Shared(over.count("model"), over.count("tool"), len(calls) - len(over))
 
 
+def behind(before: Shared, whole: Shared) -> str:
+    """What the run itself did after the moment: the best that anybody can say of what is to come."""
+    after = whole.less(before)
+    made = f"{_many(after.models, 'model request', '')} and {_many(after.tools, 'tool call', '')}"
+    return f"the run itself made {made} from there, and this one may make others"
+
+
 def is_over(call: Json) -> bool:
     return call["status"] == "completed" or (call["status"] == "failed" and call["kind"] == "tool")
 
 
-def _many(number: int, what: str) -> str:
-    return f"{number} recorded {what}{'' if number == 1 else 's'}"
+def _many(number: int, what: str, kind: str = "recorded ") -> str:
+    return f"{number} {kind}{what}{'' if number == 1 else 's'}"

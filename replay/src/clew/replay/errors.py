@@ -7,7 +7,9 @@ Failure -- Diverges      3 (the code does not do what was recorded; `clew run re
                         |- TooNew       13
                         `- BlobMissing  14
         `- Missing       15 (an agent or a tool of the run is no more)
-        `- CannotReplay  16 (there is nothing to replay, or no way to)
+        |- CannotReplay  16 (there is nothing to replay, or no way to)
+        |- Left          17 (the debugger was left)
+        `- Conflict      18 (another recording of the run is there)
 """
 
 from typing import Final
@@ -25,7 +27,9 @@ Exit codes:
   13  a newer version of Clew wrote it
   14  a blob that it names is not in it
   15  an agent or a tool of the run does not exist any more
-  16  there is nothing to replay"""
+  16  there is nothing to replay
+  17  the debugger was left before the end
+  18  there is another recording of the run"""
 
 
 class Diverges(Failure):
@@ -80,6 +84,18 @@ class CannotReplay(Failure):
     code = 16
 
 
+class Left(Failure):
+    """Whoever sat at the debugger ended it."""
+
+    code = 17
+
+
+class Conflict(Failure):
+    """What is there already is something else."""
+
+    code = 18
+
+
 BY_CODE: Final[dict[int, type[Failure]]] = {
-    kind.code: kind for kind in (NoRecording, Truncated, Tampered, TooNew, BlobMissing, Missing, CannotReplay)
+    kind.code: kind for kind in (NoRecording, Truncated, Tampered, TooNew, BlobMissing, Missing, CannotReplay, Left)
 }

@@ -20,6 +20,7 @@ from clew.contracts.execution import (
     StepStarted,
 )
 from clew.executor.calls import Done, tool_error
+from clew.executor.children import DELEGATE
 
 Json: TypeAlias = dict[str, Any]  # Any: whatever JSON holds
 StepEnd: TypeAlias = StepCompleted | StepFailed | StepRetried
@@ -106,14 +107,17 @@ def texts_of(request: JsonValue) -> Mapping[str, JsonValue]:
     return texts if isinstance(texts, dict) else {}
 
 
-def comparable(request: JsonValue) -> JsonValue:
-    """A request without what differs from one time to the next: moments, ids made up on the way, texts named before."""
+def comparable(request: JsonValue, name: str = "") -> JsonValue:
+    """A request without what differs from one time to the next: moments, ids made up on the way, texts named before;
+    of a child run its budget too, which is what was left just then."""
+    if name == DELEGATE and isinstance(request, dict):
+        return {"text": request.get("text")}
     if not isinstance(request, dict) or "messages_before" not in request:
         return request
     rest: dict[str, JsonValue] = {name: value for name, value in request.items() if name != "texts"}
     messages = rest.get("messages")
     if isinstance(messages, list):
-        rest["messages"] = [[_part(part) for part in _parts(message)] for message in messages]
+        rest["messages"] = [[stable(part) for part in _parts(message)] for message in messages]
     return rest
 
 
@@ -121,7 +125,8 @@ def _parts(message: JsonValue) -> Iterable[JsonValue]:
     return message if isinstance(message, list) else [message]
 
 
-def _part(part: JsonValue) -> JsonValue:
+def stable(part: JsonValue) -> JsonValue:
+    """A part of a message without what differs from one time to the next."""
     if not isinstance(part, dict):
         return part
     made_up = {"timestamp"}

@@ -1,7 +1,7 @@
-"""The process in which replays run: `python -m clew.replay.isolated UNTIL FILE…` prints a verdict a line, as JSON.
+"""The process in which replays run: `python -m clew.replay.isolated ORDER FILE…` prints a verdict a line, as JSON.
 
-A file `-` is standard input; UNTIL is the last event to replay, or empty. Its network is closed before any code of
-tools is loaded. One bad file spoils no other.
+ORDER is that of `process.Order`, as JSON. Its network is closed before any code of tools is loaded. One bad file spoils
+no other.
 """
 
 import asyncio
@@ -9,22 +9,28 @@ import json
 import logging
 import os
 import sys
+from bdb import BdbQuit
 from pathlib import Path
 from typing import Any
 
 from clew.cli.errors import Failure
-from clew.executor.tools import BadTool, ToolRegistry
+from clew.executor.tools import BadTool
 from clew.replay.closed import close_network
-from clew.replay.errors import CannotReplay
+from clew.replay.errors import CannotReplay, Left
+from clew.replay.process import Order
 from clew.replay.recording import Recording, read
-from clew.replay.replaying import registry, replay
+from clew.replay.replaying import How, Replayer, registry
+from clew.replay.stops import Stops
 
 
-async def judged(name: str, tools: ToolRegistry, until: int | None) -> dict[str, Any]:
+async def judged(name: str, replayer: Replayer, order: Order) -> dict[str, Any]:
     """The verdict on one file, or why there is none: `error` in words and `code`, the exit code for it."""
     try:
-        recording = _cut(read(_text(name)), until)
-        return {"file": name, **(await replay(recording, tools)).json()}
+        recording = _cut(read(_text(name)), order.until)
+        how = How(order.planning, Stops(order.at, order.debugger))
+        return {"file": name, **(await replayer.replay(recording, how)).json()}
+    except BdbQuit:
+        return {"file": name, "error": "the debugger was left before the end", "code": Left.code}
     except Failure as failure:
         return {"file": name, "error": str(failure), "code": failure.code}
     except Exception as error:
@@ -32,8 +38,7 @@ async def judged(name: str, tools: ToolRegistry, until: int | None) -> dict[str,
 
 
 def _text(name: str) -> str:
-    raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    return raw.decode(errors="replace")
+    return Path(name).read_bytes().decode(errors="replace")
 
 
 def _cut(recording: Recording, until: int | None) -> Recording:
@@ -45,16 +50,17 @@ def _cut(recording: Recording, until: int | None) -> Recording:
     return recording.until(until)
 
 
-async def main(files: list[str], until: int | None) -> None:
+async def main(files: list[str], order: Order) -> None:
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a tool's module prints is no verdict
     try:
-        tools = registry()
+        replayer = Replayer(registry())
     except BadTool as error:
-        out.write(json.dumps({"file": files[0], "error": str(error), "code": CannotReplay.code}) + "\n")
+        told = [{"file": name, "error": str(error), "code": CannotReplay.code} for name in files]
+        out.writelines(json.dumps(one) + "\n" for one in told)
         return
     for name in files:
-        out.write(json.dumps(await judged(name, tools, until)) + "\n")
+        out.write(json.dumps(await judged(name, replayer, order)) + "\n")
         out.flush()
 
 
@@ -63,4 +69,4 @@ if __name__ == "__main__":
     runner = asyncio.Runner()
     runner.get_loop()  # its own pair of sockets is made before the network is closed
     close_network()
-    runner.run(main(sys.argv[2:], int(sys.argv[1]) if sys.argv[1] else None))
+    runner.run(main(sys.argv[2:], Order(**json.loads(sys.argv[1] or "{}"))))

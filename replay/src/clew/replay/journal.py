@@ -17,7 +17,6 @@ from pydantic_ai.exceptions import AgentRunError
 from clew.contracts.conversation import ContentPart
 from clew.contracts.envelope import Event, JsonObject, Position, RunEvent, derive
 from clew.contracts.execution import CallFailed, StepCompleted, StepFailed, StepRetried, StepStarted
-from clew.contracts.planning import PlanCreated
 from clew.contracts.usage import Usage
 from clew.executor.calls import Call, Decided, Diverged, Done, Recorded
 from clew.executor.execution import evolve
@@ -26,6 +25,8 @@ from clew.executor.model_policy import ModelBroke
 from clew.executor.record import Record
 from clew.executor.writer import RunStamp
 from clew.replay.facts import Facts, RecordedCall, comparable, resolved, texts_of
+from clew.replay.past import Past
+from clew.replay.stops import NOWHERE, Stops
 from clew.replay.verdict import Difference, sides
 
 
@@ -48,10 +49,14 @@ class Nowhere:
 class ReplayJournal(RunJournal):
     """`difference` is the first thing that was not as recorded; `blocked` the steps that came to the record's end."""
 
-    def __init__(self, plan: PlanCreated, events: Sequence[RunEvent]) -> None:
+    def __init__(self, past: Past, stops: Stops = NOWHERE) -> None:
+        events = past.events
         self._ends_at = max(event.occurred_at for event in events)
         self._wakes: list[datetime] = []
-        super().__init__(plan, Nowhere(), self._clock)
+        super().__init__(past.plan, Nowhere(), self._clock)
+        self.origin = past.origin  # what a fork does otherwise; what it shares is carried out again like all else
+        self._shared, self._changed = past.shared, past.changed
+        self._stops = stops
         self.facts = Facts(events)
         self.past = Record(self._ends_at)
         for event in events:
@@ -126,11 +131,13 @@ class ReplayJournal(RunJournal):
             side = None if expected is None else {"call": f"{expected.first.name} ({expected.first.call_key})"}
             now: dict[str, JsonValue] = {"call": f"{call.name} ({call.key})"}
             self._differs(call.key, f"the code asks for the {call.kind} call {call.name!r}, not recorded", side, now)
-        self._compare(call, request, recorded)
+        if not self._changed or call.key not in self._shared:
+            self._compare(call, request, recorded)
+        self._stops.reached(call, request, recorded, self.state)
         self.asked_keys.setdefault(call.key)
         if (end := recorded.completed or recorded.failed) is not None:
             evolve(self.state, end.model_copy(update={"seq": self.state.last_seq + 1}))
-        self.told.append([call.key, call.name, comparable(request), _told(recorded.done)])
+        self.told.append([call.key, call.name, comparable(request, call.name), _told(recorded.done)])
         if recorded.given_up is not None and recorded.first.kind == "model":
             raise _failure(recorded.given_up)
         if recorded.done is None:
@@ -144,14 +151,14 @@ class ReplayJournal(RunJournal):
                 {"name": call.name},
             )
             self._differs(call.key, f"another {call.kind} is called", *names, seq=seq)
-        before, now = comparable(recorded.request), comparable(request)
+        before, now = comparable(recorded.request, call.name), comparable(request, call.name)
         if recorded.has_request and before != now:
             was, is_now = resolved(before, self.facts.texts), resolved(now, self._texts_now)
             self._differs(
                 call.key, f"the {call.kind} call {call.name!r} is asked otherwise", *sides(was, is_now), seq=seq
             )
         asked = self.facts.asked.get(str(recorded.first.call_id))
-        if asked is not None and str(call.call_id) not in self._decided:
+        if asked is not None and str(call.call_id) not in self._decided and call.key not in self._shared:
             self._differs(call.key, "a person was asked about this call, and would not be", {"tool": asked.tool}, None)
 
     # -- what the engine and the supervisor write
@@ -248,6 +255,7 @@ class ReplayJournal(RunJournal):
         seq: int | None = None,
     ) -> NoReturn:
         self.difference = self.difference or Difference(place, what, recorded, now, seq)
+        self._stops.diverged(self.difference, self.state)
         raise Diverged(what)
 
 

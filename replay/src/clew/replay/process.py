@@ -5,10 +5,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
+from subprocess import DEVNULL, PIPE, Popen
+from tempfile import TemporaryFile
 from typing import Any, Final
 
-from clew.replay.errors import CannotReplay
+from clew.replay.errors import BY_CODE, CannotReplay
+from clew.replay.verdict import Verdict
 
 KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONHASHSEED", "CLEW_TOOLS_PATH", "CLEW_STEP_REQUESTS")
 UNSHARE: Final = ("unshare", "--net", "--map-root-user")
@@ -29,12 +33,49 @@ def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {name: environ[name] for name in KEPT if name in environ}
 
 
-def verdicts(files: Sequence[str], given: bytes | None = None, until: int | None = None) -> Iterator[dict[str, Any]]:
-    """What the isolated process says of each file, as it comes; `given` is the file `-`. CannotReplay when it dies."""
-    command = [*namespace(), sys.executable, "-m", "clew.replay.isolated", str(until or ""), *files]
-    done = subprocess.run(command, input=given, capture_output=True, env=environment(), check=False)
-    told = [json.loads(line) for line in done.stdout.decode().splitlines()]
-    yield from told
-    if len(told) < len(files) and not any("code" in verdict for verdict in told):
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise CannotReplay(f"the isolated process ended before its work was done: {last[0]}")
+@dataclass(frozen=True)
+class Order:
+    """What is to be done with each file: replayed to the event `until`, the plan made again too or not, stopped `at` a
+    step, call or tool, with a debugger there or not."""
+
+    until: int | None = None
+    planning: bool = True
+    at: str | None = None
+    debugger: bool = False
+
+
+ALL: Final = Order()
+
+
+def verdicts(files: Sequence[str], order: Order = ALL) -> Iterator[dict[str, Any]]:
+    """What the isolated process says of each file, as it comes. CannotReplay when it dies. A debugger has this
+    process's terminal."""
+    command = [*namespace(), sys.executable, "-m", "clew.replay.isolated", json.dumps(asdict(order)), *files]
+    with (
+        TemporaryFile("w+") as said,
+        Popen(
+            command,
+            stdin=None if order.debugger else DEVNULL,
+            stdout=PIPE,
+            stderr=None if order.debugger else said,
+            env=environment(),
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        told = 0
+        for line in process.stdout:
+            told += 1
+            yield json.loads(line)
+        if told < len(files):
+            process.wait()
+            said.seek(0)
+            words = said.read().strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
+            raise CannotReplay(f"the isolated process ended before its work was done: {words[0]}")
+
+
+def parsed(told: dict[str, Any]) -> Verdict:
+    """The verdict that the isolated process gave. When it gave none, the failure that it told of instead."""
+    if "error" in told:
+        raise BY_CODE.get(told["code"], CannotReplay)(told["error"])
+    return Verdict.parse({name: value for name, value in told.items() if name != "file"})

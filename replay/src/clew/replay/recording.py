@@ -52,7 +52,7 @@ class Recording:
 
 def written(recording: Recording, change: Change | None = None) -> Iterator[str]:
     """The lines of the file. `change` makes of each body what is to be written of it."""
-    body = [_line(line) for line in _lines(recording, change or _same)]
+    body = [_line(line) for line in _lines(recording, change or unchanged)]
     header = {
         "clew": KIND,
         "format": FORMAT,
@@ -65,7 +65,7 @@ def written(recording: Recording, change: Change | None = None) -> Iterator[str]
     yield from body
 
 
-def _same(value: Any) -> Any:
+def unchanged(value: Any) -> Any:
     return value
 
 

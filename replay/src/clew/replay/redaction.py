@@ -11,16 +11,18 @@ REDACTED: Final = "[redacted]"
 
 @dataclass(frozen=True)
 class Rules:
-    """`names` are members whose values go, at any depth; `patterns` are taken out of every text."""
+    """`names` are members whose values go, at any depth; `patterns` are taken out of every text. `said` is how they
+    were given."""
 
     names: frozenset[str]
     patterns: tuple["re.Pattern[str]", ...]
+    said: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, rules: Sequence[str]) -> "Rules":
         """`/…/` is a regular expression, everything else the name of a member. re.error for a bad expression."""
         patterns = tuple(re.compile(rule[1:-1]) for rule in rules if _is_pattern(rule))
-        return cls(frozenset(rule for rule in rules if not _is_pattern(rule)), patterns)
+        return cls(frozenset(rule for rule in rules if not _is_pattern(rule)), patterns, tuple(rules))
 
     def apply(self, value: Any) -> Any:
         """The same JSON without what the rules name. JSON inside of a text, as models write arguments, counts too."""

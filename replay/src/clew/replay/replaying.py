@@ -7,16 +7,16 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from pydantic import JsonValue
-from pydantic_ai.messages import ModelMessage, ModelResponse
-from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from clew.contracts.conversation import ForkChanges
-from clew.contracts.execution import RunCompleted, RunFailed, RunStarted
+from clew.contracts.execution import RunCompleted, RunFailed
 from clew.contracts.planning import PlanCreated
 from clew.executor.agents import AGENTS, Agents, Limits, Ports
 from clew.executor.calls import Diverged, JournalCorrupt
@@ -29,26 +29,33 @@ from clew.executor.model_policy import ModelPolicy
 from clew.executor.settings import Settings
 from clew.executor.tools import ToolRegistry, builtin_tools, load_tools
 from clew.executor.working import working
-from clew.models import ModelChoice, ModelConfigError, model_named
 from clew.replay.errors import CannotReplay, Missing
 from clew.replay.facts import Facts
 from clew.replay.journal import ReplayJournal
+from clew.replay.past import Past, past_of
+from clew.replay.planning import Replanned, replan
 from clew.replay.recording import Recording
+from clew.replay.standins import standing_in
+from clew.replay.stops import NOWHERE, Stopped, Stops
 from clew.replay.verdict import Difference, Verdict, sides
 
 SETTLE: Final = 0.02  # seconds in which nothing new is asked: then all that could go on has come to the record's end
 LONGEST: Final = 300.0  # seconds for one replay; it makes no call, so only code that hangs takes so long
-KEYS: Final = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY", "MISTRAL_API_KEY", "GROQ_API_KEY")
 
 
 class Told(Conversations):
-    """The conversation as the recording holds it."""
+    """The conversation as the recording at hand holds it."""
 
-    def __init__(self, recording: Recording) -> None:
-        self._told = Conversation(recording.history, recording.summaries)
+    def __init__(self) -> None:
+        self.recording: Recording | None = None
 
     async def of(self, plan: PlanCreated) -> Conversation:
-        return self._told
+        assert self.recording is not None
+        return Conversation(self.recording.history, self.recording.summaries)
+
+    def now(self) -> datetime:
+        assert self.recording is not None
+        return self.recording.events[-1].occurred_at
 
 
 def registry(environ: Mapping[str, str] = os.environ) -> ToolRegistry:
@@ -59,37 +66,86 @@ def registry(environ: Mapping[str, str] = os.environ) -> ToolRegistry:
     return tools
 
 
-async def replay(recording: Recording, tools: ToolRegistry | None = None) -> Verdict:
-    """What came of it. Missing and CannotReplay when today's code cannot even begin."""
-    plan, started = _begun(recording)
-    tools = tools or registry()
-    facts = Facts(recording.events)
-    _check(plan, facts, tools)
-    journal = ReplayJournal(plan, recording.events)
-    agents = _agents(recording, started.model, tools)
+@dataclass(frozen=True)
+class How:
+    """`planning`: whether the plan is made again too, or only carried out; `stops`: where to stop on the way."""
+
+    planning: bool = True
+    stops: Stops = NOWHERE
+
+
+ALL: Final = How()
+
+
+class Replayer:
+    """Replays recordings, one after the other; agents are built once for all of them."""
+
+    def __init__(self, tools: ToolRegistry) -> None:
+        self._tools = tools
+        self._told = Told()
+        self._ports = Ports(EgressClient(EgressPolicy()), None, None)
+        self._agents: dict[str, Agents] = {}
+        self._model = cache(standing_in)
+
+    async def replay(self, recording: Recording, how: How = ALL) -> Verdict:
+        """What came of it. Missing and CannotReplay when today's code cannot even begin."""
+        past = past_of(recording)
+        _check(past.plan, Facts(past.events), self._tools)
+        how.stops.check(past.events)
+        planned = await self._planned(past, recording) if how.planning and past.plan.exchanges else Replanned()
+        if planned.difference is not None:
+            return _verdict(recording, planned, None, planned.difference)
+        journal = ReplayJournal(past, how.stops)
+        self._told.recording = recording
+        try:
+            difference = await _followed(past, journal, self._of(past.model), how)
+        except Stopped as stopped:
+            return replace(_verdict(recording, planned, journal, None), status="stopped", moment=stopped.moment)
+        return _verdict(recording, planned, journal, difference)
+
+    async def _planned(self, past: Past, recording: Recording) -> Replanned:
+        return await replan(past.plan, recording.history, self._model(past.model))
+
+    def _of(self, model: str) -> Agents:
+        """The agents with a model of that name."""
+        if model not in self._agents:
+            requests = int(os.environ.get("CLEW_STEP_REQUESTS") or Settings.model_fields["step_requests"].default)
+            limits, choice = Limits(ModelPolicy(), requests), self._model(model)
+            self._agents[model] = Agents(self._tools, choice, {}, self._told, self._ports, limits, self._told.now)
+        return self._agents[model]
+
+
+async def replay(recording: Recording, tools: ToolRegistry | None = None, how: How = ALL) -> Verdict:
+    """One recording, by itself (`Replayer.replay`)."""
+    return await Replayer(tools or registry()).replay(recording, how)
+
+
+async def _followed(past: Past, journal: ReplayJournal, agents: Agents, how: How) -> Difference | None:
+    """The first difference. CannotReplay when the replay itself broke, or hangs."""
     try:
-        async with asyncio.timeout(LONGEST):
-            outcome = await _carried_out(plan.model_copy(update={"model": None}), journal, agents)
+        async with asyncio.timeout(None if how.stops.debugger else LONGEST):
+            outcome = await _carried_out(past.plan.model_copy(update={"model": None}), journal, agents)
     except Diverged as error:
-        difference = journal.difference or Difference("run", str(error), None, None)
+        return journal.difference or Difference("run", str(error), None, None)
     except (JournalCorrupt, TimeoutError) as error:
         raise CannotReplay(f"the replay broke: {type(error).__name__}: {error}") from error
-    else:
-        difference = _end_differs(facts, outcome)
-    status = "identical" if difference is None else "diverged"
+    return _end_differs(journal.facts, outcome)
+
+
+def _verdict(
+    recording: Recording, planned: Replanned, journal: ReplayJournal | None, difference: Difference | None
+) -> Verdict:
+    """Steps side by side come in any order, so the hash is over sorted rows: all that was asked, answered, decided."""
+    told = [*planned.told, *(journal.told if journal is not None else ())]
+    rows = sorted(json.dumps(row, sort_keys=True, ensure_ascii=False) for row in told)
     return Verdict(
-        status, str(recording.run_id), len(journal.asked_keys), _hash(journal), bool(journal.blocked), difference
+        "identical" if difference is None else "diverged",
+        str(recording.run_id),
+        planned.calls + (len(journal.asked_keys) if journal is not None else 0),
+        sha256("\n".join(rows).encode()).hexdigest(),
+        journal is not None and bool(journal.blocked),
+        difference,
     )
-
-
-def _begun(recording: Recording) -> tuple[PlanCreated, RunStarted]:
-    started = [event for event in recording.events if isinstance(event, RunStarted)]
-    if (plan := recording.plan) is None or not started:
-        raise CannotReplay("the recording ends before the run began: there is nothing to replay")
-    for event in started:
-        if event.forked_from is not None and event.fork not in (None, ForkChanges()):
-            raise CannotReplay(f"the run is a fork with changes: replay {event.forked_from}, which it goes on from")
-    return plan, started[0]
 
 
 def _check(plan: PlanCreated, facts: Facts, tools: ToolRegistry) -> None:
@@ -142,35 +198,3 @@ def _ended(event: RunCompleted | RunFailed) -> JsonValue:
     if isinstance(event, RunCompleted):
         return {"end": "completed", "output": event.output}
     return {"end": "failed", "reason": event.reason, "error": event.error}
-
-
-def _hash(journal: ReplayJournal) -> str:
-    """Over all that was asked, answered and decided; steps side by side come in any order."""
-    rows = sorted(json.dumps(row, sort_keys=True, ensure_ascii=False) for row in journal.told)
-    return sha256("\n".join(rows).encode()).hexdigest()
-
-
-def _agents(recording: Recording, model: str, tools: ToolRegistry) -> Agents:
-    requests = int(os.environ.get("CLEW_STEP_REQUESTS") or Settings.model_fields["step_requests"].default)
-    return Agents(
-        tools,
-        _model(model),
-        {},
-        Told(recording),
-        Ports(EgressClient(EgressPolicy()), None, None),
-        Limits(ModelPolicy(), requests),
-        lambda: recording.events[-1].occurred_at,
-    )
-
-
-def _model(name: str) -> ModelChoice:
-    """The model by its name, with keys that open nothing; one that cannot be made here is stood for by its name."""
-    try:
-        return model_named(name, dict.fromkeys(KEYS, "closed"))
-    except ModelConfigError:
-        stand_in = FunctionModel(_never, model_name=name.partition(":")[2] or name)
-        return ModelChoice(stand_in, name, offline=True, banner=None)
-
-
-async def _never(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-    raise AssertionError("a replay asks no model")

@@ -1,9 +1,15 @@
 """`clew replay-suite`: many recordings at once, as a check before a deploy and in CI."""
 
+import asyncio
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from datetime import datetime
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from xml.etree import ElementTree
 
@@ -12,17 +18,26 @@ import click
 from clew.cli.context import Cli, as_json, pass_cli
 from clew.cli.safe import fold
 from clew.replay.errors import CannotReplay, Diverges
-from clew.replay.process import verdicts
+from clew.replay.export import tenant_option
+from clew.replay.process import ALL, Order, verdicts
+from clew.replay.recording import written
+from clew.replay.since import Since
+from clew.replay.source import sampled, settings
 from clew.replay.verdict import Difference
 
 SHOWN = 100  # characters of what is wrong with a recording in the table
-BATCH = 50  # files for one process: starting it costs more than a few replays
-HELP = """Replay every recording (*.jsonl) of a folder, in parallel: would today's code strand the runs in it?
+BATCH = 500  # files for one process: starting it costs as much as many replays
+HELP = """Replay many recordings in parallel: would today's code strand the runs in them?
+
+Either every recording (*.jsonl) of a folder, or with --since the runs of a tenant that began after a moment, parked and
+running ones too; --sample takes so many of them, evenly spread. For these it reads memory's views, with a service's own
+environment. With --no-plan plans are only carried out: that is what a deploy does with runs that are planned.
 
 \b
 Examples:
   clew replay-suite tests/replay/histories
   clew replay-suite recordings --junit replay.xml --jobs 8
+  clew replay-suite --since 3d --sample 200 --no-plan
 
 \b
 Exit codes:
@@ -33,22 +48,42 @@ Exit codes:
 
 
 @click.command("replay-suite", help=HELP)
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
+@click.argument(
+    "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="[DIR]", required=False
+)
+@click.option("--since", type=Since(), metavar="TIME", help="Runs since 15m, 2h or 3d ago, or since a moment.")
+@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="No more of them than this.")
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write the results as JUnit XML too.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes at a time; default: the processors.")
+@click.option("--plan/--no-plan", "planning", default=True, help="Plan again too (default), or only carry plans out.")
+@tenant_option
 @as_json
 @pass_cli
-def suite(cli: Cli, folder: Path, junit: Path | None, jobs: int | None, as_json: bool) -> None:
-    files = [str(path) for path in sorted(folder.glob("*.jsonl"))]
-    if not files:
-        raise CannotReplay(f"there are no recordings (*.jsonl) in {folder}")
-    cli.err.note(f"replaying {len(files)} recordings: no call is made")
-    told = replayed(files, jobs or os.cpu_count() or 1)
-    if as_json:
-        for one in told:
-            cli.out.json(one)
-    else:
-        cli.out.table(("RECORDING", "VERDICT", "CALLS", "WHAT"), [row(one) for one in told])
+def suite(
+    cli: Cli,
+    folder: Path | None,
+    since: datetime | None,
+    sample: int | None,
+    junit: Path | None,
+    jobs: int | None,
+    planning: bool,
+    tenant: str,
+    as_json: bool,
+) -> None:
+    if (folder is None) == (since is None):
+        raise click.UsageError("name either a folder or --since TIME")
+    with TemporaryDirectory() as kept:
+        if since is not None:
+            asyncio.run(_keep(Path(kept), since, sample, tenant))
+        files = [str(path) for path in sorted((folder or Path(kept)).glob("*.jsonl"))]
+        if not files:
+            raise CannotReplay(
+                f"there are no recordings (*.jsonl) in {folder}" if folder else "no run began since then"
+            )
+        cli.err.note(f"replaying {len(files)} recordings: their recorded calls answer, 0 are made")
+        told = replayed(files, jobs or os.cpu_count() or 1, Order(planning=planning))
+    told = [{**one, "file": Path(one["file"]).name} for one in told] if since is not None else told
+    _show(cli, told, as_json)
     if junit is not None:
         junit.write_bytes(as_junit(told))
     if any(one.get("status") == "diverged" for one in told):
@@ -57,16 +92,47 @@ def suite(cli: Cli, folder: Path, junit: Path | None, jobs: int | None, as_json:
         raise CannotReplay("one or more recordings could not be replayed")
 
 
-def replayed(files: Sequence[str], jobs: int) -> list[dict[str, Any]]:
+async def _keep(folder: Path, since: datetime, sample: int | None, tenant: str) -> None:
+    """Writes the runs as recordings, for the time being."""
+    async with aclosing(sampled(since, sample, tenant, settings())) as runs:
+        async for recording in runs:
+            (folder / f"{recording.run_id}.jsonl").write_bytes("".join(written(recording)).encode())
+
+
+def _show(cli: Cli, told: Sequence[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        for one in told:
+            cli.out.json(one)
+        return
+    cli.out.table(("RECORDING", "VERDICT", "CALLS", "WHAT"), [row(one) for one in told])
+    counts = Counter(verdict(one) for one in told)
+    cli.err.note(", ".join(f"{number} {what}" for what, number in sorted(counts.items())))
+
+
+def replayed(files: Sequence[str], jobs: int, order: Order = ALL) -> list[dict[str, Any]]:
     """What the isolated processes say of the files, in their order."""
     size = min(BATCH, max(1, -(-len(files) // jobs)))
     batches = [files[at : at + size] for at in range(0, len(files), size)]
     with ThreadPoolExecutor(jobs) as pool:
-        return [one for told in pool.map(_all, batches) for one in told]
+        return [one for told in pool.map(partial(_all, order), batches) for one in told]
 
 
-def _all(batch: Sequence[str]) -> list[dict[str, Any]]:
-    return list(verdicts(batch))
+def _all(order: Order, batch: Sequence[str]) -> list[dict[str, Any]]:
+    return list(_each(order, batch))
+
+
+def _each(order: Order, batch: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A recording that takes its process with it is told of, and the others are replayed in another one."""
+    while batch:
+        told = 0
+        try:
+            for verdict in verdicts(batch, order):
+                told += 1
+                yield verdict
+        except CannotReplay as error:
+            yield {"file": batch[told], "error": str(error), "code": error.code}
+            told += 1
+        batch = batch[told:]
 
 
 def row(told: dict[str, Any]) -> tuple[str, ...]:

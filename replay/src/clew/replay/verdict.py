@@ -46,15 +46,17 @@ class Difference:
 class Verdict:
     """`hash` is over everything that was asked, answered and decided: equal on every machine for an identical replay.
 
-    `beyond`: the record ends before the run did, and the code wanted to go on there.
+    `beyond`: the record ends before the run did, and the code wanted to go on there. `moment`: what was about to be
+    answered where the replay was to stop.
     """
 
-    status: Literal["identical", "diverged"]
+    status: Literal["identical", "diverged", "stopped"]
     run_id: str
     calls: int
     hash: str
     beyond: bool = False
     difference: Difference | None = None
+    moment: Mapping[str, JsonValue] | None = None
 
     def json(self) -> dict[str, Any]:
         return asdict(self)

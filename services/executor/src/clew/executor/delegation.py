@@ -20,11 +20,12 @@ async def delegate(step: Step, attempt: int, plan: PlanCreated, journal: RunJour
     """The child's output. StepError when it came to none, BudgetExceeded when no child may be begun."""
     key = f"{step.step_id}.{attempt}/{DELEGATE}"
     call_id = derive(journal.run_id, key)
+    call = Call(call_id, key, step.step_id, "tool", DELEGATE, journal.attempts(call_id) + 1, "idempotent")
+    text = step_prompt(text_of(plan.content), plan.plan, step, journal.state)
+    await journal.asked(call, {"text": text})
     if (done := journal.done(call_id)) is not None:
         return _result(done)
-    call = Call(call_id, key, step.step_id, "tool", DELEGATE, journal.attempts(call_id) + 1, "idempotent")
     began = perf_counter()
-    text = step_prompt(text_of(plan.content), plan.plan, step, journal.state)
     child = journal.record.children.open.get(call_id)
     if child is None and (instead := journal.instead(call, text, effects=True)) is not None:
         return _result(Done(await answered(journal, call, {"text": text}, instead, untrusted=True)))

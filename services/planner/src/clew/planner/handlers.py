@@ -10,6 +10,7 @@ from typing import TypeAlias, assert_never
 from clew.chassis.clock import Clock
 from clew.chassis.context import Context
 from clew.contracts.conversation import (
+    ContentPart,
     DocumentPart,
     RunCancelRequested,
     RunSteered,
@@ -169,7 +170,7 @@ class Handlers:
 
     async def _question(self, decision: MakePlan) -> Question:
         message, parent = decision.message, decision.parent_run_id
-        words, history = _words(message), ()
+        words, history = words_of(message.content), ()
         if parent is not None:
             history = await self._past.conversation(
                 message.tenant_id, message.thread_id, parent, decision.history_complete_at
@@ -178,9 +179,10 @@ class Handlers:
         return Question(words, history, message.model, facts)
 
 
-def _words(message: UserMessageReceived) -> str:
-    attached = [f"[attached document {p.document_id}]" for p in message.content if isinstance(p, DocumentPart)]
-    return "\n".join([text_of(message.content), *attached]).strip()
+def words_of(content: tuple[ContentPart, ...]) -> str:
+    """A message as the model that plans reads it."""
+    attached = [f"[attached document {part.document_id}]" for part in content if isinstance(part, DocumentPart)]
+    return "\n".join([text_of(content), *attached]).strip()
 
 
 def _failed(message: UserMessageReceived, reason: PlanFailure, detail: str, now: Clock) -> PlanFailed:
