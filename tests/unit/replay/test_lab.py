@@ -161,7 +161,7 @@ def test_the_command_says_first_what_it_reuses_and_makes(tmp_path: Path) -> None
     report = tmp_path / "lab.html"
     done = CliRunner().invoke(clew, ["lab", str(HISTORIES), "--html", str(report)], catch_exceptions=False)
     assert done.exit_code == 0
-    assert "up to 13 recorded answers of models and 4 of tools are reused, no model is asked" in done.stderr
+    assert "up to 16 recorded answers of models and 4 of tools are reused, no model is asked" in done.stderr
     assert "cut-off.jsonl is left out" in done.stderr
     assert "tools.jsonl\tequal\tequal" in done.stdout
     assert report.read_text().startswith("<!doctype html>")

@@ -28,12 +28,14 @@ Change = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Recording:
-    """One run: its events in order, and what was said before it. `redacted` are the rules by which it was changed."""
+    """One run: its events in order, and what was said before it. `redacted` are the rules by which it was changed;
+    `untrusted`: an answer among what was said was made of bytes from outside."""
 
     events: Sequence[RunEvent]
     history: Sequence[Message] = ()
     redacted: Sequence[str] = field(default=())
     summaries: Sequence[Summary] = ()
+    untrusted: bool = False
 
     @property
     def run_id(self) -> UUID:
@@ -60,6 +62,7 @@ def written(recording: Recording, change: Change | None = None) -> Iterator[str]
         "lines": len(body),
         "sha256": sha256("".join(body).encode()).hexdigest(),
         "redacted": list(recording.redacted),
+        "untrusted": recording.untrusted,
     }
     yield _line(header)
     yield from body
@@ -113,7 +116,8 @@ def read(text: str) -> Recording:
             raise NoRecording(f"line {number} of the recording cannot be read: {error}") from error
     if not events:
         raise NoRecording("the recording holds no event")
-    return Recording(events, history, tuple(header.get("redacted", ())), summaries)
+    untrusted = bool(header.get("untrusted", False))
+    return Recording(events, history, tuple(header.get("redacted", ())), summaries, untrusted)
 
 
 def _header(first: str) -> Json:

@@ -46,12 +46,12 @@ LONGEST: Final = 300.0  # seconds for one replay; it makes no call, so only code
 class Told(Conversations):
     """The conversation as the recording at hand holds it."""
 
-    def __init__(self) -> None:
-        self.recording: Recording | None = None
+    def __init__(self, recording: Recording | None = None) -> None:
+        self.recording = recording
 
     async def of(self, plan: PlanCreated) -> Conversation:
         assert self.recording is not None
-        return Conversation(self.recording.history, self.recording.summaries)
+        return Conversation(self.recording.history, self.recording.summaries, self.recording.untrusted)
 
     def now(self) -> datetime:
         assert self.recording is not None

@@ -2,14 +2,11 @@
 
 import os
 
-from pydantic_ai.messages import ModelMessage, ModelResponse
-from pydantic_ai.models.function import AgentInfo, FunctionModel
-
 from clew.contracts.execution import RunStarted
 from clew.models import ModelChoice, ModelConfigError, model_named
 from clew.replay.errors import CannotReplay
 from clew.replay.recording import Recording
-from clew.replay.replaying import KEYS
+from clew.replay.standins import standing_in
 
 
 def named(name: str) -> ModelChoice:
@@ -27,12 +24,4 @@ def recorded_model(recording: Recording, live: bool) -> ModelChoice:
         raise CannotReplay("the recording ends before the run began")
     if live:
         return named(started.model)
-    try:
-        return model_named(started.model, dict.fromkeys(KEYS, "closed"))
-    except ModelConfigError:
-        name = started.model.partition(":")[2] or started.model
-        return ModelChoice(FunctionModel(_never, model_name=name), started.model, offline=True, banner=None)
-
-
-async def _never(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-    raise AssertionError("this trial asks no model")
+    return standing_in(started.model)
