@@ -20,7 +20,7 @@ Kind = Literal[
     "flush",
 ]
 SESSION: Final = 6.0  # seconds: the shortest that a broker takes by default, so that take-overs are many
-FROZEN: Final = (SESSION + 1, SESSION + 5)  # seconds that a process stands still: its partitions are taken over
+FROZEN: Final = (SESSION + 1, SESSION + 8)  # seconds that a process stands still: its partitions are taken over
 STALL: Final = 1.5  # seconds that Kafka stands still: what is sent meanwhile is neither in the log nor refused
 PAUSE: Final = (2.5, 5.0)  # seconds between two acts
 GAP: Final = 9.0  # seconds that the stack is given after an act on a part that all depend on
@@ -59,8 +59,9 @@ LONG_ROUND: Final[tuple[tuple[Kind, str], ...]] = (
 TAKE_OVERS: Final[tuple[tuple[Kind, str], ...]] = (
     ("freeze", "executor"),
     ("freeze", "executor"),
+    ("freeze", "executor"),
+    ("freeze", "executor"),
     ("kill", "executor"),
-    ("stall-kill", "executor"),
     ("stall-kill", "executor"),
     ("stall-kill", "executor"),
     ("stall-freeze", "executor"),
