@@ -73,9 +73,10 @@ async def _noticed(name: str, seed: int, stack: Stack, folder: Path) -> bool:
         seen = bool(broken & MUTANTS[name].breaks)
         said = f"broken: {', '.join(sorted(broken)) or 'nothing'}"
         print(f"{name}, seed {number}: {'noticed' if seen else 'not noticed'}, {said}", flush=True)
+        unexpected = [violation for violation in violations if violation.invariant not in MUTANTS[name].breaks]
+        print(verdict(unexpected if seen else violations, number), flush=True)
         if seen:
             return True
-        print(verdict(violations, number), flush=True)
     return False
 
 
