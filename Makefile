@@ -6,6 +6,8 @@ READY := .venv/.ready
 PACKAGES := contracts chassis views models gateway planner executor ingestion memory cli ops replay local
 # Redis comes ready-made for these only; where neither is installed uv fetches one into its own folder.
 export UV_PYTHON ?= >=3.11,<3.13
+# Tests mostly wait: for a session to expire, a process to start, a broker to come back.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 ALONE := $(UV) run --quiet --isolated --frozen --no-dev
 
 ##@ Running
@@ -21,9 +23,9 @@ reset: $(READY)  ## Remove all data of the local stack (it must not be running)
 .PHONY: test test-fast images chaos-short chaos mutants
 .PHONY: bench bench-projection bench-history bench-growth bench-replay bench-peers
 test: $(READY)  ## All tests, on real parts that they start themselves
-	$(BIN)/pytest
+	$(BIN)/pytest $(SIDE_BY_SIDE)
 test-fast: $(READY)  ## The tests that need no servers
-	$(BIN)/pytest -m "not stack and not images"
+	$(BIN)/pytest -m "not stack and not images" $(SIDE_BY_SIDE)
 images: $(READY)  ## Install each service as its image does, in a folder of its own
 	$(BIN)/pytest -m images
 chaos-short: $(READY)  ## One short trial of chaos, as a test
