@@ -1,6 +1,7 @@
 """A trial that never was, written down event by event: the second at which each was written is its place in time."""
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -70,6 +71,12 @@ class History:
     def end_call(self, run: str, token: str) -> None:
         result: dict[str, Any] = {"kind": "tool_return", "result": f"{token} done"}
         self.write(CallCompleted(**self._call(run, token, "tool"), result=result, duration_ms=1))
+
+    def ask(self, run: str) -> None:
+        """A request to the model begins."""
+        fields = self._call(run, "ask", "model")
+        fields["occurred_at"] = datetime.fromtimestamp(self.now + 1, UTC)
+        self.write(CallStarted(**fields, request={}))
 
     def answer(self, run: str, text: str = "yes") -> None:
         """The model answered."""

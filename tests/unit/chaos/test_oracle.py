@@ -293,6 +293,18 @@ def test_a_cancelled_run_that_begins_a_tool_or_asks_a_model_is_noticed() -> None
     assert broken(facts_of(history, asked=[Asked("m3", "one", 0, late)])) == ["I7"]
 
 
+def test_a_request_that_was_begun_before_the_run_was_cancelled_may_be_sent_behind_it() -> None:
+    history = a_good_trial()
+    history.say("m3")
+    history.plan("m3")
+    history.start("m3")
+    history.ask("m3")
+    history.cancel("m3")
+    late = Asked("m3", "one", 0, history.now + 1)
+    assert broken(facts_of(history, asked=[late])) == []
+    assert broken(facts_of(history, asked=[late, late])) == ["I7"]
+
+
 def test_a_group_that_is_behind_is_noticed() -> None:
     assert broken(facts_of(a_good_trial(), lags=[Lag("memory", "plans", 0, 1, 2)])) == ["I8"]
 

@@ -19,6 +19,7 @@ from tests.support.gateway_ports import MemoryLog, MemoryViews
 from tests.support.log import settings_from
 
 URL = "http://127.0.0.1:8000"
+NOBODY = "00000000-0000-4000-8000-00000000dead"  # an id that nothing has
 
 
 @dataclass

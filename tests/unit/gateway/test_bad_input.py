@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from clew.gateway.bodies import MAX_BODY
-from tests.unit.gateway.conftest import Gateway
+from tests.unit.gateway.conftest import NOBODY, Gateway
 
 JSON = {"Content-Type": "application/json"}
 PROBLEM = "application/problem+json"
@@ -143,7 +143,7 @@ async def test_a_title_cannot_be_patched_away(gateway: Gateway) -> None:
     "path",
     ["/v1/threads/{id}", "/v1/threads/{id}/messages", "/v1/threads/{id}/runs", "/v1/runs/{id}", "/v1/runs/{id}/events"],
 )
-@pytest.mark.parametrize("name", [str(uuid4()), "nonsense", "%00", "0" * 300])
+@pytest.mark.parametrize("name", [NOBODY, "nonsense", "%00", "0" * 300])
 async def test_unknown_ids_are_not_found(healthy: Gateway, path: str, name: str) -> None:
     answer = await healthy.client.get(path.format(id=name))
     assert (answer.status_code, answer.headers["Content-Type"]) == (404, PROBLEM)

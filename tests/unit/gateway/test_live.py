@@ -12,7 +12,7 @@ from clew.contracts.execution import StepProgressed
 from clew.gateway import live
 from clew.gateway.edge import TRACEPARENT
 from tests.support.gateway_ports import MemoryLog, cancels, completed
-from tests.unit.gateway.conftest import Gateway
+from tests.unit.gateway.conftest import NOBODY, Gateway
 from tests.unit.gateway.talk import Talk, talk
 
 
@@ -130,11 +130,11 @@ async def test_a_run_is_cancelled(gateway: Gateway) -> None:
         ('{"type": "subscribe", "id": "x"}', "x", 422, "#"),
         ('{"type": "subscribe", "id": "x", "run_id": "y"}', "x", 422, "#/run_id"),
         ('{"type": "unsubscribe", "id": "x"}', "x", 422, "#/id"),
-        (f'{{"type": "subscribe", "id": "x", "run_id": "{uuid4()}"}}', "x", 404, None),
-        (f'{{"type": "subscribe", "id": "x", "thread_id": "{uuid4()}"}}', "x", 404, None),
-        (f'{{"type": "cancel", "id": "x", "run_id": "{uuid4()}"}}', "x", 404, None),
+        (f'{{"type": "subscribe", "id": "x", "run_id": "{NOBODY}"}}', "x", 404, None),
+        (f'{{"type": "subscribe", "id": "x", "thread_id": "{NOBODY}"}}', "x", 404, None),
+        (f'{{"type": "cancel", "id": "x", "run_id": "{NOBODY}"}}', "x", 404, None),
         (
-            f'{{"type": "send", "id": "x", "thread_id": "{uuid4()}", "content": "a", "idempotency_key": "k"}}',
+            f'{{"type": "send", "id": "x", "thread_id": "{NOBODY}", "content": "a", "idempotency_key": "k"}}',
             "x",
             404,
             None,
