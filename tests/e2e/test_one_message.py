@@ -46,9 +46,9 @@ async def test_one_message_can_be_followed_from_the_question_to_the_answer(syste
 async def test_every_event_of_a_run_follows_from_its_message(system: System) -> None:
     run_id = UUID((await system.say("what is 17% of 2,340?"))["run_id"])
     await system.until_ended(str(run_id))
-    [message] = [e for e in await system.log.events("user-messages") if is_of(e, run_id, UserMessageReceived)]
-    [plan] = [e for e in await system.log.events("plans") if is_of(e, run_id, PlanCreated)]
-    updates = [e for e in await system.log.events("task-updates") if is_of(e, run_id, RunEvent)]
+    [message] = [e for e in await system.log.events("user-messages", run_id) if is_of(e, run_id, UserMessageReceived)]
+    [plan] = [e for e in await system.log.events("plans", run_id) if is_of(e, run_id, PlanCreated)]
+    updates = [e for e in await system.log.events("task-updates", run_id) if is_of(e, run_id, RunEvent)]
     assert plan.event_id == derive(message.event_id, 1)
     assert {event.correlation_id for event in [plan, *updates]} == {message.event_id}
     assert {event.causation_id for event in updates} == {plan.event_id}

@@ -77,9 +77,11 @@ class Log:
             async for record in self.reader.read(topic, partition, 0, ends[partition])
         ]
 
-    async def events(self, topic: str) -> list[Event]:
-        """The events of a topic as every reader takes them: the first of an event id counts."""
-        events = [await self.decoder.event(record) for record in await self.records(topic)]
+    async def events(self, topic: str, run_id: UUID | None = None) -> list[Event]:
+        """The events of a topic, or of one run in it, as every reader takes them: the first of an event id counts."""
+        about = None if run_id is None else ("ce_subject", str(run_id).encode())
+        records = [record for record in await self.records(topic) if about is None or about in record.headers]
+        events = [await self.decoder.event(record) for record in records]
         return list({event.event_id: event for event in reversed(events)}.values())[::-1]
 
     async def wait_for(self, topic: str, count: int) -> list[Event]:

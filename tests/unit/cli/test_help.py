@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from clew.cli.main import clew
 
 HANDED_OVER = {"memory rebuild", "memory verify"}  # what follows them is for the memory service to read
-SILENT = {"chat", "completion", "topics create", "run export"}  # a conversation; names alone; JSON already
+SILENT = {"chat", "completion", "topics create", "run export", "run to-test"}  # a conversation; names alone; files
 
 
 def commands(group: click.Group = clew, above: str = "") -> Iterator[tuple[str, click.Command]]:

@@ -45,6 +45,7 @@ def test_a_message_is_shown_without_what_only_services_need() -> None:
         "parent_call": None,
         "budget": None,
         "sibling_of": None,
+        "untrusted": False,
     }
 
 

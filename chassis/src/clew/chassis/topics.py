@@ -47,21 +47,37 @@ class TopicSettings(BaseSettings):
 
 
 async def create_topics(settings: TopicSettings) -> list[str]:
-    """Creates the topics that are missing; returns their names. StartError when the broker refuses one."""
+    """Creates the topics that are missing; returns their names once all are there for everybody. StartError when the
+    broker refuses one."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
     await admin.start()
     try:
-        response = await admin.create_topics([_new_topic(topic, settings) for topic in load_topics().topics])
+        topics = [_new_topic(topic, settings) for topic in load_topics().topics]
+        response = await admin.create_topics(topics)
+        created = _created([error[:2] for error in response.topic_errors])  # pyright: ignore[reportAttributeAccessIssue]  # set from the schema
+        await _until_shown(admin, [topic.name for topic in topics])
     finally:
         await admin.close()
+    return created
+
+
+def _created(answers: list[tuple[str, int]]) -> list[str]:
     created: list[str] = []
-    errors: list[tuple[str, int]] = [error[:2] for error in response.topic_errors]  # pyright: ignore[reportAttributeAccessIssue]  # set from the schema
-    for name, code in errors:
+    for name, code in answers:
         if code == 0:
             created.append(name)
         elif code != ALREADY_EXISTS:
             raise StartError(f"the broker refuses to create topic {name}: {for_code(code).__name__}")
     return created
+
+
+async def _until_shown(admin: AIOKafkaAdminClient, names: list[str]) -> None:
+    """A broker learns of a topic a moment after its controller has created it."""
+    deadline = monotonic() + WAIT_FOR_BROKER
+    while missing := [topic["topic"] for topic in await admin.describe_topics(names) if not topic["partitions"]]:
+        if monotonic() > deadline:
+            raise StartError(f"the broker took the order to create topics, and does not show {', '.join(missing)}")
+        await asyncio.sleep(0.1)
 
 
 def _new_topic(topic: Topic, settings: TopicSettings) -> NewTopic:
