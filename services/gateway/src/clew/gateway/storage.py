@@ -192,16 +192,16 @@ class DocumentStore:
 
     def _finish(self, upload: Upload, parts: Sequence[tuple[int, str]]) -> str | None:
         """What the store has against the parts. Only the file itself proves anything, either way: S3 may say 200 and an
-        error, and when two requests complete at once one may be told that the upload or its parts are gone, or half of
-        an answer."""
+        error, and when two requests complete at once one may be told that the upload or its parts are gone, half of an
+        answer, or of an error of the server's own."""
         try:
             self._client.finish(self._bucket, upload.place.key, upload.upload_id, parts)
         except S3Error as error:
             if error.code not in REFUSALS + GONE:
                 raise
             return (error.message or error.code) if error.code in REFUSALS else None
-        except ParseError:
-            log.info("upload %s: the store broke off its answer", upload.upload_id)
+        except (ParseError, InvalidResponseError):
+            log.info("upload %s: the store's answer cannot be read", upload.upload_id)
         return None
 
 
