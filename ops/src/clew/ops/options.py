@@ -1,35 +1,19 @@
 """Options that the commands about events share, and what they ask for."""
 
-import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import wraps
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import click
 
-from clew.chassis.clock import now
+from clew.cli.since import Since
 from clew.contracts.registry import BY_CLASS_NAME, BY_NAME
 from clew.contracts.topics import load_topics
 from clew.ops.entries import Filter
 
-UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 T = TypeVar("T")
-
-
-class Since(click.ParamType[datetime]):
-    """`15m`, `2h`, `3d` ago, or a moment such as 2026-03-02T09:30:00Z."""
-
-    name = "since"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if match := re.fullmatch(r"(\d+)([smhd])", value):
-            return now() - timedelta(**{UNITS[match[2]]: int(match[1])})
-        try:
-            return datetime.fromisoformat(value).astimezone()
-        except ValueError:
-            self.fail(f"{value!r} is neither like 15m nor like 2026-03-02T09:30:00Z", param, ctx)
 
 
 class EventType(click.ParamType[str]):

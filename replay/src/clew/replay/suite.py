@@ -17,11 +17,11 @@ import click
 
 from clew.cli.context import Cli, as_json, pass_cli
 from clew.cli.safe import fold
+from clew.cli.since import Since
 from clew.replay.errors import CannotReplay, Diverges
 from clew.replay.export import tenant_option
 from clew.replay.process import ALL, Order, verdicts
 from clew.replay.recording import written
-from clew.replay.since import Since
 from clew.replay.source import sampled, settings
 from clew.replay.verdict import Difference
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from importlib.metadata import version
@@ -82,17 +82,7 @@ def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Serv
         overdue.lost(partition)
         runs.lost(partition)
 
-    owners = Owners(
-        f"executor-{os.getpid()}",
-        Recall(views.recovery, service.log, service.decoder.event),
-        follower,
-        service.publisher,
-        Group(service.lease, service.still_member),
-        now,
-        new_id,
-        taken,
-        lost,
-    )
+    owners = _owners(service, views, follower, taken, lost)
     service.use(owners)
     before = Before(views.recovery, now)
     identity = Identity(model.name, version("clew-executor"))
@@ -108,6 +98,26 @@ def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Serv
     service.task("announcement", lambda: _announce(service, agents, model))
     service.check("views", views.check)
     return service
+
+
+def _owners(
+    service: Service,
+    views: Views,
+    follower: Follower,
+    taken: Callable[[Ownership, PartitionPast], None],
+    lost: Callable[[int], None],
+) -> Owners:
+    return Owners(
+        f"executor-{os.getpid()}",
+        Recall(views.recovery, service.log, service.decoder.event),
+        follower,
+        service.publisher,
+        Group(service.lease, service.still_member),
+        now,
+        new_id,
+        taken,
+        lost,
+    )
 
 
 def _register(service: Service, handlers: RunHandlers, settings: Settings) -> None:

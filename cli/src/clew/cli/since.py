@@ -1,12 +1,10 @@
-"""A moment as people write it on a command line."""
+"""A moment as people write it on a command line, for the commands of all packages."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import click
-
-from clew.chassis.clock import now
 
 UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -18,7 +16,8 @@ class Since(click.ParamType[datetime]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         if match := re.fullmatch(r"(\d+)([smhd])", value):
-            return now() - timedelta(**{UNITS[match[2]]: int(match[1])})
+            ago = timedelta(**{UNITS[match[2]]: int(match[1])})
+            return datetime.now(UTC) - ago  # noqa: TID251  a command is its own composition root, and has no chassis
         try:
             return datetime.fromisoformat(value).astimezone()
         except ValueError:
