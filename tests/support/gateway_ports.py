@@ -231,13 +231,14 @@ class MemoryTenantViews(TenantViews):
 
     async def message_page(
         self, thread_id: UUID, run_id: UUID | None, after: str | None, limit: int, *, newest_first: bool = False
-    ) -> Page[Message] | None:
+    ) -> bytes | None:
         if after is not None:
             PathPlace.parse(after)
         if await self.thread(thread_id) is None:
             return None
         said = await self.messages(thread_id, run_id)
-        return Page(items=(said[::-1] if newest_first else said)[:limit], next=None)
+        items = (said[::-1] if newest_first else said)[:limit]
+        return Page[Message](items=items, next=None).model_dump_json().encode()
 
     async def events(self, run_id: UUID, after: Cursor | None, limit: int = 50) -> list[ClientEvent]:
         mine = await self.run_events(run_id)

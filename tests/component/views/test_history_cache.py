@@ -1,7 +1,6 @@
 """The cached history: found when it is up to date, made anew when it is not, never wrong."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator
 from typing import cast
 
@@ -16,9 +15,11 @@ from clew.contracts.execution import HistorySummarised
 from clew.memory.histories import Histories
 from clew.memory.metrics import Metrics
 from clew.views.door import Views
-from clew.views.history import LIFETIME, MOST_PAGES
+from clew.views.history import LIFETIME, MOST_PAGES, opened, sealed
+from clew.views.models import Message, Page
 from clew.views.tenant import TenantViews
 from tests.support.memory import MemoryUnderTest
+from tests.support.pages import PAGE, page_of
 from tests.support.story import Story
 
 pytestmark = pytest.mark.stack
@@ -37,12 +38,18 @@ def redis(stack_env: dict[str, str]) -> Redis:
 
 async def texts(t1: TenantViews, run: str | None = None) -> list[str]:
     story = Story()
-    page = await t1.message_page(story.thread_id, None if run is None else story.run_id(run), None, 50)
-    return [] if page is None else [message.text for message in page.items]
+    page = await page_of(t1, story.thread_id, None if run is None else story.run_id(run))
+    return [message.text for message in page.items]
 
 
 def pages(redis: Redis, key: str) -> dict[str, str]:
     return cast(dict[str, str], redis.hgetall(key))
+
+
+def cached(redis: Redis, key: str) -> tuple[int, Page[Message]]:
+    """The first page, and the version that it shows."""
+    version, page = opened(pages(redis, key)[FIRST].encode())
+    return version, PAGE.model_validate_json(page)
 
 
 async def test_a_page_is_cached_and_served_from_the_cache(
@@ -51,9 +58,8 @@ async def test_a_page_is_cached_and_served_from_the_cache(
     story = Story()
     await projecting.project(story.created(), *story.whole("a"))
     assert await texts(t1) == ["question a", "answer a"]
-    cached = json.loads(pages(redis, key)[FIRST])
-    cached["items"][1]["text"] = "from the cache"
-    redis.hset(key, FIRST, json.dumps(cached))
+    version, page = opened(pages(redis, key)[FIRST].encode())
+    redis.hset(key, FIRST, sealed(version, page.replace(b'"answer a"', b'"from the cache"')).decode())
     assert await texts(t1) == ["question a", "from the cache"]
     assert await texts(t1, "a") == ["question a", "answer a"], "another page"
 
@@ -71,14 +77,17 @@ async def test_a_page_of_a_history_that_has_changed_is_read_anew(
     assert await texts(t1, "a") == ["question a", "answer a"]
 
 
-@pytest.mark.parametrize("value", ["garbage", "{}", '{"version": 3}', "", "\x00"])
+@pytest.mark.parametrize("value", ["garbage", "{}", "1\n3\n{}", "", "\x00", "cut", "of another version"])
 async def test_a_corrupt_page_is_read_anew(
     projecting: MemoryUnderTest, t1: TenantViews, redis: Redis, key: str, value: str
 ) -> None:
     await projecting.project(Story().created(), *Story().whole("a"))
-    redis.hset(key, FIRST, value)
+    await texts(t1)
+    kept = pages(redis, key)[FIRST]
+    torn = {"cut": kept[:-9], "of another version": kept.replace("\n3\n", "\n4\n")}
+    redis.hset(key, FIRST, torn.get(value, value))
     assert await texts(t1) == ["question a", "answer a"]
-    assert json.loads(pages(redis, key)[FIRST])["version"] == 3
+    assert pages(redis, key)[FIRST] == kept
 
 
 async def test_what_is_no_pages_at_all_is_not_served(
@@ -198,8 +207,8 @@ async def test_memory_writes_a_history_through_after_the_commit_where_somebody_h
     assert pages(redis, key) == {}, "nobody has read it"
     await texts(t1)
     await projected(*story.whole("b", "a"))
-    kept = json.loads(pages(redis, key)[FIRST])
-    assert [message["text"] for message in kept["items"]] == ["question a", "answer a", "question b", "answer b"]
+    _, kept = cached(redis, key)
+    assert [message.text for message in kept.items] == ["question a", "answer a", "question b", "answer b"]
     assert 0 < redis.ttl(key) <= LIFETIME.total_seconds()
     writing.cancel()
 

@@ -15,6 +15,7 @@ from clew.views.models import Message
 from clew.views.names import Schemas
 from clew.views.tenant import TenantViews
 from tests.support.memory import MemoryUnderTest
+from tests.support.pages import page_of
 from tests.support.story import Story
 
 pytestmark = pytest.mark.stack
@@ -69,9 +70,8 @@ async def test_a_page_in_a_tree_of_10000_runs_costs_a_page(
     assert thread.current_run_id is not None
     for newest_first in (True, False):
         began = time.perf_counter()
-        page = await t1.message_page(thread_id, None, None, 50, newest_first=newest_first)
+        page = await page_of(t1, thread_id, newest_first=newest_first)
         took = time.perf_counter() - began
-        assert page is not None
         assert len(page.items) == min(messages, 50)
         assert took < LIMIT
     path = await t1.messages(thread_id, thread.current_run_id)
@@ -85,8 +85,7 @@ async def paged(
     """What all pages hold, in the order in which they came."""
     said, after = list[Message](), None
     while True:
-        page = await t1.message_page(thread_id, run_id, after, limit, newest_first=newest_first)
-        assert page is not None
+        page = await page_of(t1, thread_id, run_id, after, limit, newest_first=newest_first)
         assert len(page.items) <= limit
         said += page.items
         if (after := page.next) is None:
@@ -122,14 +121,11 @@ async def test_a_place_keeps_to_its_path_whatever_is_said_meanwhile(
 ) -> None:
     story = Story()
     await projecting.project(story.created(), *story.whole("a"), *story.whole("b", "a"), *story.whole("c", "b"))
-    first = await t1.message_page(story.thread_id, None, None, 2, newest_first=True)
-    assert first is not None
+    first = await page_of(t1, story.thread_id, limit=2, newest_first=True)
     await projecting.project(*story.whole("other", "a"))
-    rest = await t1.message_page(story.thread_id, None, first.next, 9, newest_first=True)
-    assert rest is not None
+    rest = await page_of(t1, story.thread_id, None, first.next, 9, newest_first=True)
     assert [m.text for m in rest.items] == ["answer b", "question b", "answer a", "question a"]
-    newest = await t1.message_page(story.thread_id, None, None, 9)
-    assert newest is not None
+    newest = await page_of(t1, story.thread_id, limit=9)
     assert [m.text for m in newest.items][2:] == ["question other", "answer other"]
 
 
@@ -146,7 +142,7 @@ async def test_a_place_of_another_path_or_thread_is_refused(projecting: MemoryUn
         (PathPlace(c, UUID(int=1), "assistant"), c),
     ):
         with pytest.raises(InvalidCursor):
-            await t1.message_page(story.thread_id, run_id, str(place), 50)
+            await page_of(t1, story.thread_id, run_id, str(place), 50)
 
 
 async def test_a_run_that_ended_before_it_was_planned_is_no_leaf(projecting: MemoryUnderTest, t1: TenantViews) -> None:

@@ -16,6 +16,11 @@ POOL: Final = 10  # connections of a process; a question takes about a milliseco
 TIMEOUT: Final = timedelta(seconds=2)  # for a connection from the pool
 CONNECT_SECONDS: Final = 2
 STATEMENT_MS: Final = 5000
+# All in one statement, and like SET LOCAL: gone when the transaction ends.
+READER: Final = """
+SELECT set_config('role', 'clew_reader', true), set_config('clew.tenant', %s, true),
+    set_config('plan_cache_mode', %s, true)
+"""
 Row: TypeAlias = DictRow
 
 
@@ -41,13 +46,13 @@ class Database:
     """
 
     def __init__(self, database_url: str, namespace: str) -> None:
-        options = f"-c search_path={Schemas.of(namespace).views} -c statement_timeout={STATEMENT_MS}"
+        settings = {"search_path": Schemas.of(namespace).views, "statement_timeout": STATEMENT_MS, "jit": "off"}
         self._pool: AsyncConnectionPool[AsyncConnection[Row]] = AsyncConnectionPool(
             database_url,
             kwargs={
                 "autocommit": True,
                 "row_factory": dict_row,
-                "options": options,
+                "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
                 "connect_timeout": CONNECT_SECONDS,
                 "prepare_threshold": 2,
             },
@@ -66,10 +71,13 @@ class Database:
     ) -> None:
         await self._pool.close()
 
-    async def as_tenant(self, tenant_id: str, *queries: Query) -> list[list[Row]]:
-        """The rows of each query as the tenant may see them."""
-        whose = Query("SELECT set_config('clew.tenant', %s, true)", [tenant_id])
-        return await self._ask((Query("BEGIN READ ONLY"), Query("SET LOCAL ROLE clew_reader"), whose), queries)
+    async def as_tenant(self, tenant_id: str, *queries: Query, planned_once: bool = False) -> list[list[Row]]:
+        """The rows of each query as the tenant may see them.
+
+        `planned_once`: no plan of these queries depends on their parameters, so Postgres keeps the one that it has.
+        """
+        whose = Query(READER, [tenant_id, "force_generic_plan" if planned_once else "auto"])
+        return await self._ask((Query("BEGIN READ ONLY"), whose), queries)
 
     async def as_recovery(self, *queries: Query) -> list[list[Row]]:
         """The rows of each query over all tenants, all from one snapshot."""

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from zlib import crc32
 
 from clew.views.cursor import InvalidCursor, PathPlace
 from clew.views.database import Database, Query
@@ -49,24 +48,29 @@ class Wanted:
         return None if run_id or after else cls(thread_id, None, None, int(limit), order == "desc")
 
 
-class CachedPage(BaseModel):
-    """A page as of `version` of the history."""
+def sealed(version: int, page: bytes) -> bytes:
+    """A page, which is JSON, as the cache keeps it: behind the version of the history and a checksum of both."""
+    said = b"%d\n%b" % (version, page)
+    return b"%d\n%b" % (crc32(said), said)
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: int
-    items: tuple[Message, ...]
-    next: str | None
+def opened(kept: bytes) -> tuple[int, bytes]:
+    """The version and the page. ValueError when they are not what was sealed."""
+    checksum, _, said = kept.partition(b"\n")
+    version, _, page = said.partition(b"\n")
+    if checksum != b"%d" % crc32(said):
+        raise ValueError("the checksum is wrong")
+    return int(version), page
 
 
 class HistoryCache:
-    """Keeps pages in Redis. Without Redis nothing is kept and nothing is found."""
+    """Keeps pages in Redis, as the JSON that clients get. Without Redis nothing is kept and nothing is found."""
 
     def __init__(self, live: LiveReader, metrics: Metrics) -> None:
         self._live = live
         self._metrics = metrics
 
-    async def find(self, key: str, name: str, version: int) -> Page[Message] | None:
+    async def find(self, key: str, name: str, version: int) -> bytes | None:
         """The page of that name, if it is cached in this version."""
         found, page = await self._found(key, name, version)
         self._metrics.histories.labels(found).inc()
@@ -79,7 +83,7 @@ class HistoryCache:
         except LiveUnavailable:
             return []
 
-    async def _found(self, key: str, name: str, version: int) -> tuple[str, Page[Message] | None]:
+    async def _found(self, key: str, name: str, version: int) -> tuple[str, bytes | None]:
         try:
             raw = await self._live.cached(key, name)
         except LiveUnavailable:
@@ -87,20 +91,15 @@ class HistoryCache:
         if raw is None:
             return "miss", None
         try:
-            cached = CachedPage.model_validate_json(raw)
-        except ValidationError as error:
+            known, page = opened(raw)
+        except ValueError as error:
             logger.warning("a cached page cannot be read and is made anew: %s", error)
             return "corrupt", None
-        if cached.version != version:
-            return "stale", None
-        return "hit", Page[Message](items=cached.items, next=cached.next)
+        return ("hit", page) if known == version else ("stale", None)
 
-    async def keep(self, key: str, version: int, pages: Mapping[str, Page[Message]]) -> None:
+    async def keep(self, key: str, version: int, pages: Mapping[str, bytes]) -> None:
         """Keeps pages by their names."""
-        made = {
-            name: CachedPage(version=version, items=tuple(page.items), next=page.next).model_dump_json().encode()
-            for name, page in pages.items()
-        }
+        made = {name: sealed(version, page) for name, page in pages.items()}
         try:
             await self._live.keep(key, made, LIFETIME, MOST_PAGES)
         except LiveUnavailable as error:
@@ -116,8 +115,11 @@ class HistoryPages:
         self._keys = keys
         self._tenant_id = tenant_id
 
-    async def page(self, wanted: Wanted) -> Page[Message] | None:
-        """None when there is no such thread. InvalidCursor when its `after` is no place in these messages."""
+    async def page(self, wanted: Wanted) -> bytes | None:
+        """The page, a Page[Message], as JSON; None when there is no such thread.
+
+        InvalidCursor when its `after` is no place in these messages.
+        """
         place = None if wanted.after is None else PathPlace.parse(wanted.after)
         known = await self._known(wanted.thread_id)
         if known is None:
@@ -143,10 +145,13 @@ class HistoryPages:
 
     async def _known(self, thread_id: UUID) -> tuple[int, UUID | None] | None:
         """The version of the thread's history, and its newest leaf."""
-        [rows] = await self._database.as_tenant(self._tenant_id, Query(VERSION, [thread_id]))
+        [rows] = await self._database.as_tenant(self._tenant_id, Query(VERSION, [thread_id]), planned_once=True)
         return (rows[0]["history_version"], rows[0]["current_run_id"]) if rows else None
 
-    async def _read(self, wanted: Wanted, place: PathPlace | None, newest: UUID | None) -> Page[Message]:
+    async def _read(self, wanted: Wanted, place: PathPlace | None, newest: UUID | None) -> bytes:
+        return (await self._page(wanted, place, newest)).model_dump_json().encode()
+
+    async def _page(self, wanted: Wanted, place: PathPlace | None, newest: UUID | None) -> Page[Message]:
         if place is not None and wanted.run_id not in (None, place.leaf):
             raise InvalidCursor(f"the place is one of the path to run {place.leaf}")
         leaf = (wanted.run_id or newest) if place is None else place.leaf

@@ -14,11 +14,10 @@ from clew.views.models import Message, Page
 from clew.views.rows import said_in
 
 Enough: TypeAlias = Callable[[Sequence[Message]], bool]
-# Planning these takes ten times as long as executing them, and nothing in a plan depends on the parameters.
-PLANNED_ONCE: Final = Query("SELECT set_config('plan_cache_mode', 'force_generic_plan', true)")
 AT_ONCE: Final = 1000  # runs of one question about a whole path
 # `step` ends a path that goes in circles. OFFSET 0 makes each look-up one by key: Postgres guesses how long a thread
-# is, and joins whole ones when it is wrong. `revision`: one more than the siblings that were said before.
+# is, and joins whole ones when it is wrong. No index serves IS NOT DISTINCT FROM: what goes on from a run is never
+# looked for among all that its thread has. `revision`: one more than the siblings that were said before.
 UP: Final = """
 WITH RECURSIVE path AS (
     SELECT n.*, 1 AS step FROM path_nodes n WHERE run_id = %(run)s AND thread_id = %(thread)s
@@ -34,7 +33,7 @@ SELECT path.*, 1 + CASE WHEN path.up IS NULL THEN (
     WHERE s.thread_id = %(thread)s AND s.parent_run_id IS NULL AND s.message_offset < path.message_offset
 ) ELSE (
     SELECT count(*) FROM path_children s
-    WHERE s.up = path.up AND s.thread_id = %(thread)s AND s.message_offset < path.message_offset
+    WHERE s.up = path.up AND s.thread_id IS NOT DISTINCT FROM %(thread)s AND s.message_offset < path.message_offset
 ) END AS revision
 FROM path ORDER BY step
 """
@@ -62,7 +61,8 @@ WITH RECURSIVE goal AS MATERIALIZED (SELECT up FROM path_nodes WHERE run_id = %(
         SELECT (array_agg(ways.run_id))[1] FROM (
             SELECT c.run_id
             FROM path_children c, LATERAL (SELECT FROM path_children WHERE up = c.run_id LIMIT 1) has_an_own
-            WHERE c.up = way.run_id AND c.thread_id = %(thread)s AND way.run_id IS DISTINCT FROM goal.up
+            WHERE c.up = way.run_id AND c.thread_id IS NOT DISTINCT FROM %(thread)s
+            AND way.run_id IS DISTINCT FROM goal.up
             LIMIT 2
         ) ways
         HAVING count(*) = 1
@@ -104,18 +104,28 @@ class Paths:
 
         `at_once` runs are read before the first question whether they are, and twice as many before each later one.
         """
-        return said_in((await self._upwards(run_id, at_once, lambda nodes: enough(said_in(nodes[::-1]))))[::-1])
+        said = list[Message]()
+
+        def enough_nodes(nodes: Sequence[Row]) -> bool:
+            nonlocal said
+            said = said_in(nodes[::-1])
+            return enough(said)
+
+        await self._upwards(run_id, at_once, enough_nodes)
+        return said
 
     async def _upwards(self, run_id: UUID, at_once: int, enough: Callable[[Sequence[Row]], bool]) -> list[Row]:
+        """The runs from `run_id` up, until they are `enough`; that is asked whenever there are more of them."""
         nodes, seen, start = list[Row](), set[UUID](), run_id
         while start is not None and start not in seen:
+            circular = False
             for node in await self._up(start, at_once):
-                if node["run_id"] in seen:  # parents that go in circles
-                    return nodes
+                if circular := node["run_id"] in seen:
+                    break
                 seen.add(node["run_id"])
                 nodes.append(node)
             seen.add(start)
-            start = await self._to_a_message(nodes)
+            start = None if circular else await self._to_a_message(nodes)
             if enough(nodes):
                 break
             at_once = min(2 * at_once, AT_ONCE)
@@ -198,7 +208,8 @@ class Paths:
         return rows
 
     async def _ask(self, *queries: Query) -> list[list[Row]]:
-        return (await self._database.as_tenant(self._tenant_id, PLANNED_ONCE, *queries))[1:]
+        """Planning these takes ten times as long as executing them."""
+        return await self._database.as_tenant(self._tenant_id, *queries, planned_once=True)
 
     def _query(self, text: LiteralString, **parameters: Any) -> Query:
         return Query(text, {**parameters, "thread": self._thread_id})

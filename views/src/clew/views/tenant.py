@@ -152,8 +152,9 @@ class TenantViews:
 
     async def message_page(
         self, thread_id: UUID, run_id: UUID | None, after: str | None, limit: int, *, newest_first: bool = False
-    ) -> Page[Message] | None:
-        """A page of the same path; None when there is no such thread. A place keeps to the path that it was given for.
+    ) -> bytes | None:
+        """A page of the same path, a Page[Message], as JSON; None when there is no such thread. A place keeps to the
+        path that it was given for.
 
         InvalidCursor when `after` is no `next` of this list.
         """

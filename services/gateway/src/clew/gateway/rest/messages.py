@@ -15,7 +15,7 @@ from clew.gateway.following import until_at_rest
 from clew.gateway.prefer import wait_preference
 from clew.gateway.reading import MESSAGES, After, Limit, find_run, known_place, look_up, positions_honoured
 from clew.gateway.schemas import Listing, MessageAccepted, MessageCreate
-from clew.views.models import Message, Page
+from clew.views.models import Message
 
 Prefer = Annotated[
     str | None, Header(description="`wait=N`: answer 200 with the run if it ends or is suspended within N seconds")
@@ -70,7 +70,7 @@ def make_router(deps: Deps) -> APIRouter:
         accepted, position = await commands.post_first_message(deps, ask, body)
         return await answer(caller, accepted, position, prefer, response)
 
-    @router.get("/threads/{thread_id}/messages", dependencies=reads)
+    @router.get("/threads/{thread_id}/messages", dependencies=reads, response_model=Listing[Message])
     async def list_messages(
         caller: Caller,
         thread_id: UUID,
@@ -78,7 +78,7 @@ def make_router(deps: Deps) -> APIRouter:
         after: After = None,
         limit: Limit = 50,
         order: Order = "asc",
-    ) -> Listing[Message]:
+    ) -> Response:
         """The path from the root of the thread to `run_id` (default: its newest leaf), a page at a time.
 
         A `next` keeps to the path that it was given for, whatever is said in the thread meanwhile.
@@ -87,11 +87,11 @@ def make_router(deps: Deps) -> APIRouter:
         if run_id is not None and (await find_run(deps, caller, run_id)).thread_id != thread_id:
             raise NotFound(f"There is no run {run_id} in this thread.")
 
-        async def ask() -> Page[Message] | None:
+        async def ask() -> bytes | None:
             with known_place():
                 return await views.message_page(thread_id, run_id, after, limit, newest_first=order == "desc")
 
         page = await look_up(deps, thread_id, ask, MESSAGES, f"There is no thread {thread_id}.")
-        return Listing(items=list(page.items), next=page.next)
+        return Response(page, media_type="application/json")
 
     return router

@@ -28,7 +28,7 @@ TABLE: Final = Table(
     moment("created_at"),
     *place(),
 )
-Index(None, TABLE.c.thread_id, TABLE.c.record_offset)
+Index("ix_messages_newest", TABLE.c.thread_id, TABLE.c.tenant_id, TABLE.c.record_offset)
 Index("ix_messages_parent", TABLE.c.parent_run_id, postgresql_where=TABLE.c.parent_run_id.isnot(None))
 
 
