@@ -149,13 +149,20 @@ class Paths:
     async def after(self, leaf: UUID, place: PathPlace | None, limit: int) -> Page[Message]:
         """The `limit` messages behind `place` in the path to `leaf` (None: the first ones); `next` as in every list."""
         start = await self._root(leaf) if place is None else place.run_id
-        nodes = await self._down(start, leaf, limit + 4)
-        said = said_in(await self._with_origin(nodes))
-        if nodes and nodes[-1]["run_id"] != leaf:
-            said = [message for message in said if message.run_id != nodes[-1]["run_id"]]  # a fork may answer for it
-        said = said if place is None else said[_index(said, place) + 1 :]
-        page, more = said[:limit], len(said) > limit or (bool(nodes) and nodes[-1]["run_id"] != leaf)
+        said, whole = await self._said_from(start, leaf, limit // 2 + 4)  # enough where each run has an answer
+        if len(_behind(said, place)) <= limit and not whole:
+            said, whole = await self._said_from(start, leaf, limit + 4)
+        behind = _behind(said, place)
+        page, more = behind[:limit], len(behind) > limit or not whole
         return Page[Message](items=page, next=str(_place(leaf, page[-1])) if more and page else None)
+
+    async def _said_from(self, start: UUID, leaf: UUID, most: int) -> tuple[list[Message], bool]:
+        """What was said from the run `start` on, in at most so many runs, and whether that is all up to `leaf`."""
+        nodes = await self._down(start, leaf, most)
+        said = said_in(await self._with_origin(nodes))
+        if not nodes or nodes[-1]["run_id"] == leaf:
+            return said, True
+        return [one for one in said if one.run_id != nodes[-1]["run_id"]], False  # a fork may answer for the last
 
     async def _to_a_message(self, nodes: list[Row]) -> UUID | None:
         """Where the walk up goes on. A fork answers a message that stands above it: both are read together."""
@@ -217,6 +224,10 @@ class Paths:
 
 def _place(leaf: UUID, message: Message) -> PathPlace:
     return PathPlace(leaf, message.run_id, message.role)
+
+
+def _behind(said: Sequence[Message], place: PathPlace | None) -> Sequence[Message]:
+    return said if place is None else said[_index(said, place) + 1 :]
 
 
 def _index(said: Sequence[Message], place: PathPlace) -> int:
