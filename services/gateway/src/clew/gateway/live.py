@@ -6,7 +6,7 @@ of a stopping process ends in `leaving`.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -196,10 +196,14 @@ class Session:
         try:
             async with aclosing(self._views.follow_batches(run_id, after)) as batches:
                 async for batch in batches:
-                    for event in batch:
-                        await self._say(frames.event(subscription, event), event)
+                    await self._say_all(subscription, batch)
+                    del batch  # else each viewer would hold a past of its own for as long as nothing new comes
         except Torn as missing:
             await self._say(frames.error(subscription, errors.Torn.of(missing)))
+
+    async def _say_all(self, subscription: str, batch: Sequence[ClientEvent]) -> None:
+        for event in batch:
+            await self._say(frames.event(subscription, event), event)
 
     async def _relay_thread(self, subscription: str, thread_id: UUID, places: dict[UUID, Cursor]) -> None:
         """All runs of the thread: open ones side by side, those that have ended one after the other."""

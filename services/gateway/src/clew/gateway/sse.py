@@ -58,6 +58,7 @@ async def frames(batches: AsyncGenerator[Sequence[ClientEvent]]) -> AsyncGenerat
         try:
             async for batch in batches:
                 yield b"".join(map(frame, batch))
+                del batch  # else each viewer would hold a past of its own for as long as nothing new comes
         except EventMissing as missing:
             yield problem_frame(Torn.of(missing))
 
