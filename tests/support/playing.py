@@ -27,6 +27,14 @@ from tests.support.services import ServiceProcess, running
 
 PLAN = Plan(steps=(Step(step_id="answer", kind="respond", title="Answer", instructions="Answer.", agent="assistant"),))
 SETTLE = 0.12  # seconds in which memory hands on what was written, so that tokens come behind their call
+A_MONTH_ON = """
+import runpy
+from datetime import timedelta
+from clew.chassis import clock
+now = clock.now
+clock.now = lambda: now() + timedelta(days=31)
+runpy.run_module("clew.gateway", run_name="__main__")
+"""
 CALL = {"step_id": "answer", "attempt": 1}
 
 
@@ -36,12 +44,14 @@ class House:
     def __init__(
         self,
         env: dict[str, str],
+        folder: Path,
         log: Log,
         gateways: list[ServiceProcess],
         planner: Publisher,
         executor: Publisher,
     ) -> None:
         self._env = env
+        self._folder = folder
         self.log = log
         self.gateways = gateways
         self._planner = planner
@@ -73,6 +83,14 @@ class House:
         """The views anew from the log, while all go on."""
         command = [sys.executable, "-m", "clew.memory", "rebuild"]
         await asyncio.to_thread(subprocess.run, command, env=self._env, check=True)
+
+    @asynccontextmanager
+    async def gateway_a_month_on(self) -> AsyncGenerator[ServiceProcess]:
+        """One more gateway, whose clock is a month ahead."""
+        folder = self._folder / "later"
+        folder.mkdir()
+        async with running("gateway", self._env, folder, arguments=("-c", A_MONTH_ON)) as gateway:
+            yield gateway
 
     def play(self, message: UserMessageReceived) -> "Play":
         return Play(message, self._planner, self._executor)
@@ -189,4 +207,4 @@ async def house(env: dict[str, str], folder: Path, gateways: int = 2) -> AsyncGe
         running("gateway", env, folders[0]) as first,
         running("gateway", env, folders[-1]) as second,
     ):
-        yield House(env, log, [first, second], planner, executor)
+        yield House(env, folder, log, [first, second], planner, executor)

@@ -227,6 +227,27 @@ async def test_a_frame_over_a_mebibyte_closes_with_1009(stage: Stage) -> None:
         assert await close_code(connection) == 1009
 
 
+async def test_half_a_frame_waits_for_its_rest_and_harms_nobody(stage: Stage) -> None:
+    said = b'{"type": "ping", "id": "p"}'
+    frame = b"\x81" + bytes([0x80 | len(said)]) + bytes(4) + said  # a mask of zeros
+    key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    hello = f"GET /v1/ws HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{key}"
+    reader, writer = await asyncio.open_connection("127.0.0.1", stage.gateway.port)
+    async with asyncio.timeout(20), connect(stage.socket_url) as other:
+        writer.write(hello.encode())
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        writer.write(frame[:9])
+        for rest in (frame[9:], frame[:1]):
+            await other.send('{"type": "ping", "id": "o"}')
+            assert await hear(other) == {"type": "pong", "id": "o"}
+            writer.write(rest)
+            assert rest == frame[:1] or b'"pong"' in await reader.readuntil(b"}")
+        writer.transport.abort()
+        await other.send('{"type": "ping", "id": "o"}')
+        assert await hear(other) == {"type": "pong", "id": "o"}
+    assert "Traceback" not in stage.gateway.last_lines()
+
+
 async def test_a_reader_that_stops_reading_is_cut_and_can_go_on(stage: Stage) -> None:
     run_id = (await stage.say(**{"Idempotency-Key": "k"})).json()["run_id"]
     [message] = await stage.messages()

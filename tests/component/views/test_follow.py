@@ -1,7 +1,8 @@
 """Following a run: the past and the present in one order, whatever becomes of Redis on the way."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -11,6 +12,7 @@ from clew.chassis import clock
 from clew.contracts.conversation import ThreadDeleted
 from clew.contracts.envelope import Event
 from clew.contracts.execution import CallCompleted
+from clew.views import hub
 from clew.views.client import ClientEvent, client_event
 from clew.views.cursor import Cursor
 from clew.views.door import Views
@@ -214,6 +216,40 @@ async def test_many_viewers_of_a_run_see_the_same_with_one_reader(
     assert all(seqs(other) == NUMBERED for other in others)
     assert reads < 150, f"{reads} reads for 12 events: each viewer reads for itself"
     assert views.hub.viewers == 0
+
+
+@pytest.mark.parametrize(("crowd", "pace"), [(200, hub.PACE), (0, hub.CROWDED_PACE)], ids=["few", "a crowd"])
+async def test_tokens_come_a_few_at_a_time_and_to_a_crowd_more_of_them(
+    projecting: MemoryUnderTest,
+    t1: TenantViews,
+    story: Story,
+    monkeypatch: pytest.MonkeyPatch,
+    crowd: int,
+    pace: timedelta,
+) -> None:
+    monkeypatch.setattr(hub, "CROWD", crowd)
+    begin, texts, end = story.whole("a")[:6], [f"{n} " for n in range(50)], story.whole("a")[6:]
+    await live(projecting, *begin)
+    loop, told = asyncio.get_running_loop(), list[Sequence[ClientEvent]]()
+
+    async def follow() -> None:
+        async for batch in t1.follow_batches(story.run_id("a"), Cursor(story.run_id("a"), 5)):
+            told.append(batch)
+
+    following = asyncio.create_task(follow())
+    await asyncio.sleep(0.2)
+    began, start = loop.time(), 0
+    for number, text in enumerate(texts):
+        await live(projecting, story.token("a", number, text).model_copy(update={"start": start}))
+        start += len(text)
+    took = loop.time() - began
+    await live(projecting, *end)
+    await asyncio.wait_for(following, 15)
+    deltas = [[event for event in batch if event.type == "token.delta"] for batch in told]
+    assert "".join(str(event.data["text"]) for batch in deltas for event in batch) == "".join(texts)
+    assert 0 < sum(map(bool, deltas)) <= took / pace.total_seconds() + 3
+    assert timedelta(milliseconds=20) <= hub.PACE <= timedelta(milliseconds=50)
+    assert hub.CROWDED_PACE <= timedelta(milliseconds=100)
 
 
 async def test_the_runs_that_begin_in_a_thread_are_told_to_all_who_watch_it(

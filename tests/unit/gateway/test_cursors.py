@@ -89,8 +89,10 @@ async def test_a_cursor_of_a_deleted_thread_is_404(gateway: Gateway) -> None:
 @pytest.mark.parametrize("limit", ["0", "-1", "201", "1e2", "x", "9" * 50])
 async def test_a_limit_out_of_range_is_refused(gateway: Gateway, limit: str) -> None:
     message = await started(gateway)
-    answer = await gateway.client.get(f"/v1/runs/{message.run_id}/events", params={"limit": limit})
-    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "query/limit")
+    thread = f"/v1/threads/{message.thread_id}"
+    for path in (f"/v1/runs/{message.run_id}/events", f"{thread}/messages", "/v1/threads", "/v1/runs", "/v1/memories"):
+        answer = await gateway.client.get(path, params={"limit": limit})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "query/limit"), path
 
 
 async def test_a_thousand_subscriptions_are_answered_and_the_socket_lives_on(gateway: Gateway) -> None:
