@@ -373,10 +373,12 @@ async def test_while_kafka_is_down_nothing_is_accepted_and_nothing_half_done(sta
 
 
 async def test_a_request_that_is_no_http_is_refused(stage: Stage) -> None:
-    def ask() -> bytes:
+    def ask(raw: bytes) -> bytes:
         with closing(socket.create_connection(("127.0.0.1", stage.gateway.port), timeout=10)) as connection:
-            connection.sendall(b"\x16\x03\x01 garbage\r\n\r\n")
+            connection.sendall(raw)
             return connection.recv(100)
 
-    assert b"400" in await asyncio.to_thread(ask)
+    endless = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Endless: " + 100_000 * b"a"
+    for raw in (b"\x16\x03\x01 garbage\r\n\r\n", endless):
+        assert b"400" in await asyncio.to_thread(ask, raw)
     assert (await stage.say()).status_code == 202
