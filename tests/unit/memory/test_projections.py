@@ -39,6 +39,7 @@ def test_every_event_gives_rows_that_the_tables_can_take(model: type[Event], dat
     given_rows = rows(data.draw(events(model)))
     assert given_rows, "an event that leaves no row is lost for every reader"
     for projection, row in given_rows:
+        assert row.keys() <= set(projection.table.columns.keys())
         for column in projection.table.columns:
             value = row.get(column.name)
             named = f"{projection.table.name}.{column.name}"
