@@ -272,6 +272,10 @@ def test_a_status_that_does_not_follow_is_noticed() -> None:
     assert broken(facts_of(a_good_trial(), statuses={TALK.run_id("m1"): "running"})) == ["I6"]
 
 
+def test_a_row_that_a_rebuild_has_otherwise_is_a_breach() -> None:
+    assert broken(facts_of(a_good_trial(), differing=["runs (1): not the same"])) == ["I6"]
+
+
 # I7
 
 

@@ -25,7 +25,7 @@ from clew.chassis.blobs import S3BlobStore
 from clew.chassis.consumer import KeyedConsumer
 from clew.chassis.dispatch import HANDLER_LIMIT, RETRY_FOR, AnyHandler, Dispatcher, Registration
 from clew.chassis.errors import StartError
-from clew.chassis.garbage import collect_seldom
+from clew.chassis.garbage import YOUNG, YOUNG_OF_BATCHES, collect_seldom
 from clew.chassis.health import ASGIApp, Health, HttpServer, Probe
 from clew.chassis.lease import Lease
 from clew.chassis.log import LogReader
@@ -177,7 +177,7 @@ class Service:
             tasks += [group.create_task(run(), name=name) for name, run in self._tasks]
             self.health.ready |= {"consumers": partial(_joining, consumers), "log": self._log_away}
             del self.health.ready["start"]
-            collect_seldom()
+            collect_seldom(YOUNG_OF_BATCHES if self._batches else YOUNG)
             log.info("%s has started", self.name)
             try:
                 await self.stopping.wait()

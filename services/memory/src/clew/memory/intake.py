@@ -78,4 +78,3 @@ class Intake:
         self._metrics.parked.labels(record.topic, reason).inc()
         logger.warning("dead letter from %s/%d/%d: %s", record.topic, record.partition, record.offset, detail)
         return Entry(record, None, record)
-

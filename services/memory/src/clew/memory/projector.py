@@ -25,7 +25,7 @@ from clew.memory.offsets import Place
 from clew.memory.overlap import Overlap
 from clew.memory.store import UNAVAILABLE, Partition, StaleOffsets, Store
 
-CHUNK: Final = 4000  # records per transaction when a hole is filled
+CHUNK: Final = 2000  # records per transaction when a hole is filled
 PAUSES: Final = (
     0.05,
     0.1,

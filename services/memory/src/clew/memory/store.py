@@ -121,7 +121,10 @@ class Store:
         `expected` is how far this process believes each partition to have been read: StaleOffsets when it is wrong.
         """
         reached = {place: Place(last.record.offset + 1, last.claim) for place, last in lasts(entries).items()}
-        steps = [(*place, expected[place].next_offset, *reached[place]) for place in sorted(reached)]
+        steps = [
+            (topic, number, expected[topic, number].next_offset, next_offset, claim)
+            for (topic, number), (next_offset, claim) in sorted(reached.items())
+        ]
         try:
             return await self._write_all(entries, steps), reached
         except UniqueViolation:  # only `events` can say so

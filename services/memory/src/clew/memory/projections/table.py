@@ -122,6 +122,7 @@ class Projection:
         self._columns = [column for column in table.columns if column.computed is None]
         self._types = {column.name: _sql_type(column) for column in self._columns}
         self._key = _key(list(table.primary_key.columns))
+        self._cells: Callable[[Row], Iterable[object]] = itemgetter(*self._types)
         self._packers = [packer(sql_type) for sql_type in self._types.values()]
         self._rules: dict[str, Rule] = {c.name: c.info["merge"] for c in self._columns if "merge" in c.info}
         self._merges = {name: _PYTHON[rule] for name, rule in self._rules.items()}
@@ -134,8 +135,12 @@ class Projection:
 
     def parameters(self, rows: Sequence[Row]) -> list[BinaryArray | TextArray]:
         """The arrays for `insert` or `upsert`, one per column."""
-        blank = self._blank  # in the order of the columns, which a dict keeps whatever is written over it
-        cells = [{**blank, **row}.values() for row in self.merged(rows)]
+        merged = self.merged(rows)
+        try:
+            cells = [self._cells(row) for row in merged]
+        except KeyError:  # some row does not name every column
+            blank = self._blank  # in the order of the columns, which a dict keeps whatever is written over it
+            cells = [{**blank, **row}.values() for row in merged]
         return [pack(column) for pack, column in zip(self._packers, zip(*cells, strict=True), strict=True)]
 
     def merged(self, rows: Sequence[Row]) -> Sequence[Row]:
@@ -169,7 +174,7 @@ class Projection:
         return f"({keys}) DO UPDATE SET {sets}" if sets else "DO NOTHING"
 
 
-def _key(columns: Sequence[Column[Any]]) -> Callable[[Row], object]:
+def _key(columns: Sequence[Column[Any]]) -> Callable[[Any], object]:
     """What a row is merged by. Of ids their numbers, as a UUID's hash is computed in Python at each look."""
     names = [column.name for column in columns]
     of: Callable[[Any], Any] = itemgetter(*names)
