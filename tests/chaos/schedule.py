@@ -10,6 +10,7 @@ Kind = Literal[
     "freeze",
     "stall-kill",
     "stall-freeze",
+    "overtake",
     "term",
     "rolling",
     "scale",
@@ -24,7 +25,7 @@ FROZEN: Final = (SESSION + 1, SESSION + 8)  # seconds that a process stands stil
 STALL: Final = 1.5  # seconds that Kafka stands still: what is sent meanwhile is neither in the log nor refused
 PAUSE: Final = (2.5, 5.0)  # seconds between two acts
 GAP: Final = 9.0  # seconds that the stack is given after an act on a part that all depend on
-PARTS: Final = frozenset({"kafka-term", "kafka-kill", "postgres-term", "postgres-kill", "stall-kill"})
+PARTS: Final = frozenset({"kafka-term", "kafka-kill", "postgres-term", "postgres-kill", "stall-kill", "overtake"})
 
 # What the mechanisms are about happens more often.
 ROUND: Final[tuple[tuple[Kind, str], ...]] = (
@@ -55,9 +56,11 @@ LONG_ROUND: Final[tuple[tuple[Kind, str], ...]] = (
     ("rolling", "planner"),
     ("kill", "ingestion"),
     ("freeze", "gateway"),
+    ("overtake", "executor"),
 )
 TAKE_OVERS: Final[tuple[tuple[Kind, str], ...]] = (
-    ("freeze", "executor"),
+    ("overtake", "executor"),
+    ("overtake", "executor"),
     ("freeze", "executor"),
     ("freeze", "executor"),
     ("freeze", "executor"),
@@ -96,6 +99,6 @@ def schedule(seed: int, seconds: float, acts: Sequence[tuple[Kind, str]] = ROUND
 
 
 def _lasting(random: Random, kind: Kind) -> float:
-    if kind in ("freeze", "stall-freeze"):
+    if kind in ("freeze", "stall-freeze", "overtake"):
         return round(random.uniform(*FROZEN), 2)
     return random.choice((0.0, 1.0, 3.0)) if kind in PARTS else 0.0

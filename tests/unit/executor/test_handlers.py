@@ -1,16 +1,18 @@
 """Plans, failures and cancels: redelivered, out of order, and interrupted at every event."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
+from clew.chassis.errors import Fenced
 from clew.contracts.conversation import RunCancelRequested, RunResumeRequested, RunSteered
-from clew.contracts.envelope import derive
+from clew.contracts.envelope import Event, derive
 from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunResumed, RunSuspended, StepCompleted
 from clew.contracts.planning import FailurePolicy, PlanFailed
-from clew.executor.calls import JournalCorrupt
+from clew.executor.calls import Diverged, JournalCorrupt
 from clew.executor.limits import LifeLimits, RunLimits
 from clew.executor.supervisor import RunError, StepError
 from tests.support.run_log import NOON, RUN, THREAD, MemoryLog, planned, step
@@ -59,6 +61,31 @@ async def test_a_plan_is_finished_when_its_run_has_started_and_not_when_it_has_e
             await process.take(planned())
         assert process.log.kinds[0] == "run-started"
         assert RUN in process.runs.live
+
+
+@pytest.mark.parametrize(
+    "consequence_of",
+    [planned, no_plan, lambda: signal(RunCancelRequested), lambda: signal(RunSteered)],
+)
+async def test_an_input_whose_consequence_is_void_is_not_finished(consequence_of: Callable[[], Event]) -> None:
+    async with running(hang) as zombie:
+        zombie.log.claim()  # by somebody else: the zombie has not read it yet
+        with pytest.raises(Fenced):
+            await zombie.take(consequence_of())
+    assert (zombie.log.kinds, bool(zombie.log.void)) == ([], True)
+
+
+async def test_a_resumption_that_is_void_has_not_finished_the_operators_word() -> None:
+    async def diverge(_: Doing) -> str:
+        raise Diverged("another call")
+
+    async with running(diverge) as zombie:
+        await zombie.run(planned())
+        zombie.log.claim()
+        with pytest.raises(Fenced):
+            await zombie.take(signal(RunResumeRequested))
+    assert zombie.log.kinds[-1] == "run-suspended"
+    assert zombie.log.void[0].type_name() == "run-resumed"
 
 
 async def test_steps_that_do_not_depend_on_each_other_run_side_by_side() -> None:
@@ -271,6 +298,28 @@ async def test_a_cancel_after_a_crash_ends_the_run_wherever_its_resumption_is() 
             await second.run(planned(), backlog=True)
         assert [event.type_name() for event in ended(second.log)] == ["run-cancelled"]
         assert second.log.kinds[-1] == "run-cancelled"
+
+
+async def test_a_cancel_whose_partition_is_lost_on_the_way_is_finished_by_the_next_owner() -> None:
+    async def slow_to_stop(_: Doing) -> str:
+        try:
+            return await hang(_)
+        finally:
+            await asyncio.sleep(0.01)
+
+    for pause in (0, 0.0005, 0.005, 0.02):
+        async with running(slow_to_stop) as first:
+            await first.take(planned())
+            await first.begun.wait()
+            cancel = asyncio.create_task(first.take(signal(RunCancelRequested)))
+            await asyncio.sleep(pause)
+            first.lose()
+            [outcome] = await asyncio.gather(cancel, return_exceptions=True)
+            assert isinstance(outcome, Fenced) or ended(first.log), "the cancel was finished, and nothing came of it"
+            async with running(hang, log=first.log, plans=first.plans) as second:
+                await second.run(signal(RunCancelRequested), backlog=True)
+        assert [event.type_name() for event in ended(first.log)] == ["run-cancelled"]
+        assert first.log.kinds[-1] == "run-cancelled"
 
 
 async def test_a_failed_plan_ends_the_run_and_a_repeat_has_the_same_ids() -> None:
