@@ -66,23 +66,26 @@ def no_effect_is_repeated(facts: Facts) -> Iterator[Violation]:
 
 
 def a_cancelled_run_is_still(facts: Facts) -> Iterator[Violation]:
-    """I7: nothing of a cancelled run is written, begun or asked for behind its final event. A request that was begun
-    before it, and sent when its process woke up, is no breach (`_asked_after_the_answer` says why)."""
+    """I7: nothing of a cancelled run is written, begun or asked for behind its final event. A request that its step had
+    begun before it, and sent when its process woke up, is no breach (`_asked_after_the_answer` says why)."""
     yield from a_cancelled_run_writes_nothing(facts)
-    begun: dict[UUID, list[float]] = defaultdict(list)
+    begun: dict[tuple[UUID, str], list[float]] = defaultdict(list)
     for logged in facts.log:
         if isinstance(logged.event, CallStarted) and logged.event.kind == "model":
-            begun[logged.event.run_id].append(logged.event.occurred_at.timestamp())
+            begun[logged.event.run_id, logged.event.step_id].append(logged.event.occurred_at.timestamp())
     for run_id in facts.by_run:
         final = facts.final(run_id)
         if final is None or not isinstance(final.event, RunCancelled):
             continue
-        token = facts.token_of.get(run_id)
-        asked = [request for request in facts.asked if request.token == token]
-        late: list[object] = [request for request in asked if request.at > final.at + CLOCK]
-        if len(asked) <= sum(at <= final.at + CLOCK for at in begun[run_id]):
-            late = []
-        late += (e for e in facts.ledger if e.mark == "began" and _run(e.token) == token and e.at > final.at + CLOCK)
+        token, end = facts.token_of.get(run_id), final.at + CLOCK
+        asked: dict[str, list[Asked]] = defaultdict(list)
+        for request in facts.asked:
+            if request.token == token:
+                asked[request.step_id].append(request)
+        late: list[object] = [e for e in facts.ledger if e.mark == "began" and _run(e.token) == token and e.at > end]
+        for step_id, requests in asked.items():
+            if len(requests) > sum(at <= end for at in begun[run_id, step_id]):
+                late += (request for request in requests if request.at > end)
         if late:
             yield Violation("I7", f"run {run_id} was cancelled and began something", [str(final), *lines(late)])
 

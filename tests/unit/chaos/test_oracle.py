@@ -303,6 +303,7 @@ def test_a_request_that_was_begun_before_the_run_was_cancelled_may_be_sent_behin
     late = Asked("m3", "one", 0, history.now + 1)
     assert broken(facts_of(history, asked=[late])) == []
     assert broken(facts_of(history, asked=[late, late])) == ["I7"]
+    assert broken(facts_of(history, asked=[replace(late, step_id="two")])) == ["I7"], "of a step that began none"
 
 
 def test_a_group_that_is_behind_is_noticed() -> None:
