@@ -25,7 +25,8 @@ FROZEN: Final = (SESSION + 1, SESSION + 8)  # seconds that a process stands stil
 STALL: Final = 1.5  # seconds that Kafka stands still: what is sent meanwhile is neither in the log nor refused
 PAUSE: Final = (2.5, 5.0)  # seconds between two acts
 GAP: Final = 9.0  # seconds that the stack is given after an act on a part that all depend on
-PARTS: Final = frozenset({"kafka-term", "kafka-kill", "postgres-term", "postgres-kill", "stall-kill", "overtake"})
+PARTS: Final = frozenset({"kafka-term", "kafka-kill", "postgres-term", "postgres-kill", "stall-kill"})
+LONG: Final = 18.0  # seconds for an act in which processes come up again, and one is frozen then
 
 # What the mechanisms are about happens more often.
 ROUND: Final[tuple[tuple[Kind, str], ...]] = (
@@ -59,8 +60,6 @@ LONG_ROUND: Final[tuple[tuple[Kind, str], ...]] = (
     ("overtake", "executor"),
 )
 TAKE_OVERS: Final[tuple[tuple[Kind, str], ...]] = (
-    ("overtake", "executor"),
-    ("overtake", "executor"),
     ("freeze", "executor"),
     ("freeze", "executor"),
     ("freeze", "executor"),
@@ -72,6 +71,8 @@ TAKE_OVERS: Final[tuple[tuple[Kind, str], ...]] = (
     ("kill", "planner"),
     ("freeze", "planner"),
 )
+_OVERTAKE: Final[tuple[Kind, str]] = ("overtake", "executor")
+LATE_CLAIMS: Final = (_OVERTAKE,) * 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def schedule(seed: int, seconds: float, acts: Sequence[tuple[Kind, str]] = ROUND
     while not planned or at < seconds:
         for kind, target in random.sample(acts, len(acts)):
             planned.append(Act(round(at, 2), kind, target, _lasting(random, kind), random.randrange(1000)))
-            at += random.uniform(*PAUSE) + (GAP if kind in PARTS else 0)
+            at += random.uniform(*PAUSE) + (GAP if kind in PARTS else LONG if kind == "overtake" else 0)
     return planned
 
 

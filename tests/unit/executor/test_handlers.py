@@ -1,7 +1,6 @@
 """Plans, failures and cancels: redelivered, out of order, and interrupted at every event."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,33 +8,17 @@ import pytest
 
 from clew.chassis.errors import Fenced
 from clew.contracts.conversation import RunCancelRequested, RunResumeRequested, RunSteered
-from clew.contracts.envelope import Event, derive
+from clew.contracts.envelope import derive
 from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunResumed, RunSuspended, StepCompleted
-from clew.contracts.planning import FailurePolicy, PlanFailed
-from clew.executor.calls import Diverged, JournalCorrupt
+from clew.contracts.planning import FailurePolicy, PlanCreated
+from clew.executor.calls import JournalCorrupt
+from clew.executor.journal import RunJournal
 from clew.executor.limits import LifeLimits, RunLimits
-from clew.executor.supervisor import RunError, StepError
-from tests.support.run_log import NOON, RUN, THREAD, MemoryLog, planned, step
-from tests.support.run_process import Doing, ended, hang, running, signal
+from clew.executor.supervisor import Perform, RunError, StepError
+from tests.support.run_log import NOON, RUN, MemoryLog, planned, step
+from tests.support.run_process import Doing, Process, ended, hang, no_plan, running, signal
 
 DIAMOND = planned(step("a"), step("b", "a"), step("c", "a"), step("d", "b", "c"))
-
-
-def no_plan() -> PlanFailed:
-    plan = planned()
-    return PlanFailed(
-        event_id=plan.event_id,
-        tenant_id="local",
-        occurred_at=NOON,
-        correlation_id=plan.correlation_id,
-        causation_id=plan.causation_id,
-        thread_id=THREAD,
-        run_id=RUN,
-        seq=1,
-        message_event_id=plan.message_event_id,
-        reason="busy",
-        detail="another run is under way",
-    )
 
 
 async def whole_log() -> MemoryLog:
@@ -61,31 +44,6 @@ async def test_a_plan_is_finished_when_its_run_has_started_and_not_when_it_has_e
             await process.take(planned())
         assert process.log.kinds[0] == "run-started"
         assert RUN in process.runs.live
-
-
-@pytest.mark.parametrize(
-    "consequence_of",
-    [planned, no_plan, lambda: signal(RunCancelRequested), lambda: signal(RunSteered)],
-)
-async def test_an_input_whose_consequence_is_void_is_not_finished(consequence_of: Callable[[], Event]) -> None:
-    async with running(hang) as zombie:
-        zombie.log.claim()  # by somebody else: the zombie has not read it yet
-        with pytest.raises(Fenced):
-            await zombie.take(consequence_of())
-    assert (zombie.log.kinds, bool(zombie.log.void)) == ([], True)
-
-
-async def test_a_resumption_that_is_void_has_not_finished_the_operators_word() -> None:
-    async def diverge(_: Doing) -> str:
-        raise Diverged("another call")
-
-    async with running(diverge) as zombie:
-        await zombie.run(planned())
-        zombie.log.claim()
-        with pytest.raises(Fenced):
-            await zombie.take(signal(RunResumeRequested))
-    assert zombie.log.kinds[-1] == "run-suspended"
-    assert zombie.log.void[0].type_name() == "run-resumed"
 
 
 async def test_steps_that_do_not_depend_on_each_other_run_side_by_side() -> None:
@@ -142,14 +100,24 @@ async def test_a_run_cut_off_after_any_event_is_ended_by_the_next_owner(length: 
     assert final.output == "out of d"
 
 
-async def test_a_new_owner_takes_runs_up_a_few_at_a_time_the_most_recent_first() -> None:
+async def test_a_new_owner_takes_runs_up_a_few_at_a_time_the_most_recent_first(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [UUID(int=n) for n in (5, 3, 4)]
     async with running(hang) as first:
         for run_id in ids:
             first.now.pass_by(minutes=1)
             await first.take(planned(run_id=run_id))
+    prepared, prepare = asyncio.Event(), Process._performer  # pyright: ignore[reportPrivateUsage]  # what takes long
+
+    async def slowly(process: Process, plan: PlanCreated, journal: RunJournal) -> Perform:
+        await prepared.wait()
+        return await prepare(process, plan, journal)
+
+    monkeypatch.setattr(Process, "_performer", slowly)
     limits = RunLimits(life=LifeLimits(), resumptions=1)
     async with running(hang, log=first.log, plans=first.plans, limits=limits) as second:
+        await asyncio.sleep(0.05)
+        assert second.log.kinds.count("run-resumed") == 1
+        prepared.set()
         await second.until("run-resumed", times=3)
     assert [event.run_id for event in second.log.run if isinstance(event, RunResumed)] == ids[::-1]
 

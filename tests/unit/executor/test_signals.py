@@ -263,12 +263,14 @@ async def test_a_replay_hears_the_same_at_the_same_place_after_any_event() -> No
         await whole.begun.wait()
         await whole.take(signal(RunSteered, message_run_id=own))
         await whole.idle()
-    bound = next(i for i, e in enumerate(whole.log.events) if isinstance(e, InboxRead) and e.call_key)
-    for length in range(bound + 1, len(whole.log.events)):
+    said = next(i for i, e in enumerate(whole.log.events) if isinstance(e, InboxRead))
+    for length in range(said + 1, len(whole.log.events)):
         log = MemoryLog(events=list(whole.log.events[:length]))
         async with running(listening, log=log, plans=whole.plans) as second:
             await second.idle()
         assert output_of(log) == "word 1"
+        heard = [event.call_key for event in log.run if isinstance(event, InboxRead)]
+        assert heard == [None, "answer.1/agent/model/1/0"], "not in the first request, which was made without it"
         assert [event.run_id for event in ended(log)].count(own) == 1
 
 
