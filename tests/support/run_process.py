@@ -85,11 +85,13 @@ class Process:
     performed: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     asked: int = 0  # questions for the past of a run
+    suspended: list[RunJournal] = field(default_factory=list[RunJournal])
 
     def __post_init__(self) -> None:
         self.owned: MemoryOwnership | None = None
         before = Before(self, self.now)
-        self.runs = Runs(self, self.now, self._performer, Identity("m", "1"), self.limits, self.alone, before)
+        identity, told = Identity("m", "1"), self.suspended.append
+        self.runs = Runs(self, self.now, self._performer, identity, self.limits, self.alone, before, told)
         self.handlers = RunHandlers(Signals(self.runs))
 
     # -- the partition (owned.Holdings)

@@ -188,6 +188,7 @@ async def test_a_tool_that_shields_itself_is_abandoned_and_nothing_is_written_af
         await process.begun.wait()
         async with asyncio.timeout(2):
             await process.take(signal(RunCancelRequested))
+        assert not over.is_set(), "it was waited for"
         written = list(process.log.events)
         await asyncio.wait_for(over.wait(), 5)
         await asyncio.sleep(0.05)
