@@ -83,7 +83,7 @@ def _longest_pause(facts: Facts) -> float:
 
 
 def _executions(facts: Facts) -> Iterator[tuple[str, object]]:
-    began = Counter((entry.tool, entry.token) for entry in facts.ledger if entry.mark == "began")
+    began = Counter((entry.tool, entry.token) for entry in facts.ledger if entry.mark == "begun")
     for tool in sorted({tool for tool, _ in began}):
         times = [number for (name, _), number in began.items() if name == tool]
         yield f"{tool} calls", len(times)

@@ -25,19 +25,18 @@ from tests.chaos.approver import Approver
 from tests.chaos.clients import Clients
 from tests.chaos.facts import Facts
 from tests.chaos.fleet import Command, Fleet, plain
-from tests.chaos.outside import FOLDER_VARIABLE, Outside
 from tests.chaos.schedule import SESSION, STALL, Act
 from tests.chaos.script import ScriptedModel
 from tests.chaos.watch import Watch
 from tests.chaos.workload import Talk
 from tests.support.log import Log, make_topics, settings_from
+from tests.support.outside import FOLDER_VARIABLE, TOOLS, Outside
 from tests.support.scripted_openai import ScriptedOpenAI
 from tests.support.system import migrate
 
 PARTITIONS = 6
 STALLED = 45.0  # seconds without any progress after which what is missing will not come
 LOOK = 1.0  # seconds between two looks at the log
-TOOLS = Path(__file__).with_name("tools")
 POISON = [("ce_type", b"clew.user-message-received.v1"), ("ce_id", b"poison"), ("ce_source", b"nobody")]
 
 

@@ -12,15 +12,15 @@ from clew.ops.verify.facts import Logged
 from clew.ops.verify.violation import Violation, lines
 from tests.chaos.facts import Facts
 from tests.chaos.oracle.clock import CLOCK
-from tests.chaos.outside import Entry
 from tests.chaos.script import CALL_TOKEN, Asked
+from tests.support.outside import Entry
 
 
 def no_finished_call_is_made_again(facts: Facts) -> Iterator[Violation]:
     """I2: no tool's body begins and no model is asked after the call's completion was valid in the log."""
     began: dict[str, list[Entry]] = defaultdict(list)
     for entry in facts.ledger:
-        if entry.mark == "began":
+        if entry.mark == "begun":
             began[entry.token].append(entry)
     for token, completed in _completed_tools(facts).items():
         again = [entry for entry in began[token] if entry.at > completed.at + CLOCK]
@@ -82,7 +82,7 @@ def a_cancelled_run_is_still(facts: Facts) -> Iterator[Violation]:
         for request in facts.asked:
             if request.token == token:
                 asked[request.step_id].append(request)
-        late: list[object] = [e for e in facts.ledger if e.mark == "began" and _run(e.token) == token and e.at > end]
+        late: list[object] = [e for e in facts.ledger if e.mark == "begun" and _run(e.token) == token and e.at > end]
         for step_id, requests in asked.items():
             if len(requests) > sum(at <= end for at in begun[run_id, step_id]):
                 late += (request for request in requests if request.at > end)
@@ -129,7 +129,7 @@ def _asked_too_often(facts: Facts) -> Iterator[Violation]:
     orders = _orders(facts)
     began: dict[str, list[Entry]] = defaultdict(list)
     for entry in facts.ledger:
-        if entry.mark == "began" and entry.tool in ("chaos_once", "chaos_approved"):
+        if entry.mark == "begun" and entry.tool in ("post", "sign"):
             began[entry.token].append(entry)
     for token, entries in began.items():
         if len(entries) > 1 + orders[token]:
