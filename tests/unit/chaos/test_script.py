@@ -46,7 +46,7 @@ def test_a_message_holds_its_script() -> None:
 def test_the_plan_is_the_scripts_and_one_that_the_planner_takes() -> None:
     plan = plan_of(PlanDraft.model_validate({"steps": planned(ScriptedModel())}))
     assert [(s.step_id, s.tools, s.depends_on) for s in plan.steps] == [
-        ("one", ("put", "post", "look"), ()),
+        ("one", ("look", "post", "put"), ()),
         ("two", (), ("one",)),
     ]
 

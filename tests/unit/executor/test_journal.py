@@ -150,6 +150,17 @@ async def test_no_call_begins_on_a_stale_lease_or_when_the_run_is_being_stopped(
         await journal.started(call, {})
 
 
+async def test_no_word_is_streamed_once_the_run_is_being_stopped() -> None:
+    log = MemoryLog()
+    journal = journal_of(log)
+    call = Call(RUN, "answer.1/x", "answer", "model", "x", 1)
+    await journal.delta(call, 0, 0, "in time")
+    journal.stop_calls()
+    await journal.delta(call, 1, 7, ", too late")
+    await journal.settled()
+    assert len(log.tokens) == 1
+
+
 async def test_an_acknowledgement_that_fails_ends_the_journal() -> None:
     log = MemoryLog(refusing=ConnectionError("the leader is gone"))
     journal = journal_of(log)

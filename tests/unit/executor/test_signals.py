@@ -17,9 +17,18 @@ from clew.contracts.conversation import (
     TextPart,
 )
 from clew.contracts.envelope import Event, RunEvent, derive
-from clew.contracts.execution import InboxRead, RunCancelled, RunCompleted, RunResumed, RunSuspended, SteerMissed
+from clew.contracts.execution import (
+    InboxRead,
+    RunCancelled,
+    RunCompleted,
+    RunResumed,
+    RunSuspended,
+    SteerMissed,
+    StepCompleted,
+)
 from clew.contracts.planning import FailurePolicy
 from clew.executor.calls import Call, Diverged
+from clew.executor.limits import RunLimits
 from clew.executor.supervisor import StepError
 from tests.support.run_log import NOON, RUN, MemoryLog, planned, step
 from tests.support.run_process import Doing, Process, ended, hang, running, signal
@@ -139,6 +148,20 @@ async def test_nobody_answering_in_time_denies_and_a_later_answer_is_too_late() 
     [heard] = [event for event in process.log.run if isinstance(event, InboxRead)]
     assert (heard.signals[0].body["decided_by"], heard.signals[0].body["note"]) == ("clew", "expired")
     assert output(process.log) == "denied: expired"
+
+
+async def test_nobody_answering_in_time_denies_while_the_run_has_other_things_to_do() -> None:
+    async def ask_beside_work(doing: Doing) -> str:
+        return await (ask(doing) if doing.step.step_id == "one" else hang(doing))
+
+    async with running(ask_beside_work, limits=RunLimits(approval=timedelta(minutes=5))) as process:
+        await process.take(planned(step("one"), step("two")))
+        await process.until("approval-requested")
+        process.now.pass_by(minutes=6)
+        process.runs.live[RUN].nudge()
+        await process.until("step-completed")
+        [done] = [event for event in process.log.run if isinstance(event, StepCompleted)]
+    assert (done.step_id, done.output) == ("one", "denied: expired")
 
 
 @pytest.mark.parametrize("first", ["decision", "expiry"])
