@@ -88,7 +88,7 @@ async def test_a_run_whose_budget_is_used_up_is_ended_before_the_next_call(stage
     granted = {
         "requests": (endless, Budget(model_requests=3)),
         "tokens": (endless, Budget(tokens=1)),
-        "time": (scene(use("look", token="slow", seconds=20)), Budget(wall_seconds=1)),
+        "time": (scene(use("look", token="spending", seconds=20)), Budget(wall_seconds=1)),
     }
     asked = {what: message(text).model_copy(update={"budget": budget}) for what, (text, budget) in granted.items()}
     async with stage.system.log.as_service("gateway") as gateway:
