@@ -63,6 +63,7 @@ TAKE_OVERS: Final[tuple[tuple[Kind, str], ...]] = (
     ("freeze", "executor"),
     ("freeze", "executor"),
     ("freeze", "executor"),
+    ("freeze", "executor"),
     ("kill", "executor"),
     ("stall-kill", "executor"),
     ("stall-kill", "executor"),

@@ -24,7 +24,7 @@ from tests.chaos import collect
 from tests.chaos.approver import Approver
 from tests.chaos.clients import Clients
 from tests.chaos.facts import Facts
-from tests.chaos.fleet import Command, Fleet, plain
+from tests.chaos.fleet import READY, Command, Fleet, plain
 from tests.chaos.schedule import SESSION, STALL, Act
 from tests.chaos.script import ScriptedModel
 from tests.chaos.watch import Watch
@@ -173,9 +173,10 @@ class Trial:
         """All die, and the first that takes partitions over is frozen in the middle of it, while Kafka stands still:
         those of its claims that are on their way come to the log when the partitions are somebody else's."""
         async with self._one_part:
-            claiming = asyncio.create_task(_claiming(log))
-            await fleet.kill_all(act.target)
-            pid = await claiming
+            async with asyncio.timeout(READY):
+                claiming = asyncio.create_task(_claiming(log))
+                await fleet.kill_all(act.target)
+                pid = await claiming
             os.killpg(self.stack.pid("kafka"), signal.SIGSTOP)
             await asyncio.sleep(LOOK)
             with suppress(ProcessLookupError):
