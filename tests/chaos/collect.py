@@ -18,10 +18,10 @@ from clew.ops.verify.facts import Lag, Place, Row, fold
 from clew.views.names import Schemas
 from tests.chaos.clients import Clients
 from tests.chaos.facts import Commit, Facts, Json, Streamed
-from tests.chaos.outside import Outside
 from tests.chaos.script import ScriptedModel
 from tests.support.commits import RawCommit, read_commits
 from tests.support.log import Log
+from tests.support.outside import Outside
 
 GROUPS = ("planner", "executor", "ingestion", "memory")
 TOPICS = tuple(topic.name for topic in load_topics().topics if topic.name != "token-deltas")

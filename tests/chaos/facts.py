@@ -8,8 +8,8 @@ from uuid import UUID
 
 from clew.contracts.conversation import OnBusy, UserMessageReceived, text_of
 from clew.ops.verify.facts import LogFacts
-from tests.chaos.outside import Effect, Entry
 from tests.chaos.script import Asked, script_in
+from tests.support.outside import Effect, Entry
 
 Json = dict[str, Any]  # Any: whatever the API answers
 
