@@ -22,7 +22,7 @@ from clew.chassis.lenient import forgive_header_names
 from clew.chassis.settings import ServiceSettings
 
 FETCH = 1000  # records per poll: what is done between two turns of the event loop
-PAUSE = 0.05  # seconds between two looks, in which most of what comes becomes known without being read
+PAUSE = 0.02  # seconds between two looks, in which most of what comes becomes known without being read
 FETCH_WAIT_MS = 100  # a partition that is resumed waits for the fetch under way, which the broker holds this long
 FETCH_BYTES = 4 * 1024 * 1024
 Headers: TypeAlias = Sequence[tuple[str, bytes]]
