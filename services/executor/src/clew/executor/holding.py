@@ -110,19 +110,19 @@ class Ownership:
         """Goes on over what the log says is our own; a place of which it says nothing has to be read first."""
         while self._unsettled and self._unsettled[0].done():
             place = self._place(self._unsettled[0])
-            if place is not None and place > self._next:
+            if place > self._next:
                 return
             self._unsettled.popleft()
             if place == self._next:
                 self._passed(place)
 
-    def _place(self, receipt: Receipt) -> int | None:
-        """None when the log did not say that it took the record here: it may be anywhere, or nowhere."""
+    def _place(self, receipt: Receipt) -> int:
+        """-1 when the log did not say that it took the record here: it may be anywhere, or nowhere."""
         try:
             position = receipt.result()
         except (Exception, asyncio.CancelledError):  # whatever it was, it tells nothing of the place
-            return None
-        return position.offset if position.partition == self.partition else None
+            return -1
+        return position.offset if position.partition == self.partition else -1
 
     def _passed(self, offset: int) -> None:
         self._next = offset + 1
