@@ -24,8 +24,8 @@ RESULT = "x" * 400  # characters that a step or a tool gives back
 STEP = "answer"
 
 Safety: TypeAlias = Literal["end", "start and end", "start read back"]
-"""What a plain step waits for: its end in the log; its start sent before it and its end in the log; its start read back
-as valid before it and its end in the log (what a call with effects needs)."""
+"""What a plain step waits for: its end in the log; the same, with its start sent before it; its start known to be valid
+before it (what a call with effects needs), and the last of them for their ends in the log."""
 Executed: TypeAlias = Callable[[str], None]  # told the key of a step just before it is carried out
 
 
@@ -47,6 +47,7 @@ async def plain_steps(
         if seconds:
             await asyncio.sleep(seconds)
         await journal.completed(call, RESULT, None, seconds * 1000, False)
+    await journal.settled()
 
 
 def _call(journal: RunJournal, key: str, safety: Safety) -> Call:

@@ -8,16 +8,19 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
+from uuid import UUID
 
 from benchmarks.durable import measures
 from benchmarks.durable.process import Executor
-from benchmarks.durable.work import an_agent, plain_steps, run_durably
+from benchmarks.durable.work import an_agent, plain_steps, run_durably, unseen
 from clew.contracts.planning import Step
 from clew.executor.journal import RunJournal
 from clew.executor.settings import Settings
 from clew.executor.supervisor import Perform
 
 SECONDS = 1.0  # that a step lasts, or a model's answer takes
+run_here: ContextVar[UUID] = ContextVar("run_here")
 
 
 def say(*what: object) -> None:
@@ -37,18 +40,19 @@ def plain(journal: RunJournal) -> Perform:
 
 
 def agents(tools: int, seconds: float, *, told: bool) -> Callable[[RunJournal], Perform]:
+    """Runs of one agent, which is built once, as the service's are."""
+
+    def executed(key: str) -> None:
+        say("executed", str(run_here.get()), key)
+
     def performer(journal: RunJournal) -> Perform:
-        def executed(key: str) -> None:
-            say("executed", str(journal.run_id), key)
-
-        agent = an_agent(tools, seconds, "pure", executed) if told else shared
-
         async def perform(step: Step, attempt: int) -> str:
+            run_here.set(journal.run_id)
             return await run_durably(agent, journal)
 
         return perform
 
-    shared = an_agent(tools, seconds, "pure")
+    agent = an_agent(tools, seconds, "pure", executed if told else unseen)
     return performer
 
 

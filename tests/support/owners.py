@@ -69,14 +69,14 @@ class HeldFollower:
     held: bool = False
     kept: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
 
-    def follow(self, partition: int, start: int, take: Callable[[int, Headers], None]) -> None:
+    def follow(self, partition: int, take: Callable[[int, Headers], None], known: Callable[[], int]) -> None:
         def hand_over(offset: int, headers: Headers) -> None:
             if self.held:
                 self.kept.append(lambda: take(offset, headers))
             else:
                 take(offset, headers)
 
-        self.real.follow(partition, start, hand_over)
+        self.real.follow(partition, hand_over, known)
 
     def leave(self, partition: int) -> None:
         self.real.leave(partition)

@@ -62,9 +62,9 @@ async def test_only_what_is_followed_is_handed_over_each_record_once_and_in_orde
     seen = Seen()
     async with log.as_service("executor") as publisher:
         await publisher.publish_all([on(p, n) for n in range(50) for p in range(PARTITIONS)])
-        follower.follow(0, 10, seen.taker(0))
+        follower.follow(0, seen.taker(0), lambda: 10)
         await until(lambda: len(seen.offsets[0]) == 40)
-        follower.follow(2, 0, seen.taker(2))  # while the other goes on
+        follower.follow(2, seen.taker(2), lambda: 0)  # while the other goes on
         await publisher.publish_all([on(p, n) for n in range(50, 100) for p in range(PARTITIONS)])
         await until(lambda: len(seen.offsets[0]) == 90 and len(seen.offsets[2]) == 100)
     assert seen.offsets == {0: list(range(10, 100)), 2: list(range(100))}
@@ -77,11 +77,11 @@ async def test_a_partition_that_comes_back_is_read_from_where_its_new_follower_s
     before, after = Seen(), Seen()
     async with log.as_service("executor") as publisher:
         await publisher.publish_all([on(0, n) for n in range(20)])
-        follower.follow(0, 0, before.taker(0))
+        follower.follow(0, before.taker(0), lambda: 0)
         await until(lambda: len(before.offsets[0]) == 20)
         follower.leave(0)
         await publisher.publish_all([on(0, n) for n in range(20, 30)])
-        follower.follow(0, 15, after.taker(0))
+        follower.follow(0, after.taker(0), lambda: 15)
         await until(lambda: len(after.offsets[0]) == 15)
     assert before.offsets[0] == list(range(20))
     assert after.offsets[0] == list(range(15, 30))
@@ -89,7 +89,7 @@ async def test_a_partition_that_comes_back_is_read_from_where_its_new_follower_s
 
 async def test_a_record_is_handed_over_soon_after_it_was_written(log: Log, follower: Follower) -> None:
     seen = Seen()
-    follower.follow(1, 0, seen.taker(1))
+    follower.follow(1, seen.taker(1), lambda: 0)
     took: list[float] = []
     async with log.as_service("executor") as publisher:
         for n in range(30):
@@ -103,7 +103,7 @@ async def test_a_record_is_handed_over_soon_after_it_was_written(log: Log, follo
 
 async def test_following_goes_on_after_the_broker_was_killed(log: Log, follower: Follower, stack: Stack) -> None:
     seen = Seen()
-    follower.follow(0, 0, seen.taker(0))
+    follower.follow(0, seen.taker(0), lambda: 0)
     async with log.as_service("executor") as publisher:
         await publisher.publish(on(0, 0))
         await until(lambda: len(seen.offsets[0]) == 1)

@@ -177,8 +177,8 @@ async def test_an_acknowledgement_that_fails_ends_the_journal() -> None:
     [
         ("model", None, False, True),
         ("tool", "pure", False, False),
-        ("tool", "idempotent", True, True),
-        ("tool", "ask", True, True),
+        ("tool", "idempotent", True, False),
+        ("tool", "ask", True, False),
     ],
 )
 async def test_only_what_may_not_be_made_again_waits_for_the_log(

@@ -7,7 +7,7 @@ import pytest
 
 from clew.chassis.errors import Fenced
 from clew.contracts.envelope import Event, Position
-from clew.executor.outbox import Outbox
+from clew.executor.outbox import LINGER, Outbox
 from tests.support.owners import RunStory
 
 
@@ -58,6 +58,48 @@ async def test_an_event_that_need_not_wait_is_in_the_log_before_put_returns() ->
     one = events(1)[0]
     Outbox(partition, lambda: None).put(one)
     assert partition.taken == [one]
+
+
+async def test_an_event_that_lingers_goes_before_the_next_that_does_not() -> None:
+    partition = Partition()
+    outbox = Outbox(partition, lambda: None)
+    first, second, third = events(3)
+    outbox.put(first, lingers=True)
+    outbox.put(second, lingers=True)
+    assert partition.taken == []
+    outbox.put(third)
+    assert partition.taken == [first, second, third]
+
+
+@pytest.mark.parametrize("drained", [True, False])
+async def test_an_event_that_lingers_goes_soon_by_itself_and_at_once_when_all_is_to_be_in_the_log(
+    drained: bool,
+) -> None:
+    partition = Partition()
+    outbox = Outbox(partition, lambda: None)
+    [one] = events(1)
+    outbox.put(one, lingers=True)
+    if drained:
+        draining = asyncio.create_task(outbox.drained())
+        await asyncio.sleep(0)
+    else:
+        draining = asyncio.create_task(asyncio.sleep(LINGER * 4))
+        await draining
+    assert partition.taken == [one]
+    partition.acknowledge(0)
+    await draining
+
+
+async def test_events_that_linger_while_the_partition_is_lost_are_never_handed_over() -> None:
+    partition, broken = Partition(), list[bool]()
+    outbox = Outbox(partition, lambda: broken.append(True))
+    for one in events(2):
+        outbox.put(one, lingers=True)
+    partition.lost = True
+    await asyncio.sleep(LINGER * 4)
+    assert (partition.taken, broken) == ([], [True])
+    with pytest.raises(Fenced):
+        outbox.check()
 
 
 async def test_an_event_behind_one_that_waits_does_not_overtake_it() -> None:

@@ -97,8 +97,8 @@ class Process:
             ack.set_result(Position(topic=CLAIMED_TOPIC, partition=0, offset=offset))
         return ack
 
-    def follow(self, partition: int, start: int, take: Callable[[int, Headers], None]) -> None:
-        for record in self.log.records[start:]:
+    def follow(self, partition: int, take: Callable[[int, Headers], None], known: Callable[[], int]) -> None:
+        for record in self.log.records[known() :]:
             take(record.offset, record.headers)
         self.log.followers[self] = take
 

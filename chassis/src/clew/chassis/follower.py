@@ -1,12 +1,14 @@
 """Reading on, without a consumer group, those partitions of one topic that somebody here cares about just now.
 
 All partitions are assigned once and paused; to follow one is to seek and resume it, so that nothing that the others
-have in hand is thrown away. Records are handed over as offset and headers: no body is decoded here.
+have in hand is thrown away. Records are handed over as offset and headers: no body is decoded here, and what somebody
+knows already is not even looked at.
 """
 
 # aiokafka is typed in part only.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,20 +22,22 @@ from clew.chassis.lenient import forgive_header_names
 from clew.chassis.settings import ServiceSettings
 
 FETCH = 1000  # records per poll: what is done between two turns of the event loop
-POLL_MS = 200
+PAUSE = 0.02  # seconds between two looks, in which most of what comes becomes known without being read
 FETCH_WAIT_MS = 100  # a partition that is resumed waits for the fetch under way, which the broker holds this long
 FETCH_BYTES = 4 * 1024 * 1024
 Headers: TypeAlias = Sequence[tuple[str, bytes]]
 Take: TypeAlias = Callable[[int, Headers], None]
+Known: TypeAlias = Callable[[], int]
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
 class _Followed:
-    """A partition that is followed: the next offset, and who takes its records."""
+    """A partition that is followed: the next offset, who takes its records, and before where none need be taken."""
 
     next: int
     take: Take
+    known: Known
 
 
 class Follower:
@@ -82,10 +86,13 @@ class Follower:
             self._consumer.seek(tp, 0)
         self._consumer.pause(*partitions)
 
-    def follow(self, partition: int, start: int, take: Take) -> None:
-        """From now on `take` gets each record of a partition, from offset `start` on, once and in order."""
+    def follow(self, partition: int, take: Take, known: Known) -> None:
+        """From now on `take` gets the records of a partition, once and in order, from the offset `known()` on.
+
+        What comes to lie before it later, and was not handed over by then, may be left out.
+        """
         tp = TopicPartition(self._topic, partition)
-        self._followed[tp] = _Followed(start, take)
+        self._followed[tp] = _Followed(start := known(), take, known)
         self._consumer.seek(tp, start)
         self._consumer.resume(tp)
 
@@ -98,11 +105,20 @@ class Follower:
     async def run(self) -> None:
         """Reads on for ever. A broker that is away is waited for; what `take` raises ends it."""
         while True:
-            batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=FETCH)
+            self._leave_out_known()
+            batches = await self._consumer.getmany(max_records=FETCH)
             self.polled_at = monotonic()
             for tp, raws in batches.items():
                 for raw in raws:
                     self._hand_over(tp, raw.offset, raw.headers)
+            await asyncio.sleep(0 if batches else PAUSE)
+
+    def _leave_out_known(self) -> None:
+        """What was fetched and not looked at yet is thrown away unread where all of it is known meanwhile."""
+        for tp, followed in self._followed.items():
+            if (known := followed.known()) > followed.next:
+                followed.next = known
+                self._consumer.seek(tp, known)
 
     def _hand_over(self, tp: TopicPartition, offset: int, headers: Headers) -> None:
         """Leaves out what was polled for an earlier follower of the partition, who may just have been replaced."""

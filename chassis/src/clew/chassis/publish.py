@@ -35,11 +35,12 @@ class Ack:
     """What the log will say of a record. Awaiting it gives the record's position, or raises AckTimeout: the log did not
     say yes, and the record may be there or not."""
 
-    __slots__ = ("_future", "_topic")
+    __slots__ = ("_future", "_place", "_topic")
 
     def __init__(self, topic: str, future: "asyncio.Future[RecordMetadata]") -> None:
         self._topic = topic
         self._future = future
+        self._place: Position | None = None
 
     def __await__(self) -> Generator[Any, None, Position]:
         try:
@@ -63,8 +64,10 @@ class Ack:
             raise AckTimeout(f"no acknowledgement: {error!r}") from error
 
     def _position(self, metadata: RecordMetadata) -> Position:
-        fields = {"topic": self._topic, "partition": metadata.partition, "offset": metadata.offset}
-        return of_checked(Position, fields)
+        if self._place is None:
+            fields = {"topic": self._topic, "partition": metadata.partition, "offset": metadata.offset}
+            self._place = of_checked(Position, fields)
+        return self._place
 
 
 @lru_cache(maxsize=16_384)

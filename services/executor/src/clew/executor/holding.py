@@ -1,6 +1,11 @@
-"""One partition that is owned: writing under its claim, and reading back what was written. It claims nothing."""
+"""One partition that is owned: writing under its claim, and knowing that what was written counts. It claims nothing.
+
+A record counts when the claim was in force at its place, and only somebody else's claim ends that. So the place of
+every record is accounted for, one after the other: either it was read, or the log said that it is one of our own.
+"""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable
 from functools import cache
 
@@ -25,13 +30,14 @@ class Ownership:
         self.partition = partition
         self.claim = bid.mine
         self._bid = bid
-        self._next = position  # all before it was read back
+        self._next = position  # all before it is accounted for, and the claim was in force there
+        self._unsettled: deque[Receipt] = deque()  # of what was sent under the claim, in the order of the log
         self._sender = sender
         self._prompt = sender if isinstance(sender, AtOnce) else None
         self._lease = lease
         self._ended = asyncio.Event()
         self._waiting: dict[int, asyncio.Future[bool]] = {}
-        self._moved = 0.0  # when a record was last read back that somebody waited for
+        self._moved = 0.0  # when it last became known of a record that somebody waited for
 
     @property
     def lost(self) -> bool:
@@ -41,30 +47,36 @@ class Ownership:
         """Hands an event to the log, under this claim where its topic knows claims. Await the result for the ack,
         which says where the record is and not that it counts: that is for `valid`."""
         self._raise_if_lost()
-        return await self._sender.send(event, claim=self._claim_for(event))
+        ack = await self._sender.send(event, claim=self._claim_for(event))
+        if isinstance(ack, Receipt):
+            self._expect(event, ack)
+        return ack
 
     def send_now(self, event: Event) -> Receipt | None:
         """As `send`, where nothing has to be waited for; else None, and nothing was sent."""
         self._raise_if_lost()
-        return None if self._prompt is None else self._prompt.send_now(event, claim=self._claim_for(event))
+        if self._prompt is None:
+            return None
+        receipt = self._prompt.send_now(event, claim=self._claim_for(event))
+        if receipt is not None:
+            self._expect(event, receipt)
+        return receipt
 
     def _claim_for(self, event: Event) -> str | None:
         return self.claim if _knows_claims(type(event)) else None
 
     async def valid(self, position: Position) -> None:
-        """Returns once the record that was sent to `position` under this claim was read back, and counts.
-
-        The claim has been in force without a break as far as was read: so a place that was passed is valid.
-        """
+        """Returns once it is known that the record that was sent to `position` under this claim counts: all places up
+        to it are accounted for. Where another's record lies between, that takes until it was read."""
         self._raise_if_lost()
-        if position.offset < self._next:
+        if position.offset < self.known():
             return
         if not self._waiting:
             self._moved = monotonic()
-        read_back = self._waiting.get(position.offset)
-        if read_back is None:
-            read_back = self._waiting[position.offset] = asyncio.get_running_loop().create_future()
-        if not await asyncio.shield(read_back):
+        counts = self._waiting.get(position.offset)
+        if counts is None:
+            counts = self._waiting[position.offset] = asyncio.get_running_loop().create_future()
+        if not await asyncio.shield(counts):
             raise self._fenced()
 
     async def may_begin(self) -> None:
@@ -79,26 +91,59 @@ class Ownership:
         self._raise_if_lost()
 
     def take(self, offset: int, headers: Headers) -> bool:
-        """Takes in the next record of the partition. False when with it somebody else's claim took effect."""
+        """Takes in a record of the partition. False when with it somebody else's claim took effect."""
+        if offset < self._next:
+            return True
         self._bid.take(headers)
         if self._bid.stage is not Stage.OWNER:
             return False
-        self._next = offset + 1
-        if self._waiting and (read_back := self._waiting.pop(offset, None)) is not None:
-            read_back.set_result(True)
-            self._moved = monotonic()
+        self._passed(offset)
+        self._settle()
         return True
+
+    def known(self) -> int:
+        """The first place of the partition that is not accounted for."""
+        self._settle()
+        return self._next
+
+    def _settle(self) -> None:
+        """Goes on over what the log says is our own; a place of which it says nothing has to be read first."""
+        while self._unsettled and self._unsettled[0].done():
+            place = self._place(self._unsettled[0])
+            if place > self._next:
+                return
+            self._unsettled.popleft()
+            if place == self._next:
+                self._passed(place)
+
+    def _place(self, receipt: Receipt) -> int:
+        """-1 when the log did not say that it took the record here: it may be anywhere, or nowhere."""
+        try:
+            position = receipt.result()
+        except (Exception, asyncio.CancelledError):  # whatever it was, it tells nothing of the place
+            return -1
+        return position.offset if position.partition == self.partition else -1
+
+    def _passed(self, offset: int) -> None:
+        self._next = offset + 1
+        if self._waiting and (counts := self._waiting.pop(offset, None)) is not None:
+            counts.set_result(True)
+            self._moved = monotonic()
+
+    def _expect(self, event: Event, receipt: Receipt) -> None:
+        if _is_claimed(type(event)):
+            self._unsettled.append(receipt)
 
     @property
     def silent_for(self) -> float:
-        """Seconds for which records were waited for and none came; 0 when none is waited for."""
+        """Seconds since something became known of a record that is waited for; 0 when none is."""
         return monotonic() - self._moved if self._waiting else 0.0
 
     def end(self) -> None:
-        """The partition is lost. Whoever waits for a record to be read back is told."""
+        """The partition is lost. Whoever waits to know of a record is told."""
         self._ended.set()
-        for read_back in self._waiting.values():
-            read_back.set_result(False)
+        for counts in self._waiting.values():
+            counts.set_result(False)
         self._waiting.clear()
 
     def _raise_if_lost(self) -> None:
@@ -112,3 +157,8 @@ class Ownership:
 @cache
 def _knows_claims(event: type[Event]) -> bool:
     return topic_of(event).name in UNDER_CLAIM
+
+
+@cache
+def _is_claimed(event: type[Event]) -> bool:
+    return topic_of(event).name == CLAIMED_TOPIC

@@ -192,7 +192,7 @@ class RunJournal(RunWriter):
             await self.append_valid(started)
             await self.may_begin(call)
         else:
-            await self.append(started)
+            await self.append(started, lingers=True)
 
     async def may_begin(self, call: Call) -> None:
         """Returns when a call may be made: the lease is fresh, and the run neither ends nor is over its budget."""
@@ -205,7 +205,8 @@ class RunJournal(RunWriter):
     async def completed(
         self, call: Call, result: JsonValue, usage: Usage | None, duration_ms: float, untrusted: bool
     ) -> None:
-        """What a model answered must be in the log before it is acted upon; a pure tool can be asked again."""
+        """What a model answered must be in the log before it is acted upon. A tool's result is only told to the model:
+        the next effect waits for its own start, and so for this end before it. That of an effect goes at once."""
         fields = _fields(call)
         self.waits.over(call.call_id)
 
@@ -213,7 +214,7 @@ class RunJournal(RunWriter):
             took = {"usage": usage, "duration_ms": duration_ms, "untrusted": untrusted, "request": call.request}
             return _made(CallCompleted, {**stamp, **fields, "result": result, **took}, result, call.request)
 
-        await self.append(ended, wait=call.kind == "model" or _has_effects(call))
+        await self.append(ended, wait=call.kind == "model", lingers=not _has_effects(call))
 
     async def failed(self, call: Call, error: BaseException, retryable: bool, duration_ms: float) -> None:
         said = str(error).encode(errors="replace").decode()

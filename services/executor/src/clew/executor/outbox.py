@@ -11,6 +11,7 @@ from clew.contracts.envelope import Event, Position
 from clew.executor.owned import Owned, Prompt, Receipt
 
 FULL = 1_000  # events that may be on their way before a writer waits
+LINGER = 0.005  # seconds that an event waits for others to go with, if it may: each trip to the log costs 0.5 ms
 
 Waiter = asyncio.Future[Position]
 
@@ -18,8 +19,8 @@ Waiter = asyncio.Future[Position]
 class Outbox:
     """What one run has written and the log does not have yet. `broken` is called once, at the first error.
 
-    An event goes to the log at once where it can; one that has to wait for something is sent by a task of its own, and
-    those behind it queue.
+    An event goes to the log at once where it can, those that linger before it. One that has to wait for something is
+    sent by a task of its own, and those behind it queue.
     """
 
     def __init__(self, owned: Owned, broken: Callable[[], None]) -> None:
@@ -29,13 +30,14 @@ class Outbox:
         self._waiting: deque[tuple[Event, Waiter | None]] = deque()
         self._sent: deque[tuple[Receipt, Waiter | None]] = deque()
         self._sending: asyncio.Task[None] | None = None
+        self._lingering: asyncio.TimerHandle | None = None
         self._idle: asyncio.Future[None] | None = None
         self.under_way = 0
         self.error: BaseException | None = None
 
-    def put(self, event: Event) -> None:
-        """Takes an event whose arrival nobody waits for."""
-        self._put(event, None)
+    def put(self, event: Event, *, lingers: bool = False) -> None:
+        """Takes an event whose arrival nobody waits for; one that `lingers` goes with the next, or a little later."""
+        self._put(event, None, lingers)
 
     async def deliver(self, event: Event) -> Position:
         """Takes an event; its place in the log, once it is there. A caller that is cancelled does not take it back."""
@@ -45,6 +47,7 @@ class Outbox:
 
     async def drained(self) -> None:
         """Returns when everything taken so far is in the log. Raises what broke the outbox."""
+        self._go()
         while self.under_way and self.error is None:
             if self._idle is None:
                 self._idle = asyncio.get_running_loop().create_future()
@@ -73,14 +76,25 @@ class Outbox:
         self._wake()
         self._broken()
 
-    def _put(self, event: Event, waiter: Waiter | None) -> None:
+    def _put(self, event: Event, waiter: Waiter | None, lingers: bool = False) -> None:
         self.check()
         self.under_way += 1
-        if self._sending is None and self._sent_now(event, waiter):
-            return
         self._waiting.append((event, waiter))
-        if self._sending is None:
-            self._sending = asyncio.create_task(self._send(), name="outbox")
+        if not lingers:
+            self._go()
+        elif self._lingering is None:
+            self._lingering = asyncio.get_running_loop().call_later(LINGER, self._go)
+
+    def _go(self) -> None:
+        """Hands over what waits, as far as that goes without waiting for something; a task does the rest."""
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
+        while self._waiting and self._sending is None:
+            event, waiter = self._waiting.popleft()
+            if not self._sent_now(event, waiter):
+                self._waiting.appendleft((event, waiter))
+                self._sending = asyncio.create_task(self._send(), name="outbox")
 
     def _sent_now(self, event: Event, waiter: Waiter | None) -> bool:
         """Whether the event is dealt with: it was handed over, or could not be and broke the outbox."""

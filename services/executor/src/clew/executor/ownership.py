@@ -136,7 +136,7 @@ class Owners:
             self._check(partition, gift)
             ownership = Ownership(partition, reading.bid, reading.position, self._sender, self._group.lease)
             self._claimed[partition] = ownership
-            self._follower.follow(partition, reading.position, self._taker(ownership))
+            self._follower.follow(partition, self._taker(ownership), ownership.known)
             past = await self._recall.partition_past(reading)
             if not ownership.lost:
                 break

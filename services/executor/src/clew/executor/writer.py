@@ -76,12 +76,13 @@ class RunWriter:
         """What ended the writing before its time."""
         return self.outbox.error
 
-    async def append(self, build: Callable[[RunStamp], RunEvent], *, wait: bool = False) -> None:
-        """Writes the run's next event; with `wait` returns once the log has it, and so all before it."""
+    async def append(self, build: Callable[[RunStamp], RunEvent], *, wait: bool = False, lingers: bool = False) -> None:
+        """Writes the run's next event; with `wait` returns once the log has it, and so all before it. One that
+        `lingers` goes to the log with the next, or a few milliseconds later."""
         if wait:
             await self.outbox.deliver(self._next(build))
         else:
-            self.outbox.put(self._next(build))
+            self.outbox.put(self._next(build), lingers=lingers)
             if self.outbox.full:
                 await self.outbox.drained()
 
