@@ -10,12 +10,13 @@ from clew.views.database import Database, Query, Row
 from clew.views.models import Fact, Page
 
 FACT: Final = """
-SELECT fact_id AS id, text, remembered_by, source::text AS source, created_at, changed_at, request_hash
+SELECT fact_id AS id, text, remembered_by, source::text AS source, created_at, changed_at, untrusted, request_hash
 FROM facts WHERE user_id = %s
 """
 # Any of the words may match; the one that matches most words comes first, and of equals the newest.
 FOUND: Final = """
-SELECT f.fact_id AS id, f.text, f.remembered_by, f.source::text AS source, f.created_at, f.changed_at, f.request_hash
+SELECT f.fact_id AS id, f.text, f.remembered_by, f.source::text AS source, f.created_at, f.changed_at,
+    f.untrusted, f.request_hash
 FROM facts f, (SELECT replace(plainto_tsquery('english', %s)::text, '&', '|')::tsquery AS query) q
 WHERE f.user_id = %s AND to_tsvector('english', f.text) @@ q.query
 ORDER BY ts_rank_cd(to_tsvector('english', f.text), q.query) DESC, f.created_at DESC, f.fact_id

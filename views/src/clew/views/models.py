@@ -146,7 +146,8 @@ class Passage(Model):
 
 
 class Fact(Model):
-    """Something that is remembered about a user. `source`: where an agent learned it."""
+    """Something that is remembered about a user. `source`: where an agent learned it; `untrusted`: bytes from outside
+    may be in its text."""
 
     id: UUID
     text: str
@@ -154,6 +155,7 @@ class Fact(Model):
     source: FactSource | None
     created_at: datetime
     changed_at: datetime
+    untrusted: bool = False
     request_hash: str | None = None
 
 

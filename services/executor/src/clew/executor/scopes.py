@@ -179,22 +179,30 @@ class AgentScope:
 
 _container: ContextVar[Container | None] = ContextVar("clew_container", default=None)
 _agent: ContextVar[AgentScope | None] = ContextVar("clew_agent", default=None)
-_call: ContextVar[Call | None] = ContextVar("clew_call", default=None)
+_body: ContextVar["UnderWay | None"] = ContextVar("clew_body", default=None)
+
+
+@dataclass(slots=True)
+class UnderWay:
+    """A call whose body is running. `untrusted`: bytes from outside are in what it returns."""
+
+    call: Call
+    untrusted: bool = False
 
 
 def call_under_way() -> Call | None:
     """The call whose body is running here, if any."""
-    return _call.get()
+    return None if (body := _body.get()) is None else body.call
 
 
 def container_here() -> Container | None:
     """What encloses agents that are run here; None outside of durable runs, and inside of a call's body."""
-    return None if _call.get() is not None else _container.get()
+    return None if _body.get() is not None else _container.get()
 
 
 def agent_here() -> AgentScope | None:
     """The agent run that the code here belongs to; None outside of durable ones, and inside of a call's body."""
-    return None if _call.get() is not None else _agent.get()
+    return None if _body.get() is not None else _agent.get()
 
 
 def idempotency_key() -> str:
@@ -202,9 +210,26 @@ def idempotency_key() -> str:
 
     Raises RuntimeError outside of a call.
     """
-    if (call := _call.get()) is None:
-        raise RuntimeError("there is an idempotency key only inside of a tool's call in a durable run")
-    return key_of(call.call_id)
+    return key_of(_running().call.call_id)
+
+
+def reads_untrusted() -> bool:
+    """Whether the model that asked for the running tool call had read bytes from outside. RuntimeError outside."""
+    _running()
+    agent = _agent.get()
+    return agent is not None and agent.reads_untrusted
+
+
+def returns_untrusted() -> None:
+    """Says that bytes from outside are in what the running tool call returns, where that depends on the call: a tool
+    that always brings some in is declared so. RuntimeError outside of a call."""
+    _running().untrusted = True
+
+
+def _running() -> UnderWay:
+    if (body := _body.get()) is None:
+        raise RuntimeError("this is known only inside of a tool's call in a durable run")
+    return body
 
 
 def key_of(call_id: UUID) -> str:
@@ -245,12 +270,12 @@ def within_agent(container: Container, name: str) -> Generator[AgentScope]:
 
 
 @contextmanager
-def within_call(call: Call) -> Generator[None]:
-    token = _call.set(call)
+def within_call(body: UnderWay) -> Generator[None]:
+    token = _body.set(body)
     try:
         yield
     finally:
-        _call.reset(token)
+        _body.reset(token)
 
 
 def model_place(step: int) -> str:
