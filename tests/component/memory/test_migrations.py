@@ -10,12 +10,13 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import JSON, Boolean, DateTime, Float, Integer, Numeric, Text, Uuid, create_engine, make_url
+from sqlalchemy import ARRAY, JSON, Boolean, DateTime, Float, Integer, Numeric, Text, Uuid, create_engine, make_url
 
 from clew.memory import offsets
 from clew.memory.migrate import migrate
 from clew.memory.projections import ALL, EVENTS, VOID_EVENTS
 from clew.memory.projections.table import metadata
+from clew.memory.vectors import TABLE as VECTORS
 from clew.views.names import Schemas
 from tests.support.memory import drop
 from tests.support.memory import tables as rows
@@ -74,6 +75,7 @@ def a_row_in_every_table(database_url: str, namespace: str) -> None:
         Boolean: True,
         Numeric: 2,
         Integer: 3,
+        ARRAY: [1.5],
     }
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(f"SET search_path TO {Schemas.of(namespace).tables}".encode())
@@ -86,7 +88,7 @@ def a_row_in_every_table(database_url: str, namespace: str) -> None:
 
 def test_the_migrations_make_the_tables_that_the_code_writes(stack_env: dict[str, str], namespace: str) -> None:
     written = {projection.table.name for projection in (EVENTS, *ALL, VOID_EVENTS)}
-    assert {offsets.TABLE.name, *written} == set(metadata.tables)
+    assert {offsets.TABLE.name, VECTORS.name, *written} == set(metadata.tables)
     migrate(stack_env["DATABASE_URL"], namespace)
     url = make_url(stack_env["DATABASE_URL"]).set(drivername="postgresql+psycopg")
     engine = create_engine(url, connect_args={"options": f"-c search_path={Schemas.of(namespace).tables}"})

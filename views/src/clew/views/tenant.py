@@ -21,6 +21,7 @@ from clew.views.live import LiveReader
 from clew.views.metrics import Metrics
 from clew.views.models import Capabilities, Document, Message, Page, Passage, Run, RunHead, RunStatus, Summary, Thread
 from clew.views.names import Keys
+from clew.views.nearness import Nearness
 from clew.views.order import joined
 from clew.views.past import PastReader, client_events
 from clew.views.paths import Enough, Paths
@@ -72,12 +73,20 @@ class TenantViews:
     """The views of one tenant. Every method raises ViewsUnavailable when Postgres cannot answer."""
 
     def __init__(
-        self, database: Database, live: LiveReader, hub: Hub, keys: Keys, metrics: Metrics, tenant_id: str
+        self,
+        database: Database,
+        live: LiveReader,
+        hub: Hub,
+        keys: Keys,
+        nearness: Nearness,
+        metrics: Metrics,
+        tenant_id: str,
     ) -> None:
         self._database = database
         self._live = live
         self._hub = hub
         self._keys = keys
+        self._nearness = nearness
         self._pages = HistoryPages(database, HistoryCache(live, metrics), keys, tenant_id)
         self._tenant_id = tenant_id
 
@@ -267,7 +276,7 @@ class TenantViews:
 
     def facts(self, user_id: str) -> FactViews:
         """What is remembered about one user of the tenant."""
-        return FactViews(self._database, self._tenant_id, user_id)
+        return FactViews(self._database, self._nearness, self._tenant_id, user_id)
 
     async def capabilities(self) -> Capabilities:
         """What all executors offer; of two with one name, what was announced last."""
