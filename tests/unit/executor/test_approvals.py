@@ -12,7 +12,8 @@ from pydantic_ai.toolsets import FunctionToolset
 from clew.executor.calls import Decided
 from clew.executor.durability import durable
 from clew.executor.effects import ToolTraits
-from clew.executor.scopes import reads_untrusted, returns_untrusted
+from clew.executor.scopes import reads_untrusted
+from clew.executor.under_way import returns_untrusted
 from tests.support.engine import Turn, World, agent, call, cuts, ended, run, script, shape, traits_by_name
 from tests.support.engine import until_unanswered as until_asked
 from tests.support.memory_journal import Entry, MemoryJournal

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from clew.contracts.conversation import ApprovalDecided
 from clew.contracts.envelope import RunEvent, RunScoped
-from clew.contracts.execution import AgentSpec, RunStarted, ToolSpec
+from clew.contracts.execution import RunStarted
 from clew.views.approvals import SETTLING, Approval, asked, heard
 from clew.views.client import ClientEvent
 from clew.views.cursor import Cursor, ListPlace
@@ -26,7 +26,7 @@ from clew.views.order import joined
 from clew.views.past import PastReader, client_events
 from clew.views.paths import Enough, Paths
 from clew.views.records import RecordViews
-from clew.views.rows import document_of, event_of, passage_of, run_of, thread_of
+from clew.views.rows import capabilities_of, document_of, event_of, passage_of, run_of, thread_of
 
 PAGE: Final = 50
 RUN: Final = """
@@ -280,13 +280,7 @@ class TenantViews:
 
     async def capabilities(self) -> Capabilities:
         """What all executors offer; of two with one name, what was announced last."""
-        agents: dict[str, AgentSpec] = {}
-        tools: dict[str, ToolSpec] = {}
-        for row in await self._rows("SELECT body FROM capabilities ORDER BY record_offset"):
-            offered = Capabilities.model_validate(row["body"])
-            agents |= {agent.name: agent for agent in offered.agents}
-            tools |= {tool.name: tool for tool in offered.tools}
-        return Capabilities(agents=tuple(agents.values()), tools=tuple(tools.values()))
+        return capabilities_of(await self._rows("SELECT body FROM capabilities ORDER BY record_offset"))
 
     async def _rows(self, text: LiteralString, *parameters: Any, **named: Any) -> list[Row]:
         [rows] = await self._database.as_tenant(self._tenant_id, Query(text, named or parameters))

@@ -14,7 +14,7 @@ from clew.executor.calls import Call, Journal
 from clew.executor.model_policy import ModelBroke, ModelPolicy
 from clew.executor.model_requests import in_whole_tokens, usage_of
 from clew.executor.results import storable
-from clew.executor.scopes import UnderWay, within_call
+from clew.executor.under_way import UnderWay, within_call
 
 Body = Callable[[], Awaitable[object]]
 

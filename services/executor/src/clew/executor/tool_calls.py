@@ -18,7 +18,7 @@ from pydantic_ai.exceptions import ToolFailed
 from clew.executor.calls import Call, CallDenied, Decided, Done, Journal, NotMade, tool_error
 from clew.executor.effects import Happened, Reconciled, ToolTraits, not_done, unknown
 from clew.executor.results import MOST_BYTES, Unrecordable, asked_with, returned, storable
-from clew.executor.scopes import UnderWay, key_of, within_call
+from clew.executor.under_way import UnderWay, key_of, within_call
 
 QUICK = timedelta(milliseconds=50)  # a pure tool that is over by then leaves no start in the journal
 GRACE = timedelta(seconds=1)  # for a tool that was told to stop; after it, it is left to itself

@@ -7,9 +7,10 @@ from datetime import timedelta
 
 from pydantic_ai import RunContext
 
-from clew.executor.scopes import idempotency_key, reads_untrusted, returns_untrusted
+from clew.executor.scopes import reads_untrusted
 from clew.executor.tools.deps import LongTermMemory, ToolDeps
 from clew.executor.tools.registry import tool
+from clew.executor.under_way import idempotency_key, returns_untrusted
 
 _LONGEST = 4_000
 """Characters, as over the API: a fact, not a document."""
