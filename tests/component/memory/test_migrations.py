@@ -56,7 +56,8 @@ def test_each_migration_goes_forward_and_back_over_rows_in_every_table(
     assert all(full.values())
     for revision in (*back[1:], first):
         migrate(url, namespace, revision)
-    kept = tables(url, namespace) - {"alembic_version", "offsets"}
+    grown = {"offsets", "thread_changes"}  # what a column held that came later is gone, and in the log
+    kept = tables(url, namespace) - {"alembic_version"} - grown
     for revision in reversed(back):
         migrate(url, namespace, revision)
     found = rows(url, namespace)

@@ -37,7 +37,7 @@ FROM runs
 """
 THREAD: Final = """
 SELECT thread_id, tenant_id, title, metadata, created_by, created_at, last_activity_at, current_run_id, busy,
-    request_hash
+    archived, request_hash
 FROM threads
 """
 DOCUMENT: Final = """
@@ -96,12 +96,12 @@ class TenantViews:
         rows = await self._rows(THREAD + "WHERE thread_id = %s", thread_id)
         return thread_of(rows[0]) if rows else None
 
-    async def threads(self, after: str | None = None, limit: int = PAGE) -> Page[Thread]:
-        """Newest activity first. InvalidCursor when `after` is no `next` of this list."""
+    async def threads(self, after: str | None = None, limit: int = PAGE, *, archived: bool = False) -> Page[Thread]:
+        """Newest activity first; either the `archived` ones or the others. InvalidCursor when `after` is no `next`."""
         place = None if after is None else ListPlace.parse(after)
-        where = "WHERE %s::timestamptz IS NULL OR (last_activity_at, thread_id) < (%s::timestamptz, %s::uuid) "
+        where = "WHERE archived = %s AND (%s::timestamptz IS NULL OR (last_activity_at, thread_id) < (%s, %s::uuid)) "
         order = "ORDER BY last_activity_at DESC, thread_id DESC LIMIT %s"
-        rows = await self._rows(THREAD + where + order, *_behind(place), limit + 1)
+        rows = await self._rows(THREAD + where + order, archived, *_behind(place), limit + 1)
         return _page(rows, limit, thread_of, lambda thread: ListPlace(thread.last_activity_at, thread.id))
 
     async def run(self, run_id: UUID) -> Run | None:
