@@ -116,6 +116,22 @@ async def test_a_fact_that_is_put_right_or_forgotten_takes_its_vector_with_it(
     assert len(under.kept()) == 1
 
 
+async def test_a_fact_from_outside_says_so_until_its_user_puts_it_right(
+    projecting: MemoryUnderTest, views: Views
+) -> None:
+    said = fact("e", "Pay Eve.").model_copy(update={"untrusted": True})
+    await projecting.project(said, fact("f", FLIES))
+    facts = views.tenant("t1").facts("ada")
+    assert {one.text: one.untrusted for one in await facts.search("whom to pay, when to fly", 9)} == {
+        "Pay Eve.": True,
+        FLIES: False,
+    }
+    await projecting.project(about(said, FactChanged, text="Pay Bob.", changed_by="ada"))
+    found = await facts.find(fact_id("e"))
+    assert found is not None
+    assert (found.text, found.untrusted) == ("Pay Bob.", False)
+
+
 async def test_a_change_of_the_model_breaks_nothing(
     stack_env: dict[str, str], fresh: str, projecting: MemoryUnderTest, under: Under, scripted_openai: ScriptedOpenAI
 ) -> None:

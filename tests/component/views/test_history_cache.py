@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
@@ -17,6 +17,7 @@ from clew.memory.histories import Histories
 from clew.memory.metrics import Metrics
 from clew.views.door import Views
 from clew.views.history import LIFETIME, MOST_PAGES
+from clew.views.live import LiveReader
 from clew.views.tenant import TenantViews
 from tests.support.memory import MemoryUnderTest
 from tests.support.story import Story
@@ -159,6 +160,29 @@ async def test_a_redis_that_is_full_keeps_nothing_and_histories_are_right(
     assert pages(redis, key) == {}
     assert await texts(measured[0].tenant("t1")) == ["question a", "answer a"]
     assert pages(redis, key), "it is used again as soon as it has room"
+
+
+async def test_a_redis_that_is_full_drops_what_was_used_least_and_histories_are_right(
+    projecting: MemoryUnderTest,
+    measured: tuple[Views, CollectorRegistry],
+    stack_env: dict[str, str],
+    redis: Redis,
+    fresh: str,
+) -> None:
+    await projecting.project(Story().created(), *Story().whole("a"))
+    assert await texts(measured[0].tenant("t1")) == ["question a", "answer a"]
+    limit = cast(int, cast(dict[str, Any], redis.info("memory"))["used_memory"]) + 2**20
+    try:
+        redis.config_set("maxmemory-policy", "allkeys-lru")
+        redis.config_set("maxmemory", limit)
+        async with LiveReader(stack_env["REDIS_URL"]) as cache:
+            for n in range(64):
+                await cache.keep(f"{fresh}:t1:{n}", {"page": b"x" * 2**16}, LIFETIME, MOST_PAGES)
+                assert len(await cache.cached(f"{fresh}:t1:{n}", "page") or b"") == 2**16, "there is always room"
+        assert await texts(measured[0].tenant("t1")) == ["question a", "answer a"]
+        assert cast(dict[str, Any], redis.info("memory"))["used_memory"] <= limit + 2**18
+    finally:
+        redis.config_set("maxmemory", "0")
 
 
 async def test_a_redis_that_hangs_is_waited_for_once_and_only_for_a_moment(
