@@ -54,6 +54,7 @@ async def test_texts_get_their_vectors_in_their_order() -> None:
         ({"data": [{"index": 0, "embedding": [1]}, {"index": 0, "embedding": [1]}]}, "other vectors"),
         (vectors([1], [1, 2]), "of several"),
         (vectors([], []), "of no length"),
+        (vectors([0, 0], [1, 1]), "is zero"),
         (vectors([0.0] * 16_001, [0.0] * 16_001), "too long"),
     ],
 )

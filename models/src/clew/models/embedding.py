@@ -127,4 +127,6 @@ def _checked(given: _Vectors, count: int) -> list[list[float]]:
         raise EmbeddingFailed("the server's vectors are of no length, of several, or too long")
     if not all(math.isfinite(number) for vector in vectors for number in vector):
         raise EmbeddingFailed("a vector of the server has what is no number")
+    if not all(any(vector) for vector in vectors):
+        raise EmbeddingFailed("a vector of the server is zero, and is like no other")
     return vectors
