@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncGenerator, Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import psycopg
@@ -43,6 +44,12 @@ def fact(name: str, text: str, user: str = "ada", tenant: str = "t1") -> FactRem
 def about(said: FactRemembered, event: type[FactChanged | FactForgotten], **more: str) -> Event:
     kept = said.model_dump(include={"tenant_id", "occurred_at", "correlation_id", "user_id", "fact_id"})
     return event.model_validate({**kept, "event_id": derive(said.event_id, event.__name__), **more})
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine may be busy: a question is waited for longer than anybody would."""
+    monkeypatch.setattr("clew.models.embedding.QUESTION_TIMEOUT", timedelta(seconds=10))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
+from datetime import timedelta
 from time import monotonic
 
 import pytest
@@ -10,6 +11,12 @@ import pytest
 from clew.models.embedding import PAUSE, Embedder, EmbeddingFailed, EmbeddingSettings, choose_embedder
 from tests.support.http_server import Exchange, Request, serve
 from tests.support.scripted_openai import Failure, ScriptedOpenAI
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine may be busy: a question is waited for longer than anybody would."""
+    monkeypatch.setattr("clew.models.embedding.QUESTION_TIMEOUT", timedelta(seconds=10))
 
 
 @asynccontextmanager
