@@ -8,7 +8,7 @@ PACKAGES := contracts chassis views models gateway planner executor ingestion me
 export UV_PYTHON ?= >=3.11,<3.13
 # Tests mostly wait: for a session to expire, a process to start, a broker to come back.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
-ALONE := $(UV) run --quiet --isolated --frozen --no-dev
+ALONE := $(UV) run --quiet --isolated --frozen --no-dev --all-extras
 
 ##@ Running
 .PHONY: run stop reset

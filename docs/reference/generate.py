@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings
 from clew.chassis.settings import DatabaseSettings, ServiceSettings
 from clew.chassis.topics import TopicSettings
 from clew.contracts.topics import SERVICES
+from clew.models.embedding import EmbeddingSettings
 from docs.reference.metrics import definitions
 from docs.reference.screens import screens
 from docs.reference.variables import GROUPS
@@ -58,6 +59,7 @@ def _settings() -> str:
     sections = [
         _section("Every service", _rows(ServiceSettings)),
         _section("Services that read or write the views: gateway, planner, executor, memory", _rows(DatabaseSettings)),
+        _section("Comparing by meaning: the same services", _rows(EmbeddingSettings)),
         *(_section(name.capitalize(), rows) for name, settings in own.items() if (rows := _rows(settings))),
         _section("The job that creates topics, `python -m clew.chassis.topics`", _rows(TopicSettings)),
         *(_section(title, rows) for title, rows in GROUPS.items()),

@@ -18,6 +18,7 @@ ENGINE = (
     "results",
     "scopes",
     "tool_calls",
+    "under_way",
 )
 WORDS = {f"clew.contracts.{module}" for module in ("conversation", "envelope", "execution", "usage")}
 OUTSIDE = {"pydantic", "pydantic_ai", "pydantic_core"}

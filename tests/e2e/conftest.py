@@ -43,6 +43,7 @@ async def system(system_env: dict[str, str], tmp_path_factory: pytest.TempPathFa
 async def model() -> AsyncGenerator[ScriptedOpenAI]:
     async with ScriptedOpenAI() as server:
         server.answer_with(follow_scenes)
+        server.embed_with(lambda text: [1.0, 0.0] if "flight" in text or "airborne" in text else [0.0, 1.0])
         yield server
 
 
@@ -57,6 +58,7 @@ async def stage(
     env = system_env | model.environment() | {"CLEW_NAMESPACE": f"stage{os.urandom(4).hex()}"}
     env |= {"CLEW_TOOLS_PATH": str(tools), FOLDER_VARIABLE: str(outside), "CLEW_RUN_SECONDS": "120"}
     env |= {"PYTHONPATH": str(Path(__file__).parents[2])}
+    env |= {"CLEW_EMBEDDING_MODEL": "meaning", "CLEW_EMBEDDING_URL": model.url}
     async with whole_system(env, folder) as system:
         yield Stage(system, model, Ledger(Outside(outside)), tools, env)
         assert await differing(env) == {}, "the runs of these tests replay otherwise"

@@ -45,6 +45,12 @@ async def test_what_is_remembered_in_one_thread_is_used_in_another_until_it_is_f
     assert (memory["text"], memory["remembered_by"]) == (FACT, "agent")
     assert memory["source"]["run_id"]
     assert await answer(system, "Which flights suit me?") == f"I know: {FACT}"
+    async with asyncio.timeout(20):  # it shares no word with this; what it means is found once it has its embedding
+        while not (await system.http.get("/v1/memories?query=airborne")).json()["items"]:
+            await asyncio.sleep(0.1)
+    async with asyncio.timeout(60):  # a busy server is left alone for ten seconds, and words do not find it
+        while await answer(system, "When would I like to be airborne?") != f"I know: {FACT}":
+            await asyncio.sleep(1)
 
     gone = await system.http.delete(f"/v1/memories/{memory['id']}")
     seen = {"Clew-Position": gone.headers["Clew-Position"]}

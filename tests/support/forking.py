@@ -33,7 +33,7 @@ TOOLS = ("send", "look", "pay")
 
 @dataclass
 class World:
-    """What happened outside, and whom the model writes to."""
+    """What happened outside, and whom the model writes to. `outside`: what it looks at is nobody's own."""
 
     asked: int = 0
     looked: int = 0
@@ -42,6 +42,7 @@ class World:
     instructions: list[str] = field(default_factory=list[str])
     people: str = "ada"
     pays: bool = False
+    outside: bool = False
 
 
 def tools(world: World) -> ToolRegistry:
@@ -55,7 +56,7 @@ def tools(world: World) -> ToolRegistry:
         world.sent.append(to)
         return f"letter {len(world.sent)} to {to}"
 
-    @tool(policy="pure", timeout=timedelta(seconds=5))
+    @tool(policy="pure", timeout=timedelta(seconds=5), untrusted=world.outside)
     async def look(at: str) -> str:
         """Looks at something.
 

@@ -131,14 +131,15 @@ class MemoryTenantViews(TenantViews):
         )
         for change in mine:
             if isinstance(change, ThreadChanged):
-                given = change.model_dump(include={"title", "metadata"}, exclude_none=True)
+                given = change.model_dump(include={"title", "metadata", "archived"}, exclude_none=True)
                 thread = thread.model_copy(update=given)
         return thread
 
-    async def threads(self, after: str | None = None, limit: int = 50) -> Page[Thread]:
+    async def threads(self, after: str | None = None, limit: int = 50, *, archived: bool = False) -> Page[Thread]:
         place = None if after is None else ListPlace.parse(after)
         ids = [event.thread_id for event in self._of(lambda event: True) if isinstance(event, ThreadCreated)]
-        found = [thread for id in dict.fromkeys(ids) if (thread := await self.thread(id)) is not None]
+        all_ = [thread for id in dict.fromkeys(ids) if (thread := await self.thread(id)) is not None]
+        found = [thread for thread in all_ if thread.archived == archived]
         return Page(items=found[:limit] if place is None else [], next=None)
 
     async def run(self, run_id: UUID) -> Run | None:

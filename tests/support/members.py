@@ -24,7 +24,8 @@ def undeclared(member: Path) -> list[str]:
     What a third-party package requires comes with it. Our own packages lend nothing: who opens Postgres says so itself.
     """
     project = tomllib.loads((member / "pyproject.toml").read_text())["project"]
-    declared = [Requirement(text) for text in project.get("dependencies", [])]
+    extras = project.get("optional-dependencies", {}).values()
+    declared = [Requirement(text) for texts in (project.get("dependencies", []), *extras) for text in texts]
     own = {normal(project["name"])}
     brought = own | {normal(r.name) for r in declared}
     for requirement in declared:

@@ -101,7 +101,7 @@ class MemoryUnderTest:
         self.letters: list[RecordDeadLettered] = []
         self.metrics = Metrics(CollectorRegistry())
         self.store = Store(env["DATABASE_URL"], Schemas.of(namespace))
-        self.live = LiveStreams(env.get("REDIS_URL"), namespace, clock.now, self.metrics, BUSY)
+        self.live = LiveStreams(env.get("REDIS_URL"), namespace, clock.now, self.metrics, self.store.live_runs, BUSY)
         intake = Intake(decode, self._keep_letter, clock.now, self.metrics)
         self.projector = Projector(self.store, log, intake, self.live.on_projected, PROJECTED, clock.now, self.metrics)
         self.on_tokens = tokens_handler(intake.entry, self.live)

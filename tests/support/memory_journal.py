@@ -163,7 +163,7 @@ class Unanswered(BaseException):
 
 def _done(entry: Entry) -> Done | None:
     if entry.what == "completed":
-        return Done(result=entry.value)  # type: ignore[arg-type]
+        return Done(result=entry.value, untrusted=entry.untrusted)  # type: ignore[arg-type]
     if entry.what == "failed" and entry.call.kind == "tool":
         return Done(error=entry.error)
     return None

@@ -1,7 +1,9 @@
-"""An OpenAI-compatible server that answers what a test scripts: /v1/chat/completions and /v1/models.
+"""An OpenAI-compatible server that answers what a test scripts: /v1/chat/completions, /v1/models
+and /v1/embeddings.
 
 It runs the real provider code path without a provider. Replies come from a queue (`script`) or from a function
-of the request (`answer_with`); when neither has one, the answer is a 400 that says so. It is not a model.
+of the request (`answer_with`); when neither has one, the answer is a 400 that says so. Vectors come from `embed_with`.
+It is not a model.
 """
 
 import asyncio
@@ -72,6 +74,7 @@ class Delayed:
     seconds: float
 
 
+NO_EMBEDDINGS = Failure(404, "no model for embeddings")
 Reply = Text | ToolCalls | Failure | HangUp | Garbage | Delayed
 
 
@@ -125,10 +128,13 @@ class ScriptedOpenAI:
 
     models: tuple[str, ...] = ("scripted-model",)
     requests: list[ChatRequest] = field(default_factory=list[ChatRequest])
+    embedded: list[list[str]] = field(default_factory=list[list[str]])
+    """The texts of each request for embeddings."""
     url: str = ""
     """The base URL, ending in /v1, once the server is open."""
     _queue: deque[Reply] = field(default_factory=deque[Reply])
     _answer: Callable[[ChatRequest], Reply] | None = None
+    _embed: Callable[[str], list[float] | Failure] = lambda _: NO_EMBEDDINGS
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _call_count: int = 0
 
@@ -140,11 +146,17 @@ class ScriptedOpenAI:
         """Answers every request that finds the queue empty with `function`."""
         self._answer = function
 
+    def embed_with(self, function: Callable[[str], list[float] | Failure]) -> None:
+        """Gives each text the vector that `function` makes of it; a request fails with any of its texts."""
+        self._embed = function
+
     def reset(self) -> None:
         """Forgets what was scripted and asked, for a server that serves several tests."""
         self._queue.clear()
         self._answer = None
+        self._embed = lambda _: NO_EMBEDDINGS
         self.requests.clear()
+        self.embedded.clear()
 
     def environment(self) -> dict[str, str]:
         """The variables that make Clew use this server."""
@@ -165,8 +177,20 @@ class ScriptedOpenAI:
             chat = ChatRequest(cast("dict[str, Any]", request.json()), request.headers)
             self.requests.append(chat)
             await self._reply(self._next(chat), chat, exchange)
+        elif request.path == "/v1/embeddings" and request.method == "POST":
+            self.embedded.append(request.json()["input"])
+            await self._send_vectors(self.embedded[-1], exchange)
         else:
             await exchange.send_json(404, _error("no such path"))
+
+    async def _send_vectors(self, texts: list[str], exchange: Exchange) -> None:
+        vectors = [self._embed(text) for text in texts]
+        for vector in vectors:
+            if isinstance(vector, Failure):
+                await exchange.send_json(vector.status, _error(vector.message))
+                return
+        data = [{"object": "embedding", "index": n, "embedding": vector} for n, vector in enumerate(vectors)]
+        await exchange.send_json(200, {"object": "list", "data": data[::-1], "model": "scripted", "usage": {}})
 
     def _next(self, chat: ChatRequest) -> Reply:
         if self._queue:

@@ -85,10 +85,11 @@ async def test_a_rebuild_is_equal_and_takes_the_place_of_the_live_tables(
     story = Story()
     await write(log, [story.created(), *story.whole("a"), *story.document("notes", "words")])
     await project(log, env)
+    execute(env, "INSERT INTO {}.fact_vectors VALUES (gen_random_uuid(), 't1', 'a model', 'of a text', ARRAY[1.5])")
     live = tables(env["DATABASE_URL"], env["CLEW_NAMESPACE"])
     assert await run(rebuild, accept=False, drop_old=False) == 0
     assert tables(env["DATABASE_URL"], env["CLEW_NAMESPACE"]) == live
-    assert len(live["events"]) == 9
+    assert (len(live["events"]), len(live["fact_vectors"])) == (9, 1)
     async with Views(env["DATABASE_URL"], env["REDIS_URL"], env["CLEW_NAMESPACE"]) as views:
         assert await views.tenant("t1").run(story.run_id("a")) is not None
     await write(log, story.whole("b", "a"))

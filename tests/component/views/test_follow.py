@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from typing import cast
 from uuid import UUID
 
 import pytest
@@ -17,6 +18,7 @@ from clew.views.client import ClientEvent, client_event
 from clew.views.cursor import Cursor
 from clew.views.door import Views
 from clew.views.fanout import Torn
+from clew.views.live import GONE
 from clew.views.tenant import TenantViews
 from tests.support.memory import MemoryUnderTest, flush
 from tests.support.story import Story
@@ -171,6 +173,44 @@ async def test_a_run_whose_thread_is_deleted_is_over(
     following = asyncio.create_task(collect(t1.follow(story.run_id("a"), None)))
     await live(projecting, ThreadDeleted(**story.stamp("gone"), thread_id=story.thread_id, deleted_by="ada"))
     assert seqs(await following) in ([0, 1, 2, 3], [])
+
+
+async def test_followers_of_a_run_are_cut_when_its_thread_is_deleted_and_nothing_of_it_stays_in_redis(
+    projecting: MemoryUnderTest, t1: TenantViews, story: Story, stack_env: dict[str, str], fresh: str
+) -> None:
+    seen: list[ClientEvent] = []
+
+    async def follow() -> None:
+        async for event in t1.follow(story.run_id("a"), None):
+            seen.append(event)
+
+    whole = story.whole("a")
+    await live(projecting, story.created(), *whole[:6], story.token("a", 0, "The secret "))
+    following = asyncio.create_task(follow())
+    async with asyncio.timeout(10):
+        while len(seen) < 7:
+            await asyncio.sleep(0.01)
+    await live(projecting, ThreadDeleted(**story.stamp("gone"), thread_id=story.thread_id, deleted_by="ada"))
+    await live(projecting, story.token("a", 1, "is out."), *whole[6:])  # the executor has not heard of it yet
+    await asyncio.wait_for(following, 5)
+    assert len(seen) == 7, "nothing that was said after the deletion"
+    async with Redis.from_url(stack_env["REDIS_URL"]) as redis:
+        keys = cast(list[bytes], await redis.keys(f"{fresh}:*"))
+        streams = [key for key in keys if await redis.type(key) == b"stream"]
+        said = [cast(list[tuple[bytes, dict[bytes, bytes]]], await redis.xrange(key.decode())) for key in streams]
+    assert [fields for [(_, fields)] in said] == [{b"gone": b"1"}] * 2, "of the run and of the thread"
+    assert await collect(t1.follow(story.run_id("a"), Cursor(story.run_id("a"), 5))) == []
+
+
+async def test_who_follows_a_thread_is_told_that_it_was_deleted(
+    projecting: MemoryUnderTest, t1: TenantViews, story: Story
+) -> None:
+    told: asyncio.Queue[UUID] = asyncio.Queue()
+    await live(projecting, story.created(), *story.whole("a"))
+    with t1.new_runs(story.thread_id, told.put_nowait):
+        assert await asyncio.wait_for(told.get(), 5) == story.run_id("a")
+        await live(projecting, ThreadDeleted(**story.stamp("gone"), thread_id=story.thread_id, deleted_by="ada"))
+        assert await asyncio.wait_for(told.get(), 5) == GONE
 
 
 async def test_another_tenant_follows_nothing_of_a_run(projecting: MemoryUnderTest, views: Views, story: Story) -> None:

@@ -16,6 +16,7 @@ from clew.memory.histories import Histories
 from clew.memory.metrics import Metrics
 from clew.views.door import Views
 from clew.views.history import LIFETIME, MOST_PAGES, opened, sealed
+from clew.views.live import LiveReader
 from clew.views.models import Message, Page
 from clew.views.tenant import TenantViews
 from tests.support.memory import MemoryUnderTest
@@ -168,6 +169,29 @@ async def test_a_redis_that_is_full_keeps_nothing_and_histories_are_right(
     assert pages(redis, key) == {}
     assert await texts(measured[0].tenant("t1")) == ["question a", "answer a"]
     assert pages(redis, key), "it is used again as soon as it has room"
+
+
+async def test_a_redis_that_is_full_drops_what_was_used_least_and_histories_are_right(
+    projecting: MemoryUnderTest,
+    measured: tuple[Views, CollectorRegistry],
+    stack_env: dict[str, str],
+    redis: Redis,
+    fresh: str,
+) -> None:
+    await projecting.project(Story().created(), *Story().whole("a"))
+    assert await texts(measured[0].tenant("t1")) == ["question a", "answer a"]
+    limit = cast(int, redis.info("memory")["used_memory"]) + 2**20
+    try:
+        redis.config_set("maxmemory-policy", "allkeys-lru")
+        redis.config_set("maxmemory", limit)
+        async with LiveReader(stack_env["REDIS_URL"]) as cache:
+            for n in range(64):
+                await cache.keep(f"{fresh}:t1:{n}", {"page": b"x" * 2**16}, LIFETIME, MOST_PAGES)
+                assert len(await cache.cached(f"{fresh}:t1:{n}", "page") or b"") == 2**16, "there is always room"
+        assert await texts(measured[0].tenant("t1")) == ["question a", "answer a"]
+        assert redis.info("memory")["used_memory"] <= limit + 2**18
+    finally:
+        redis.config_set("maxmemory", "0")
 
 
 async def test_a_redis_that_hangs_is_waited_for_once_and_only_for_a_moment(

@@ -155,6 +155,26 @@ async def test_threads_are_listed_by_their_newest_activity_page_by_page(
     assert found == expected
 
 
+async def test_an_archived_thread_is_in_the_list_of_those_and_is_read_as_ever(
+    projecting: MemoryUnderTest, t1: TenantViews
+) -> None:
+    kept, away = Story("kept"), Story("away")
+    await projecting.project(kept.created(), away.created(), *away.whole("a"))
+    who = {"thread_id": away.thread_id, "changed_by": "ada"}
+    for n, archived in enumerate((True, False, True)):
+        await projecting.project(
+            ThreadChanged.model_validate({**away.stamp("archived", n), **who, "archived": archived}),
+            ThreadChanged.model_validate({**away.stamp("titled", n), **who, "title": "Away"}),
+        )
+        expected = [kept.thread_id] if archived else [away.thread_id, kept.thread_id]
+        assert [thread.id for thread in (await t1.threads()).items] == expected
+        assert [thread.id for thread in (await t1.threads(archived=True)).items] == [away.thread_id] * archived
+    thread = await t1.thread(away.thread_id)
+    assert thread is not None
+    assert (thread.archived, thread.title) == (True, "Away")
+    assert len(await t1.messages(away.thread_id)) == 2
+
+
 async def test_runs_are_listed_newest_first_and_filtered(projecting: MemoryUnderTest, t1: TenantViews) -> None:
     story, other = Story(), Story("other")
     await projecting.project(*story.whole("a"), story.asked("b"), story.asked("c"), other.asked("d"))

@@ -198,3 +198,18 @@ async def test_a_fork_is_a_queued_run_as_soon_as_it_is_asked_for_and_stands_wher
         (True, 2),
         (True, 3),
     ]
+
+
+async def test_a_fork_of_a_run_that_read_bytes_from_outside_is_tainted_and_its_siblings_are_not(
+    projecting: MemoryUnderTest, t1: TenantViews
+) -> None:
+    story = Story()
+    *begun, step_ended, run_ended = story.whole("b", "a")
+    tainted = step_ended.model_copy(update={"untrusted": True})
+    await projecting.project(story.created(), *story.whole("a"), *begun, tainted, run_ended, *story.whole("c", "a"))
+    for name, of in (("f", "b"), ("g", "f"), ("h", "c")):
+        start = story.started(name).model_copy(update={"forked_from": story.run_id(of), "after_seq": 5})
+        end = story.ended(name)[-1].model_copy(update={"seq": 3})
+        await projecting.project(start, end)
+    found = {name: await t1.any_untrusted([story.run_id("a"), story.run_id(name)]) for name in "abcfgh"}
+    assert found == {"a": False, "b": True, "c": False, "f": True, "g": True, "h": False}

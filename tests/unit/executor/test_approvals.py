@@ -12,6 +12,8 @@ from pydantic_ai.toolsets import FunctionToolset
 from clew.executor.calls import Decided
 from clew.executor.durability import durable
 from clew.executor.effects import ToolTraits
+from clew.executor.scopes import reads_untrusted
+from clew.executor.under_way import returns_untrusted
 from tests.support.engine import Turn, World, agent, call, cuts, ended, run, script, shape, traits_by_name
 from tests.support.engine import until_unanswered as until_asked
 from tests.support.memory_journal import Entry, MemoryJournal
@@ -130,6 +132,37 @@ async def test_a_tool_with_effects_needs_approval_once_untrusted_content_was_rea
         again, later, _ = await told(turns, {("post", "approval"): Decided("approve")}, past)
         assert again.used.total() == world.used.total() - ended(past, "tool")
         assert len([e for e in later.all if e.what == "asked"]) == 1
+
+
+async def test_a_tool_may_say_of_one_call_that_its_result_is_from_outside_and_what_its_model_has_read() -> None:
+    read: list[bool] = []
+    toolset = FunctionToolset[None](id="tools")
+
+    @toolset.tool_plain
+    async def recall(about: str) -> str:
+        if about == "eve":
+            returns_untrusted()
+        return f"about {about}"
+
+    @toolset.tool_plain
+    async def post(text: str) -> str:
+        read.append(reads_untrusted())
+        return "posted"
+
+    turns = (
+        (call("recall", "r", about="ada"),),
+        (call("post", "a", text="clean"), call("recall", "s", about="eve")),
+        (call("post", "b", text="tainted"),),
+        "Done",
+    )
+    journal = MemoryJournal((), {("post", "approval"): Decided("approve")})
+    await run(journal, agent(script(World(), *turns), toolset, traits=TRAITS))
+    assert [arguments for _, _, arguments, _ in journal.questions] == [{"text": "tainted"}]
+    assert read == [False, True]
+    for past in cuts(journal.entries):
+        again = MemoryJournal(past, {("post", "approval"): Decided("approve")})
+        await run(again, agent(script(World(), *turns), toolset, traits=TRAITS))
+        assert len([e for e in again.all if e.what == "asked"]) == 1, "a replay is tainted by what the journal says"
 
 
 async def test_what_the_agent_was_given_may_be_untrusted_already() -> None:

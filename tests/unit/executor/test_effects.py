@@ -15,7 +15,7 @@ from clew.contracts.execution import EffectPolicy
 from clew.executor import tool_calls
 from clew.executor.calls import Decided
 from clew.executor.effects import Reconcile, Reconciled, ToolTraits, done, not_done, unknown
-from clew.executor.scopes import idempotency_key
+from clew.executor.under_way import idempotency_key
 from tests.support.engine import World, agent, call, cuts, run, script, shape, traits_by_name, until_unanswered
 from tests.support.memory_journal import Entry, MemoryJournal
 

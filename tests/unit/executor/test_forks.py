@@ -237,3 +237,14 @@ async def test_a_fork_begins_no_child_runs(changes: dict[str, Any], says: str) -
         fork = [event for event in process.log.run if event.run_id == request.run_id]
         assert [event for event in process.log.events if isinstance(event, ThreadCreated)] == begun
     assert says in output(fork)
+
+
+async def test_a_fork_behind_bytes_from_outside_asks_before_each_effect() -> None:
+    log, _ = await recording(World(outside=True))
+    seen = tool_call(log.run, "look")
+    assert seen.untrusted
+    async with agents_running(log, World(outside=True)) as process:
+        fork = await process.fork(seen.seq, tools="live", allow_effects=("send",))
+        assert [event.tool for event in fork if isinstance(event, ApprovalRequested)] == ["send"]
+        assert isinstance(fork[-1], RunSuspended)
+        assert process.world.sent == []

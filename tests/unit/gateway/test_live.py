@@ -105,6 +105,20 @@ async def test_a_run_that_another_replica_began_is_found(gateway: Gateway, monke
         assert (await connection.hear())["event"]["type"] == "message.received"
 
 
+async def test_who_follows_a_thread_is_let_go_when_it_is_deleted(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LOOK_ALONE", 0.01)
+    thread_id = await gateway.thread()
+    async with talk(gateway.app) as connection:
+        connection.say(type="subscribe", id="t", thread_id=str(thread_id))
+        assert (await connection.hear())["type"] == "accepted"
+        await gateway.client.delete(f"/v1/threads/{thread_id}")
+        assert await connection.hear() == {"type": "ended", "subscription": "t"}
+        connection.say(type="subscribe", id="t", thread_id=str(thread_id))
+        assert (await connection.hear())["problem"]["status"] == 404
+
+
 async def test_a_run_is_cancelled(gateway: Gateway) -> None:
     thread_id = await gateway.thread()
     async with talk(gateway.app) as connection:

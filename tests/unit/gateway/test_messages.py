@@ -18,6 +18,11 @@ async def test_a_thread_that_was_made_can_be_read_changed_and_deleted(gateway: G
     assert (changed.json()["title"], changed.json()["metadata"]) == ("London", {"a": 1})
     assert (await gateway.client.get(where)).json()["title"] == "London"
 
+    for archived, listed in ((True, []), (False, [made.json()["id"]])):
+        assert (await gateway.client.patch(where, json={"archived": archived})).json()["archived"] is archived
+        assert [one["id"] for one in (await gateway.client.get("/v1/threads")).json()["items"]] == listed
+    assert (await gateway.client.patch(where, json={"archived": None})).status_code == 422
+
     assert (await gateway.client.delete(where)).status_code == 202
     assert (await gateway.client.get(where)).status_code == 404
     assert [type(event) for event in gateway.log.events].count(ThreadDeleted) == 1

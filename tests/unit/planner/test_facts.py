@@ -37,7 +37,10 @@ class StoredFacts(FactViews):
         if self.away:
             raise ViewsUnavailable("Postgres is away")
         known = {"remembered_by": "user", "source": None, "created_at": NOON, "changed_at": NOON}
-        return [Fact.model_validate({**known, "id": UUID(int=n), "text": text}) for n, text in enumerate(self.found)]
+        return [
+            Fact.model_validate({**known, "id": UUID(int=n), "text": text, "untrusted": "Eve" in text})
+            for n, text in enumerate(self.found)
+        ]
 
 
 class StoredTenant(TenantViews):
@@ -66,6 +69,12 @@ async def found(views: Views, words: str = "hello") -> tuple[list[str], float]:
 
 async def test_facts_that_fit_are_found() -> None:
     assert await found(StoredViews("Ada sails.")) == (["Ada sails."], 0)
+
+
+async def test_a_fact_from_outside_says_so_in_the_plan() -> None:
+    async with Facts(StoredViews("Eve says: pay.", "Ada sails."), Metrics(CollectorRegistry())) as facts:
+        fitting = await facts.that_fit("t1", "ada", "hello")
+    assert [fact.untrusted for fact in fitting] == [True, False]
 
 
 async def test_a_message_without_words_asks_for_nothing() -> None:

@@ -54,10 +54,11 @@ class ThreadCreated(ThreadEvent):
 
 
 class ThreadChanged(ThreadEvent):
-    """Title or metadata were replaced; what is None stayed as it was."""
+    """Title or metadata were replaced, or the thread was put away or fetched back; what is None stayed as it was."""
 
     title: Text | None = None
     metadata: JsonObject | None = None
+    archived: bool | None = None
     changed_by: Text
 
 

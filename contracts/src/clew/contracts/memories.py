@@ -29,16 +29,20 @@ class FactEvent(Event):
 
 
 class FactRemembered(FactEvent):
-    """Something is to be remembered: the user said so, or an agent found it worth it."""
+    """Something is to be remembered: the user said so, or an agent found it worth it.
+
+    `untrusted`: the agent had read bytes from outside before it said so, and they may be in the text.
+    """
 
     text: Text
     remembered_by: RememberedBy
     source: FactSource | None = None
     request_hash: Text | None = None
+    untrusted: bool = False
 
 
 class FactChanged(FactEvent):
-    """The fact was put right; this is its text from now on."""
+    """The fact was put right; this is its text from now on, in the user's own words."""
 
     text: Text
     changed_by: Text
@@ -51,10 +55,11 @@ class FactForgotten(FactEvent):
 
 
 class RecalledFact(Value):
-    """A fact as it was known when a run was planned."""
+    """A fact as it was known when a run was planned. `untrusted`: bytes from outside may be in it."""
 
     fact_id: UUID
     text: Text
+    untrusted: bool = False
 
 
 def lines_of(facts: Iterable[RecalledFact]) -> str:

@@ -53,7 +53,7 @@ class RecordedCall:
     def done(self) -> Done | None:
         """Its end as the engine is told of it; None for a model request without an answer."""
         if self.completed is not None:
-            return Done(result=self.completed.result)
+            return Done(result=self.completed.result, untrusted=self.completed.untrusted)
         if self.failed is not None and self.first.kind == "tool":
             return Done(error=tool_error(self.failed.error_type, self.failed.error))
         return None

@@ -16,6 +16,7 @@ from clew.views.hub import Hub
 from clew.views.live import LiveReader, LiveUnavailable
 from clew.views.metrics import Metrics
 from clew.views.names import Keys
+from clew.views.nearness import Embedder, Nearness
 from clew.views.past import PastReader
 from clew.views.recovery import RecoveryViews
 from clew.views.tenant import TenantViews
@@ -26,18 +27,25 @@ LAST_LOOK: Final = 0.05
 
 
 class Views:
-    """The read models. An async context manager; `redis_url` None does without live streams and cached histories.
+    """The read models. An async context manager; `redis_url` None does without live streams and cached histories,
+    `embedder` None without comparing by meaning. It closes the embedder.
 
     Opening never fails: what cannot be reached is told by `check`, and by ViewsUnavailable from each question.
     """
 
     def __init__(
-        self, database_url: str, redis_url: str | None, namespace: str, registry: CollectorRegistry | None = None
+        self,
+        database_url: str,
+        redis_url: str | None,
+        namespace: str,
+        registry: CollectorRegistry | None = None,
+        embedder: Embedder | None = None,
     ) -> None:
         self._metrics = Metrics(registry or CollectorRegistry())
         self._database = Database(database_url, namespace)
         self._live = LiveReader(redis_url)
         self._keys = Keys(namespace)
+        self._nearness = Nearness(self._database, embedder)
         self._past = PastReader(self._database)
         self.hub = Hub(self._live, self._past.behind)
         self.recovery = RecoveryViews(self._database)
@@ -55,10 +63,12 @@ class Views:
         await self.hub.__aexit__(kind, error, trace)
         await self._database.__aexit__(kind, error, trace)
         await self._live.__aexit__(kind, error, trace)
+        await self._nearness.aclose()
 
     def tenant(self, tenant_id: str) -> TenantViews:
         """The views of one tenant."""
-        return TenantViews(self._database, self._live, self.hub, self._keys, self._metrics, tenant_id)
+        parts = (self._database, self._live, self.hub, self._keys, self._nearness, self._metrics)
+        return TenantViews(*parts, tenant_id)
 
     async def histories_kept(self, threads: Sequence[tuple[str, UUID]]) -> list[tuple[str, UUID]]:
         """Those of the threads (tenant, thread) whose history is in the cache, in whatever version."""

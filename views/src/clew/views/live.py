@@ -25,13 +25,14 @@ REST: Final = 1.0  # seconds for which a cache that failed is not asked again: n
 SLACK: Final = timedelta(seconds=1)  # above the longest wait for news, before Redis counts as hanging
 WAIT: Final = timedelta(milliseconds=100)  # of one read for news: a run that joins the others waits this long at most
 FETCH: Final = 500  # entries of one read, for each stream
+GONE: Final = UUID(int=0)  # no run: somebody tells that the thread was deleted
 T = TypeVar("T")
 Entry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
 logger = logging.getLogger(__name__)
 
 
 class Begun(NamedTuple):
-    """The runs that a thread's stream tells of, up to the entry `last`."""
+    """The runs that a thread's stream tells of, up to the entry `last`; GONE for none, when the thread was deleted."""
 
     last: str
     runs: Sequence[UUID]
@@ -154,6 +155,8 @@ def _begun(entries: list[Entry]) -> Begun:
     """What cannot be read is left out: who follows a thread also asks Postgres, now and then."""
     runs = list[UUID]()
     for _, fields in entries:
+        if b"gone" in fields:
+            runs.append(GONE)
         with suppress(ValueError):
             runs.append(UUID(fields.get(b"r", b"").decode()))
     return Begun(entries[-1][0].decode(), runs)
@@ -181,7 +184,10 @@ def _client(url: str, answer_within: timedelta) -> Redis:
 
 
 def _event(fields: dict[bytes, bytes]) -> ClientEvent | None:
-    """An entry's event. One that cannot be read is left out: the gap that it leaves is filled from Postgres."""
+    """An entry's event. One that cannot be read is left out: the gap that it leaves is filled from Postgres. So it is
+    where all was deleted, and there is nothing any more."""
+    if b"gone" in fields:
+        return None
     try:
         event = ClientEvent.model_validate_json(fields.get(b"e", b""))
         _ = event.place

@@ -32,7 +32,8 @@ class Page(Model, Generic[T]):
 
 
 class Thread(Model):
-    """A conversation. `current_run_id` is its newest leaf; `busy`: a run of it is under way or waits for its turn."""
+    """A conversation. `current_run_id` is its newest leaf; `busy`: a run of it is under way or waits for its turn;
+    `archived`: it was put away, and is in no list but that of such threads."""
 
     id: UUID
     tenant_id: str
@@ -43,6 +44,7 @@ class Thread(Model):
     last_activity_at: datetime
     current_run_id: UUID | None
     busy: bool
+    archived: bool = False
     request_hash: str | None = None
 
 
@@ -146,7 +148,8 @@ class Passage(Model):
 
 
 class Fact(Model):
-    """Something that is remembered about a user. `source`: where an agent learned it."""
+    """Something that is remembered about a user. `source`: where an agent learned it; `untrusted`: bytes from outside
+    may be in its text."""
 
     id: UUID
     text: str
@@ -154,6 +157,7 @@ class Fact(Model):
     source: FactSource | None
     created_at: datetime
     changed_at: datetime
+    untrusted: bool = False
     request_hash: str | None = None
 
 

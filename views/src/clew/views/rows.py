@@ -6,11 +6,12 @@ from itertools import zip_longest
 
 from clew.contracts.conversation import UserMessageReceived
 from clew.contracts.envelope import Event, derive
+from clew.contracts.execution import AgentSpec, ToolSpec
 from clew.contracts.planning import Plan
 from clew.contracts.registry import BY_NAME
 from clew.contracts.usage import Usage
 from clew.views.database import Row
-from clew.views.models import Document, Message, OpenRun, Passage, Run, RunFailure, Suspension, Thread
+from clew.views.models import Capabilities, Document, Message, OpenRun, Passage, Run, RunFailure, Suspension, Thread
 
 
 def thread_of(row: Row) -> Thread:
@@ -74,6 +75,17 @@ def document_of(row: Row) -> Document:
 
 def passage_of(row: Row) -> Passage:
     return Passage.model_validate(row)
+
+
+def capabilities_of(rows: Sequence[Row]) -> Capabilities:
+    """All that was announced, the oldest first; of two with one name the last."""
+    agents: dict[str, AgentSpec] = {}
+    tools: dict[str, ToolSpec] = {}
+    for row in rows:
+        offered = Capabilities.model_validate(row["body"])
+        agents |= {agent.name: agent for agent in offered.agents}
+        tools |= {tool.name: tool for tool in offered.tools}
+    return Capabilities(agents=tuple(agents.values()), tools=tuple(tools.values()))
 
 
 def open_run_of(row: Row) -> OpenRun:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from clew.contracts.conversation import ApprovalDecided
 from clew.contracts.envelope import RunEvent, RunScoped
-from clew.contracts.execution import AgentSpec, RunStarted, ToolSpec
+from clew.contracts.execution import RunStarted
 from clew.views.approvals import SETTLING, Approval, asked, heard
 from clew.views.client import ClientEvent
 from clew.views.cursor import Cursor, ListPlace
@@ -21,11 +21,12 @@ from clew.views.live import LiveReader
 from clew.views.metrics import Metrics
 from clew.views.models import Capabilities, Document, Message, Page, Passage, Run, RunHead, RunStatus, Summary, Thread
 from clew.views.names import Keys
+from clew.views.nearness import Nearness
 from clew.views.order import joined
 from clew.views.past import PastReader, client_events
 from clew.views.paths import Enough, Paths
 from clew.views.records import RecordViews
-from clew.views.rows import document_of, event_of, passage_of, run_of, thread_of
+from clew.views.rows import capabilities_of, document_of, event_of, passage_of, run_of, thread_of
 
 PAGE: Final = 50
 RUN: Final = """
@@ -36,7 +37,7 @@ FROM runs
 """
 THREAD: Final = """
 SELECT thread_id, tenant_id, title, metadata, created_by, created_at, last_activity_at, current_run_id, busy,
-    request_hash
+    archived, request_hash
 FROM threads
 """
 DOCUMENT: Final = """
@@ -72,12 +73,20 @@ class TenantViews:
     """The views of one tenant. Every method raises ViewsUnavailable when Postgres cannot answer."""
 
     def __init__(
-        self, database: Database, live: LiveReader, hub: Hub, keys: Keys, metrics: Metrics, tenant_id: str
+        self,
+        database: Database,
+        live: LiveReader,
+        hub: Hub,
+        keys: Keys,
+        nearness: Nearness,
+        metrics: Metrics,
+        tenant_id: str,
     ) -> None:
         self._database = database
         self._live = live
         self._hub = hub
         self._keys = keys
+        self._nearness = nearness
         self._pages = HistoryPages(database, HistoryCache(live, metrics), keys, tenant_id)
         self._tenant_id = tenant_id
 
@@ -87,12 +96,12 @@ class TenantViews:
         rows = await self._rows(THREAD + "WHERE thread_id = %s", thread_id)
         return thread_of(rows[0]) if rows else None
 
-    async def threads(self, after: str | None = None, limit: int = PAGE) -> Page[Thread]:
-        """Newest activity first. InvalidCursor when `after` is no `next` of this list."""
+    async def threads(self, after: str | None = None, limit: int = PAGE, *, archived: bool = False) -> Page[Thread]:
+        """Newest activity first; either the `archived` ones or the others. InvalidCursor when `after` is no `next`."""
         place = None if after is None else ListPlace.parse(after)
-        where = "WHERE %s::timestamptz IS NULL OR (last_activity_at, thread_id) < (%s::timestamptz, %s::uuid) "
+        where = "WHERE archived = %s AND (%s::timestamptz IS NULL OR (last_activity_at, thread_id) < (%s, %s::uuid)) "
         order = "ORDER BY last_activity_at DESC, thread_id DESC LIMIT %s"
-        rows = await self._rows(THREAD + where + order, *_behind(place), limit + 1)
+        rows = await self._rows(THREAD + where + order, archived, *_behind(place), limit + 1)
         return _page(rows, limit, thread_of, lambda thread: ListPlace(thread.last_activity_at, thread.id))
 
     async def run(self, run_id: UUID) -> Run | None:
@@ -268,17 +277,11 @@ class TenantViews:
 
     def facts(self, user_id: str) -> FactViews:
         """What is remembered about one user of the tenant."""
-        return FactViews(self._database, self._tenant_id, user_id)
+        return FactViews(self._database, self._nearness, self._tenant_id, user_id)
 
     async def capabilities(self) -> Capabilities:
         """What all executors offer; of two with one name, what was announced last."""
-        agents: dict[str, AgentSpec] = {}
-        tools: dict[str, ToolSpec] = {}
-        for row in await self._rows("SELECT body FROM capabilities ORDER BY record_offset"):
-            offered = Capabilities.model_validate(row["body"])
-            agents |= {agent.name: agent for agent in offered.agents}
-            tools |= {tool.name: tool for tool in offered.tools}
-        return Capabilities(agents=tuple(agents.values()), tools=tuple(tools.values()))
+        return capabilities_of(await self._rows("SELECT body FROM capabilities ORDER BY record_offset"))
 
     async def _rows(self, text: LiteralString, *parameters: Any, **named: Any) -> list[Row]:
         [rows] = await self._database.as_tenant(self._tenant_id, Query(text, named or parameters))

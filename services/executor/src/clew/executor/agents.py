@@ -100,7 +100,8 @@ class Agents:
             raise RunError("model", str(error)) from error
         await give_title(plan, journal)
         conversation = await self._conversations.of(plan)
-        journal.state.told_untrusted = plan.untrusted or conversation.untrusted
+        remembered = any(fact.untrusted for fact in plan.facts)
+        journal.state.told_untrusted = plan.untrusted or conversation.untrusted or remembered
         summariser = Summariser(journal, model, self._limits.model, self._limits.history)
         history = as_told(await summariser.told(conversation))
 

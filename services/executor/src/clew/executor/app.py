@@ -53,6 +53,7 @@ from clew.executor.tools.mcp import McpServers
 from clew.executor.tools.toolfile import read_tool_files
 from clew.executor.working import Identity, Performer
 from clew.models import ModelChoice, choose_model
+from clew.models.embedding import choose_embedder
 from clew.views.door import Views
 
 ROOM_MARGIN = timedelta(minutes=10)  # a plan waits for room as long as a run may last
@@ -147,7 +148,8 @@ async def performing(settings: Settings) -> AsyncGenerator[Performer]:
 
 def _views(settings: Settings, registry: CollectorRegistry | None = None) -> Views:
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
-    return Views(settings.database_url.get_secret_value(), redis_url, settings.namespace, registry)
+    url = settings.database_url.get_secret_value()
+    return Views(url, redis_url, settings.namespace, registry, choose_embedder(settings))
 
 
 def _client(settings: Settings) -> httpx2.AsyncClient:

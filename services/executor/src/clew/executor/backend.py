@@ -6,6 +6,7 @@ Not all are calls: listing tools, checking arguments and handing out events are 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, cast
 
+from pydantic import JsonValue
 from pydantic_ai.durable_exec import (
     CapabilityOperationId,
     DurableOperationId,
@@ -23,6 +24,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import RunContext, ToolDefinition
 from pydantic_ai.toolsets import ToolsetTool
 
+from clew.executor.calls import Call, Journal
 from clew.executor.effects import ToolTraits
 from clew.executor.model_calls import ask_model
 from clew.executor.model_policy import ModelPolicy
@@ -103,13 +105,18 @@ class JournalBackend(JournalCallableOperationBackend[None]):
             done = scope.execution.journal.done(call.call_id)
             record_durable_unit(executed=done is None)
             scope.has_untrusted |= traits.untrusted
-            if done is not None:
-                return replayed(done)
-            instead = scope.execution.journal.instead(call, asked, traits.outward)
-            if instead is not None:
-                return await answered(scope.execution.journal, call, asked, instead, traits.untrusted)
-            made = ToolCall(scope.execution.journal, call, asked, traits, body, self._most_bytes)
-            return await made.make()
+            journal = scope.execution.journal
+            result = replayed(done) if done is not None else await self._made(journal, call, asked, traits, body)
+            ended = journal.done(call.call_id)
+            scope.has_untrusted |= ended is not None and ended.untrusted
+            return result
+
+    async def _made(self, journal: Journal, call: Call, asked: JsonValue, traits: ToolTraits, body: Body) -> JsonValue:
+        """A call that the journal has no end of: made, or answered without. ToolFailed is for the model."""
+        instead = journal.instead(call, asked, traits.outward)
+        if instead is not None:
+            return await answered(journal, call, asked, instead, traits.untrusted)
+        return await ToolCall(journal, call, asked, traits, body, self._most_bytes).make()
 
 
 _ModelKey = tuple[

@@ -39,10 +39,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What the journal holds of a call that is over. `error`: a tool's failure, which the model was told."""
+    """What the journal holds of a call that is over. `error`: a tool's failure, which the model was told. `untrusted`:
+    bytes from outside are in the result."""
 
     result: JsonValue = None
     error: str | None = None
+    untrusted: bool = False
 
 
 class CallDenied(Exception):

@@ -35,12 +35,12 @@ from clew.executor.scopes import (
     Container,
     Execution,
     agent_here,
-    call_under_way,
     container_here,
     model_place,
     within_agent,
     within_container,
 )
+from clew.executor.under_way import call_under_way
 
 __all__ = ["Durability", "JournalCorrupt", "call_under_way", "durable"]
 

@@ -8,6 +8,7 @@ from clew.contracts.memories import FactRemembered, FactSource
 from clew.contracts.planning import PlanCreated
 from clew.executor.journal import RunJournal
 from clew.executor.tools import LongTermMemory
+from clew.executor.tools.deps import Remembered
 from clew.views.door import Views
 
 
@@ -20,7 +21,7 @@ class FactsOfUser:
         self._user_id = user_id
         self._journal = journal
 
-    async def remember(self, text: str, key: str) -> None:
+    async def remember(self, text: str, key: str, untrusted: bool) -> None:
         """Returns once the log has it. Its ids hang on the call, so that a repeated call remembers nothing twice."""
         plan = self._plan
         event = FactRemembered(
@@ -30,13 +31,14 @@ class FactsOfUser:
             text=text.encode(errors="replace").decode(),
             remembered_by="agent",
             source=FactSource(thread_id=plan.thread_id, run_id=plan.run_id, event_id=plan.message_event_id),
+            untrusted=untrusted,
         )
         await self._journal.beside(event)
 
-    async def recall(self, query: str, limit: int) -> Sequence[str]:
+    async def recall(self, query: str, limit: int) -> Sequence[Remembered]:
         """ViewsUnavailable when Postgres cannot be asked."""
         found = await self._views.tenant(self._plan.tenant_id).facts(self._user_id).search(query, limit)
-        return [fact.text for fact in found]
+        return [Remembered(fact.text, fact.untrusted) for fact in found]
 
 
 class Facts:

@@ -14,7 +14,7 @@ from clew.executor.calls import Call, Journal
 from clew.executor.model_policy import ModelBroke, ModelPolicy
 from clew.executor.model_requests import in_whole_tokens, usage_of
 from clew.executor.results import storable
-from clew.executor.scopes import within_call
+from clew.executor.under_way import UnderWay, within_call
 
 Body = Callable[[], Awaitable[object]]
 
@@ -43,7 +43,7 @@ async def _in_time(call: Call, body: Body, policy: ModelPolicy) -> JsonValue:
     limit = policy.timeout.total_seconds()
     try:
         async with asyncio.timeout(limit):
-            with within_call(call):
+            with within_call(UnderWay(call)):
                 return storable(cast(JsonValue, await body()))
     except TimeoutError as error:
         raise ModelRequestTimeout(call.name, limit) from error

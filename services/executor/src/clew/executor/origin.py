@@ -209,7 +209,7 @@ def _is_end(event: RunEvent) -> TypeGuard[CallEvent]:
 def _end(event: CallEvent) -> Done | None:
     match event:
         case CallCompleted():
-            return Done(event.result)
+            return Done(event.result, untrusted=event.untrusted)
         case CallFailed():
             return Done(error=tool_error(event.error_type, event.error))
         case _:

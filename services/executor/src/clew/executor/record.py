@@ -77,7 +77,7 @@ class Record:
                 else:
                     self.inbox.take(event)
             case CallCompleted():
-                done = Done(result=event.result)
+                done = Done(result=event.result, untrusted=event.untrusted)
             case CallFailed(kind="tool"):
                 done = Done(error=tool_error(event.error_type, event.error))
             case CallFailed():

@@ -11,7 +11,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from hashlib import sha256
 from urllib.parse import quote
-from uuid import UUID
 
 from pydantic import JsonValue
 from pydantic_ai.exceptions import AgentRunError, ToolFailed
@@ -21,6 +20,7 @@ from clew.contracts.execution import CallKind, EffectPolicy
 from clew.executor.calls import Call, Diverged, Done, Journal, Recorded
 from clew.executor.model_policy import ModelBroke
 from clew.executor.model_requests import RequestLog
+from clew.executor.under_way import call_under_way, running
 
 _LONGEST_PLACE = 200  # characters of a tool call's id that a key holds; a server may make them as long as it likes
 
@@ -179,37 +179,23 @@ class AgentScope:
 
 _container: ContextVar[Container | None] = ContextVar("clew_container", default=None)
 _agent: ContextVar[AgentScope | None] = ContextVar("clew_agent", default=None)
-_call: ContextVar[Call | None] = ContextVar("clew_call", default=None)
-
-
-def call_under_way() -> Call | None:
-    """The call whose body is running here, if any."""
-    return _call.get()
 
 
 def container_here() -> Container | None:
     """What encloses agents that are run here; None outside of durable runs, and inside of a call's body."""
-    return None if _call.get() is not None else _container.get()
+    return None if call_under_way() is not None else _container.get()
 
 
 def agent_here() -> AgentScope | None:
     """The agent run that the code here belongs to; None outside of durable ones, and inside of a call's body."""
-    return None if _call.get() is not None else _agent.get()
+    return None if call_under_way() is not None else _agent.get()
 
 
-def idempotency_key() -> str:
-    """The key of the tool call that is running: the same in every repetition of it, and no other call's.
-
-    Raises RuntimeError outside of a call.
-    """
-    if (call := _call.get()) is None:
-        raise RuntimeError("there is an idempotency key only inside of a tool's call in a durable run")
-    return key_of(call.call_id)
-
-
-def key_of(call_id: UUID) -> str:
-    """The idempotency key of a call. Its id is derived from the run and the call's key."""
-    return str(call_id)
+def reads_untrusted() -> bool:
+    """Whether the model that asked for the running tool call had read bytes from outside. RuntimeError outside."""
+    running()
+    agent = _agent.get()
+    return agent is not None and agent.reads_untrusted
 
 
 @contextmanager
@@ -242,15 +228,6 @@ def within_agent(container: Container, name: str) -> Generator[AgentScope]:
         yield scope
     finally:
         _agent.reset(token)
-
-
-@contextmanager
-def within_call(call: Call) -> Generator[None]:
-    token = _call.set(call)
-    try:
-        yield
-    finally:
-        _call.reset(token)
 
 
 def model_place(step: int) -> str:

@@ -11,9 +11,10 @@ from clew.executor.compaction import LONGEST_HISTORY
 from clew.executor.limits import LifeLimits, RunLimits
 from clew.executor.model_policy import ModelPolicy
 from clew.executor.results import MOST_BYTES
+from clew.models.embedding import EmbeddingSettings
 
 
-class Settings(DatabaseSettings):
+class Settings(DatabaseSettings, EmbeddingSettings):
     """How patient the executor is, how much it does at once, and where more tools are."""
 
     model_request_seconds: float = Field(

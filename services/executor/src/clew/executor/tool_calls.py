@@ -18,7 +18,7 @@ from pydantic_ai.exceptions import ToolFailed
 from clew.executor.calls import Call, CallDenied, Decided, Done, Journal, NotMade, tool_error
 from clew.executor.effects import Happened, Reconciled, ToolTraits, not_done, unknown
 from clew.executor.results import MOST_BYTES, Unrecordable, asked_with, returned, storable
-from clew.executor.scopes import key_of, within_call
+from clew.executor.under_way import UnderWay, key_of, within_call
 
 QUICK = timedelta(milliseconds=50)  # a pure tool that is over by then leaves no start in the journal
 GRACE = timedelta(seconds=1)  # for a tool that was told to stop; after it, it is left to itself
@@ -34,7 +34,7 @@ class ToolBroke(Exception):
     """The tool raised what is no error: it wanted to end the process, or cancelled itself."""
 
 
-Body = Callable[[], Awaitable[object]]
+Work = Callable[[], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ToolCall:
     call: Call
     request: JsonValue
     traits: ToolTraits
-    body: Body
+    work: Work
     most_bytes: int = MOST_BYTES
 
     async def make(self) -> JsonValue:
@@ -69,7 +69,8 @@ class ToolCall:
             await self.journal.may_begin(call)  # nothing starts on a stale lease, written down or not
         else:
             await self.journal.started(call, self.request)
-        running = asyncio.create_task(_carried_out(call, self.body), name=f"tool {call.name}")
+        body = UnderWay(call, self.traits.untrusted)
+        running = asyncio.create_task(_carried_out(body, self.work), name=f"tool {call.name}")
         try:
             call = await self._wait(call, running)
         finally:
@@ -78,7 +79,7 @@ class ToolCall:
             result = storable(_outcome(running), self.most_bytes)
         except Exception as error:
             return await self._failed(call, error, _since(began))
-        await self.journal.completed(call, result, None, _since(began), self.traits.untrusted)
+        await self.journal.completed(call, result, None, _since(began), body.untrusted)
         return result
 
     async def _wait(self, call: Call, running: asyncio.Task[object]) -> Call:
@@ -121,11 +122,11 @@ class ToolCall:
         if (reconcile := self.traits.reconcile) is None:
             return unknown
 
-        async def body() -> object:
+        async def work() -> object:
             answer = reconcile(asked_with(self.request), key_of(call.call_id))
             return await answer if inspect.isawaitable(answer) else answer
 
-        running = asyncio.create_task(_carried_out(call, body), name=f"reconcile {call.name}")
+        running = asyncio.create_task(_carried_out(UnderWay(call), work), name=f"reconcile {call.name}")
         try:
             await asyncio.wait({running}, timeout=self.traits.timeout.total_seconds())
         finally:
@@ -163,7 +164,7 @@ async def answered(journal: Journal, call: Call, arguments: JsonValue, instead: 
     if instead.error is not None:
         await journal.failed(call, NotMade(instead.error), False, 0)
     else:
-        await journal.completed(call, instead.result, None, 0, untrusted)
+        await journal.completed(call, instead.result, None, 0, untrusted or instead.untrusted)
     return replayed(instead)
 
 
@@ -172,11 +173,11 @@ def denied(decided: Decided) -> str:
     return f"A person denied this call: {decided.note}" if decided.note else "A person denied this call."
 
 
-async def _carried_out(call: Call, body: Body) -> object:
+async def _carried_out(body: UnderWay, work: Work) -> object:
     """No tool ends the process: asyncio would let these through to the event loop."""
     try:
-        with within_call(call):
-            return await body()
+        with within_call(body):
+            return await work()
     except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
         raise ToolBroke(f"it raised {type(error).__name__}") from error
 

@@ -51,6 +51,7 @@ class ThreadRead(BaseModel):
                     "last_activity_at": "2026-11-21T10:02:11Z",
                     "current_run_id": RUN_ID,
                     "busy": False,
+                    "archived": False,
                 }
             ]
         },
@@ -64,6 +65,7 @@ class ThreadRead(BaseModel):
     last_activity_at: datetime
     current_run_id: UUID | None
     busy: bool
+    archived: bool
 
 
 class RunRead(BaseModel):

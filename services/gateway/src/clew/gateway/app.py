@@ -31,6 +31,7 @@ from clew.gateway.rest import (
 )
 from clew.gateway.settings import Settings
 from clew.gateway.storage import connect
+from clew.models.embedding import choose_embedder
 from clew.views.door import Views
 
 ABOUT = """
@@ -58,9 +59,8 @@ REST = (
 def build(settings: Settings) -> Service:
     service = Service("gateway", settings)
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
-    views = service.use(
-        Views(settings.database_url.get_secret_value(), redis_url, settings.namespace, service.metrics.registry)
-    )
+    url, registry = settings.database_url.get_secret_value(), service.metrics.registry
+    views = service.use(Views(url, redis_url, settings.namespace, registry, choose_embedder(settings)))
     files = service.use(connect(settings, settings.s3_public_endpoint))
     gate = service.use(Gate())
     deps = Deps(service.publisher, views, service.log.ends, files, clock.now, clock.new_id, service.stopping)

@@ -29,6 +29,8 @@ from clew.views.client import ClientEvent
 from clew.views.cursor import Cursor
 from clew.views.database import ViewsUnavailable
 from clew.views.fanout import Torn
+from clew.views.live import GONE
+from clew.views.models import RunHead
 
 PROTOCOL = "clew.v1"
 MAX_SUBSCRIPTIONS = 64  # of one connection
@@ -211,8 +213,8 @@ class Session:
         newest: int | None = None  # of the runs that Postgres is asked for: at first all
         with self._deps.news.of(self._caller, thread_id) as mailbox, self._views.new_runs(thread_id, mailbox.tell):
             async with asyncio.TaskGroup() as group:
-                while True:
-                    for run in sorted(await self._views.run_heads(thread_id, newest), key=lambda run: run.ended):
+                while (heads := await self._heads(thread_id, newest)) is not None:
+                    for run in sorted(heads, key=lambda run: run.ended):
                         if run.id in followed:
                             continue
                         followed.add(run.id)
@@ -227,13 +229,20 @@ class Session:
                             followed.add(told)
                             group.create_task(self._relay(subscription, told, places.get(told)))
 
+    async def _heads(self, thread_id: UUID, newest: int | None) -> list[RunHead] | None:
+        """The newest runs of the thread; None when it was deleted."""
+        heads = await self._views.run_heads(thread_id, newest)
+        return heads if heads or await self._views.thread(thread_id) is not None else None
+
     async def _told(self, mailbox: Mailbox) -> AsyncGenerator[UUID]:
-        """The runs that somebody tells of, until it is time to look for others."""
+        """The runs that somebody tells of, until it is time to look for others, or for the thread itself."""
         now = asyncio.get_running_loop().time
         looked = now()
         while (told := await mailbox.next(now() + LOOK_ALONE)) is not None or (
             self._views.pushed and now() - looked < LOOK_EVERY
         ):
+            if told == GONE:
+                return
             if told is not None:
                 yield told
 

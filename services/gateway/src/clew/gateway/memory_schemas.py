@@ -26,7 +26,8 @@ class MemoryUpdate(Request):
 
 
 class MemoryRead(BaseModel):
-    """Something that is remembered about the caller. `source`: the run in which an agent learned it."""
+    """Something that is remembered about the caller. `source`: the run in which an agent learned it. `untrusted`: that
+    run had read bytes from outside, and they may be in the text; a run that is told it asks before each effect."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -36,6 +37,7 @@ class MemoryRead(BaseModel):
     source: FactSource | None
     created_at: datetime
     changed_at: datetime
+    untrusted: bool
 
 
 class MemoryForgotten(BaseModel):

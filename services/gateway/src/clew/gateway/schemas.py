@@ -92,8 +92,9 @@ class ThreadUpdate(Request):
 
     title: Title | None = None
     metadata: Metadata | None = None
+    archived: bool | None = Field(None, description="Put away: in no list but that of archived threads")
 
-    @field_validator("title", "metadata")
+    @field_validator("title", "metadata", "archived")
     @classmethod
     def _given(cls, value: T | None) -> T:
         if value is None:  # only what a client sent comes here: defaults are not validated

@@ -7,9 +7,10 @@ from pydantic import Field
 from pydantic_settings import NoDecode
 
 from clew.chassis.settings import DatabaseSettings
+from clew.models.embedding import EmbeddingSettings
 
 
-class Settings(DatabaseSettings):
+class Settings(DatabaseSettings, EmbeddingSettings):
     host: str = Field("127.0.0.1", validation_alias="CLEW_GATEWAY_HOST", description="Address of the public API")
     port: int = Field(8000, ge=0, le=65535, validation_alias="CLEW_GATEWAY_PORT", description="Port of the same")
     auth: Literal["none", "api-key"] = Field(

@@ -15,6 +15,8 @@ from clew.memory.metrics import Metrics
 from clew.memory.projector import Projector
 from clew.memory.settings import Settings
 from clew.memory.store import Store
+from clew.memory.vectors import Vectors
+from clew.models.embedding import choose_embedder
 from clew.views.door import Views
 from clew.views.names import Schemas
 
@@ -27,22 +29,25 @@ def build(settings: Settings) -> Service:
     service = Service("memory", settings)
     metrics = Metrics(service.metrics.registry)
     redis_url = None if settings.redis_url is None else settings.redis_url.get_secret_value()
-    live = service.use(LiveStreams(redis_url, settings.namespace, clock.now, metrics))
-    store = service.use(Store(settings.database_url.get_secret_value(), Schemas.of(settings.namespace)))
+    schemas, database_url = Schemas.of(settings.namespace), settings.database_url.get_secret_value()
+    store = service.use(Store(database_url, schemas))
+    live = service.use(LiveStreams(redis_url, settings.namespace, clock.now, metrics, store.live_runs))
     intake = Intake(service.decoder.event, service.publisher.publish, clock.now, metrics)
-    database_url = settings.database_url.get_secret_value()
     views = service.use(Views(database_url, redis_url, settings.namespace, service.metrics.registry))
     histories = Histories(views, clock.now, metrics)
+    vectors = service.use(Vectors(database_url, schemas, choose_embedder(settings), metrics))
 
     async def projected(events: Sequence[Event]) -> None:
         await live.on_projected(events)
         histories.on_projected(events)
+        vectors.on_projected(events)
 
     projector = service.use(Projector(store, service.log, intake, projected, PROJECTED, clock.now, metrics))
 
     service.on_batch(PROJECTED, projector.on_records)
     service.on_batch([TOKENS], tokens_handler(intake.entry, live), group="memory-tokens")
     service.task("projector", projector.watch)
+    service.task("vectors", vectors.keep)
     lag = Lag(service.log, PROJECTED, projector.places, clock.now, metrics)
     service.task("lag", lag.watch)
     if redis_url is not None:

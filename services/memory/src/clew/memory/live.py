@@ -5,9 +5,10 @@ Redis is never waited for longer than a moment, and nothing depends on it: who f
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Self
+from uuid import UUID
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
@@ -22,6 +23,7 @@ from clew.contracts.envelope import Event, RunEvent
 from clew.contracts.execution import CallCompleted, FinalEvent, RunStarted, TokenDelta, TokenReset
 from clew.memory.entry import Entry
 from clew.memory.metrics import Metrics
+from clew.memory.store import RunPlace
 from clew.memory.superseded import Superseded
 from clew.views.client import client_event, client_token
 from clew.views.cursor import Cursor
@@ -31,6 +33,7 @@ TIMEOUT: Final = timedelta(milliseconds=50)
 KEPT: Final = timedelta(hours=1)  # after the last word; older events are in Postgres only
 LENGTH: Final = 10_000  # entries of a stream, about
 BEGUN: Final = 200  # runs that a thread's stream tells of
+LAST_ID: Final = f"{2**64 - 1}-0"  # behind which a stream takes no event
 QUIET: Final = timedelta(seconds=10)  # between two warnings that Redis is away
 # Appends a token behind the last entry, once per (call, attempt, index). A stream that is gone starts with an event.
 # What comes when its call or its run is over is dropped: the completed call holds the whole text.
@@ -56,16 +59,26 @@ logger = logging.getLogger(__name__)
 
 
 class LiveStreams:
-    """Writes live streams; without a Redis URL it writes nothing. An async context manager."""
+    """Writes live streams; without a Redis URL it writes nothing. An async context manager.
+
+    `live_runs` says which runs of threads were not over at a moment, whatever was deleted.
+    """
 
     def __init__(
-        self, redis_url: str | None, namespace: str, clock: Clock, metrics: Metrics, timeout: timedelta = TIMEOUT
+        self,
+        redis_url: str | None,
+        namespace: str,
+        clock: Clock,
+        metrics: Metrics,
+        live_runs: Callable[[Sequence[UUID], datetime], Awaitable[Sequence[RunPlace]]],
+        timeout: timedelta = TIMEOUT,
     ) -> None:
         self._url = redis_url
         self._timeout = timeout
         self._keys = Keys(namespace)
         self._clock = clock
         self._metrics = metrics
+        self._live_runs = live_runs
         self._redis: Redis | None = None
         self._quiet_until = clock()
         self._superseded = Superseded()
@@ -85,13 +98,16 @@ class LiveStreams:
             await self._redis.aclose()
 
     async def on_projected(self, events: Sequence[Event]) -> None:
-        """Appends the numbered events, in the order of each run, and forgets the histories of deleted threads."""
+        """Appends the numbered events, in the order of each run, and forgets deleted threads and their runs."""
         self._superseded.learn(events)
         since = self._clock() - KEPT
         numbered = [event for event in events if event.occurred_at > since and isinstance(event, RunEvent)]
         deleted = [event for event in events if type(event) is ThreadDeleted]
+        gone: Sequence[RunPlace] = ()
+        if deleted:
+            gone = await self._live_runs([event.thread_id for event in deleted], since)
         if numbered or deleted:
-            await self._send(lambda pipe: self._add_events(pipe, numbered, deleted))
+            await self._send(lambda pipe: (self._add_events(pipe, numbered), self._forget(pipe, deleted, gone)))
 
     async def on_tokens(self, entries: Sequence[Entry]) -> None:
         """Appends tokens, each once, behind what their run's stream holds when they arrive.
@@ -104,7 +120,7 @@ class LiveStreams:
         if tokens:
             await self._send(lambda pipe: self._add_tokens(pipe, tokens))
 
-    def _add_events(self, pipe: Pipeline, events: Sequence[RunEvent], deleted: Sequence[ThreadDeleted]) -> None:
+    def _add_events(self, pipe: Pipeline, events: Sequence[RunEvent]) -> None:
         for event in sorted(events, key=lambda event: event.seq):
             key = self._keys.live(event.tenant_id, event.run_id)
             if (over := _over(event)) is not None:
@@ -120,9 +136,21 @@ class LiveStreams:
                 begun = self._keys.begun(event.tenant_id, event.thread_id)
                 pipe.xadd(begun, {"r": str(event.run_id)}, maxlen=BEGUN, approximate=False)
                 pipe.expire(begun, KEPT)
+
+    def _forget(self, pipe: Pipeline, deleted: Sequence[ThreadDeleted], gone: Sequence[RunPlace]) -> None:
+        """What was there goes, nothing is appended behind it, and whoever follows sees that and asks Postgres."""
         for event in deleted:
-            pipe.delete(self._keys.begun(event.tenant_id, event.thread_id))
-            pipe.delete(self._keys.history(event.tenant_id, event.thread_id))
+            begun = self._keys.begun(event.tenant_id, event.thread_id)
+            pipe.delete(begun, self._keys.history(event.tenant_id, event.thread_id))
+            pipe.xadd(begun, {"gone": "1"})
+            pipe.expire(begun, KEPT)
+        for tenant_id, run_id in gone:
+            live, tokens = self._keys.live(tenant_id, run_id), self._keys.tokens(tenant_id, run_id)
+            pipe.delete(live, tokens)
+            pipe.xadd(live, {"gone": "1"}, id=LAST_ID)
+            pipe.hset(tokens, "over", "1")
+            pipe.expire(live, KEPT)
+            pipe.expire(tokens, KEPT)
 
     def _add_tokens(self, pipe: Pipeline, tokens: Sequence[TokenDelta | TokenReset]) -> None:
         for token in tokens:
@@ -136,7 +164,7 @@ class LiveStreams:
                 APPEND_TOKEN, 2, *keys, field, index, str(token.run_id), body, LENGTH, seconds, str(token.call_id)
             )
 
-    async def _send(self, fill: Callable[[Pipeline], None]) -> None:
+    async def _send(self, fill: Callable[[Pipeline], object]) -> None:
         if self._redis is None:
             return
         try:

@@ -41,9 +41,12 @@ class Metrics:
         self.postgres_failures = Counter("clew_memory_postgres_failures", "Failed tries", registry=registry)
         # Times that Redis could not be used; the views stay right, live streams fall back to them.
         self.redis_failures = Counter("clew_memory_redis_failures", "Failed writes to Redis", registry=registry)
-
         # Histories in Redis that were brought up to date after a commit.
         self.histories = Counter("clew_memory_histories", "Histories written through", registry=registry)
+        # Facts that were given an embedding.
+        self.fact_vectors = Counter("clew_memory_fact_vectors", "Embeddings of facts", registry=registry)
+        # Times that embeddings could not be made or kept, and facts are found by their words meanwhile.
+        self.fact_vector_failures = Counter("clew_memory_fact_vector_failures", "Failed tries", registry=registry)
 
     def count(self, entries: Sequence[Entry], now: datetime) -> None:
         """Counts what was committed, once a topic and not once an event."""

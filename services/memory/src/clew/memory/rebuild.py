@@ -32,6 +32,8 @@ PASS_FORGOTTEN: Final = (
     "UPDATE {new}.offsets n SET next_offset = l.next_offset FROM unnest(%s::text[], %s::int[], %s::bigint[]) "
     "AS l(topic, partition, next_offset) WHERE n.topic = l.topic AND n.partition = l.partition"
 )
+# What is made of projected rows and is no projection: made again at any time, but not for nothing.
+TAKE_ALONG: Final = "INSERT INTO {new}.fact_vectors SELECT * FROM {live}.fact_vectors ON CONFLICT DO NOTHING"
 BULK: Final = 100_000  # records; where there are as many to read, indexes are made at the end and not row by row
 DIALECT: Final = postgresql.dialect()
 Progress = Callable[[int, int], None]  # records projected, and records in all
@@ -90,6 +92,7 @@ class Rebuild:
             # Whoever projects waits here, and then finds the rebuilt tables under the name that it knows.
             await self._execute(connection, f"LOCK TABLE {self.live.tables}.offsets IN ACCESS EXCLUSIVE MODE")
             await self._fill(await self._offsets(connection))
+            await self._execute(connection, TAKE_ALONG.format(new=self.new.tables, live=self.live.tables))
             for frm, to in ((self.live, self.old), (self.new, self.live)):
                 await self._execute(connection, f"ALTER SCHEMA {frm.tables} RENAME TO {to.tables}")
                 await self._execute(connection, f"ALTER SCHEMA {frm.views} RENAME TO {to.views}")

@@ -4,9 +4,10 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from clew.chassis.settings import DatabaseSettings, Namespace
+from clew.models.embedding import EmbeddingSettings
 
 
-class Settings(DatabaseSettings):
+class Settings(DatabaseSettings, EmbeddingSettings):
     """The service: where the log, Postgres and Redis are. Without REDIS_URL there are no live streams, only views."""
 
 

@@ -7,9 +7,10 @@ what was lost is read again from the log.
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias, cast
+from typing import Any, Final, NamedTuple, Self, TypeAlias, cast
+from uuid import UUID
 
 from psycopg import AsyncConnection, AsyncCursor, InterfaceError, OperationalError
 from psycopg.abc import QueryNoTemplate
@@ -34,6 +35,18 @@ Cursor: TypeAlias = AsyncCursor[tuple[object, ...]]
 UNAVAILABLE: Final = (OperationalError, InterfaceError, ReadOnlySqlTransaction, OSError, TimeoutError)
 TIMEOUT: Final = timedelta(seconds=30)  # for a batch; a Postgres that hangs is left, and asked again
 CONNECT_SECONDS: Final = 3
+
+
+LIVE_RUNS: Final = """
+SELECT tenant_id, run_id FROM runs WHERE thread_id = ANY(%s::uuid[]) AND (ended_at IS NULL OR ended_at > %s)
+"""
+
+
+class RunPlace(NamedTuple):
+    """A run and whose it is."""
+
+    tenant_id: str
+    run_id: UUID
 
 
 class StaleOffsets(Exception):
@@ -111,6 +124,15 @@ class Store:
             rows = await (await self._live.execute(offsets.READ)).fetchall()
         known = {(topic, number): Place(next_offset, claim) for topic, number, next_offset, claim in rows}
         return {partition: known[partition] for partition in partitions}
+
+    async def live_runs(self, threads: Sequence[UUID], since: datetime) -> list[RunPlace]:
+        """The runs of these threads that were not over by then, deleted or not; none when Postgres cannot say."""
+        try:
+            async with asyncio.timeout(TIMEOUT.total_seconds()):
+                rows = await (await self._live.execute(LIVE_RUNS, [list(threads), since])).fetchall()
+        except UNAVAILABLE:
+            return []
+        return [RunPlace(str(tenant_id), cast(UUID, run_id)) for tenant_id, run_id in rows]
 
     async def write(
         self, entries: Sequence[Entry], expected: Mapping[Partition, Place]

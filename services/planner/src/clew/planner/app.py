@@ -15,9 +15,10 @@ from clew.contracts.execution import (
     SteerMissed,
 )
 from clew.models import choose_model, model_named
+from clew.models.embedding import QUESTION_TIMEOUT, choose_embedder
 from clew.planner.agents import PlanMaker
 from clew.planner.capabilities import Announcements
-from clew.planner.facts import Facts
+from clew.planner.facts import MOMENT, Facts
 from clew.planner.handlers import Handlers
 from clew.planner.metrics import Metrics
 from clew.planner.past import Past
@@ -31,13 +32,15 @@ def build(settings: Settings) -> Service:
     service = Service("planner", settings)
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     registry = service.metrics.registry
-    views = service.use(Views(settings.database_url.get_secret_value(), redis_url, settings.namespace, registry))
+    embedder, url = choose_embedder(settings), settings.database_url.get_secret_value()
+    views = service.use(Views(url, redis_url, settings.namespace, registry, embedder))
     past = Past(views)
     threads = Threads(past, service.log, service.decoder)
     announcements = Announcements(service.log, service.decoder)
     plans = service.use(PlanMaker(choose_model(os.environ), partial(model_named, environ=os.environ), settings.limits))
 
-    facts = service.use(Facts(views, Metrics(registry)))
+    moment = MOMENT if embedder is None else MOMENT + QUESTION_TIMEOUT
+    facts = service.use(Facts(views, Metrics(registry), moment))
     handlers = Handlers(threads, past, facts, plans, announcements)
     service.on(ThreadCreated, handlers.on_thread_created)
     service.on(ThreadChanged, handlers.on_thread_changed)

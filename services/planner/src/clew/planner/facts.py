@@ -60,7 +60,7 @@ class Facts:
 
     async def _search(self, tenant_id: str, user_id: str, words: str) -> tuple[RecalledFact, ...]:
         found = await self._views.tenant(tenant_id).facts(user_id).search(words, MOST)
-        return tuple(RecalledFact(fact_id=fact.id, text=fact.text) for fact in found)
+        return tuple(RecalledFact(fact_id=fact.id, text=fact.text, untrusted=fact.untrusted) for fact in found)
 
     def _answered(self, task: "asyncio.Task[tuple[RecalledFact, ...]]") -> None:
         self._asking.discard(task)

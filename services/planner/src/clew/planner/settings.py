@@ -5,10 +5,11 @@ from datetime import timedelta
 from pydantic import Field
 
 from clew.chassis.settings import DatabaseSettings
+from clew.models.embedding import EmbeddingSettings
 from clew.planner.requests import Limits
 
 
-class Settings(DatabaseSettings):
+class Settings(DatabaseSettings, EmbeddingSettings):
     """How long the planner waits for its model."""
 
     model_request_seconds: float = Field(

@@ -1,7 +1,6 @@
 """The tools that come with Clew, one file each, put together here; and what users write their own with."""
 
 from clew.executor.effects import done, not_done, unknown
-from clew.executor.scopes import idempotency_key
 from clew.executor.tools.calculator import calculator
 from clew.executor.tools.current_time import current_time
 from clew.executor.tools.deps import DocumentSearch, LongTermMemory, Passage, ToolDeps
@@ -13,6 +12,7 @@ from clew.executor.tools.registry import BadTool, DeclaredTool, DuplicateTool, T
 from clew.executor.tools.remember import recall, remember
 from clew.executor.tools.search_documents import search_documents
 from clew.executor.tools.web_search import web_search
+from clew.executor.under_way import idempotency_key
 
 __all__ = [
     "BadTool",

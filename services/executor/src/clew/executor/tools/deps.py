@@ -31,14 +31,25 @@ class DocumentSearch(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Remembered:
+    """A fact about the user. `untrusted`: bytes from outside may be in it."""
+
+    text: str
+    untrusted: bool
+
+
 class LongTermMemory(Protocol):
     """What is remembered about the person whom a run answers, beyond the conversation."""
 
-    async def remember(self, text: str, key: str) -> None:
-        """Returns once it is in the log. Said again with the same key, it is remembered once."""
+    async def remember(self, text: str, key: str, untrusted: bool) -> None:
+        """Returns once it is in the log. Said again with the same key, it is remembered once.
+
+        `untrusted`: bytes from outside may be in the text.
+        """
         ...
 
-    async def recall(self, query: str, limit: int) -> Sequence[str]:
+    async def recall(self, query: str, limit: int) -> Sequence[Remembered]:
         """What shares words with the query, the best first, `limit` at most; nothing of anybody else, ever."""
         ...
 

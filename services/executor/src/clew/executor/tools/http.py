@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx2
 
-from clew.executor.scopes import call_under_way, key_of
+from clew.executor.under_way import call_under_way, key_of
 
 HEADER = "Idempotency-Key"
 

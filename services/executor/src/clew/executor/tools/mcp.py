@@ -16,11 +16,11 @@ from pydantic_ai.tools import ToolDefinition
 
 from clew.chassis.errors import StartError
 from clew.executor.effects import ToolTraits
-from clew.executor.scopes import call_under_way, key_of
 from clew.executor.tools.outside import OutsideTool
 from clew.executor.tools.registry import DuplicateTool, ToolRegistry
 from clew.executor.tools.remote import annotated_traits
 from clew.executor.tools.toolfile import Configured, McpServer, headers_of
+from clew.executor.under_way import call_under_way, key_of
 
 START_SECONDS = 60.0  # for a server to come up and list its tools
 KEY = "idempotency-key"  # in the `_meta` of each call: MCP has no header for one

@@ -7,9 +7,10 @@ from datetime import timedelta
 
 from pydantic_ai import RunContext
 
-from clew.executor.scopes import idempotency_key
+from clew.executor.scopes import reads_untrusted
 from clew.executor.tools.deps import LongTermMemory, ToolDeps
 from clew.executor.tools.registry import tool
+from clew.executor.under_way import idempotency_key, returns_untrusted
 
 _LONGEST = 4_000
 """Characters, as over the API: a fact, not a document."""
@@ -35,7 +36,7 @@ async def remember(ctx: RunContext[ToolDeps], text: str) -> str:
     fact = text.strip()
     if not fact or len(fact) > _LONGEST:
         raise NotAFact(f"a fact has 1 to {_LONGEST} characters, and this has {len(fact)}")
-    await memory.remember(fact, idempotency_key())
+    await memory.remember(fact, idempotency_key(), reads_untrusted())
     return "Remembered."
 
 
@@ -49,7 +50,9 @@ async def recall(ctx: RunContext[ToolDeps], query: str) -> str:
     found = await _memory(ctx.deps).recall(query, _MOST)
     if not found:
         return f"Nothing that is remembered about the user has to do with “{query}”."
-    return "\n".join(f"- {fact}" for fact in found)
+    if any(fact.untrusted for fact in found):
+        returns_untrusted()
+    return "\n".join(f"- {fact.text}" for fact in found)
 
 
 def _memory(deps: ToolDeps) -> LongTermMemory:

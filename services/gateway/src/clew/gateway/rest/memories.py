@@ -14,7 +14,12 @@ from clew.gateway.reading import After, Limit, known_place, positions_honoured
 from clew.gateway.schemas import Listing
 
 Words = Annotated[
-    str | None, Query(max_length=1000, description="Only memories that share words with this, the best match first")
+    str | None,
+    Query(
+        max_length=1000,
+        description="Only memories that have to do with this, the best match first: by meaning where the operator has "
+        "named a model for embeddings, else by the words that they share",
+    ),
 ]
 
 

@@ -28,10 +28,12 @@ def make_router(deps: Deps) -> APIRouter:
         return thread_read(thread)
 
     @router.get("", dependencies=reads)
-    async def list_threads(caller: Caller, after: After = None, limit: Limit = 50) -> Listing[ThreadRead]:
-        """The caller's threads, newest activity first."""
+    async def list_threads(
+        caller: Caller, after: After = None, limit: Limit = 50, archived: bool = False
+    ) -> Listing[ThreadRead]:
+        """The caller's threads, newest activity first: those in use, or those that were put away."""
         with known_place():
-            page = await deps.views.tenant(caller.tenant_id).threads(after, limit)
+            page = await deps.views.tenant(caller.tenant_id).threads(after, limit, archived=archived)
         return Listing(items=[thread_read(thread) for thread in page.items], next=page.next)
 
     @router.get("/{thread_id}", dependencies=reads)
@@ -41,7 +43,7 @@ def make_router(deps: Deps) -> APIRouter:
 
     @router.patch("/{thread_id}")
     async def change_thread(caller: Caller, thread_id: UUID, body: ThreadUpdate, response: Response) -> ThreadRead:
-        """Replaces title or metadata. What is left out stays."""
+        """Replaces title or metadata, archives it or takes it back. What is left out stays."""
         thread, position = await commands.change_thread(deps, caller, thread_id, body)
         if position is not None:
             mark(response, position)

@@ -2,10 +2,10 @@
 
 from alembic import context
 
-from clew.memory import offsets, projections
+from clew.memory import offsets, projections, vectors
 from clew.memory.projections.table import metadata
 
-__all__ = ["offsets", "projections"]  # imported so that their tables are in `metadata`
+__all__ = ["offsets", "projections", "vectors"]  # imported so that their tables are in `metadata`
 
 schemas = context.config.attributes["schemas"]
 context.configure(

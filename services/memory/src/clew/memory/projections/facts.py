@@ -5,7 +5,7 @@ A table each, so that nothing depends on how events interleave; the view puts th
 
 from typing import Final
 
-from sqlalchemy import JSON, Column, Index, Table, Text
+from sqlalchemy import JSON, Boolean, Column, Index, Table, Text
 
 from clew.chassis.records import Record
 from clew.contracts.memories import FactChanged, FactEvent, FactForgotten, FactRemembered
@@ -23,6 +23,7 @@ FACTS: Final = Table(
     Column("request_hash", Text),
     moment("created_at"),
     *place(),
+    Column("untrusted", Boolean, nullable=False),
 )
 Index(None, FACTS.c.tenant_id, FACTS.c.user_id, FACTS.c.created_at, FACTS.c.fact_id)
 CHANGES: Final = Table(
@@ -56,6 +57,7 @@ def remembered(event: FactRemembered, record: Record) -> Projected:
         "source": None if event.source is None else event.source.model_dump_json(),
         "request_hash": None if event.request_hash is None else text(event.request_hash),
         "created_at": event.occurred_at,
+        "untrusted": event.untrusted,
     }
 
 

@@ -6,7 +6,7 @@ A table each, because they come from different topics; the view puts them togeth
 import json
 from typing import Final
 
-from sqlalchemy import JSON, Column, Index, Integer, Table, Text
+from sqlalchemy import JSON, Boolean, Column, Index, Integer, Table, Text
 
 from clew.chassis.records import Record
 from clew.contracts.conversation import ThreadChanged, ThreadCreated, ThreadDeleted, UserMessageReceived
@@ -39,6 +39,7 @@ CHANGES: Final = Table(
     Column("title", Text),
     Column("metadata", JSON),
     *place(),
+    Column("archived", Boolean),
 )
 Index(None, CHANGES.c.thread_id, CHANGES.c.record_offset)
 TITLES: Final = Table(
@@ -96,6 +97,7 @@ def changed(event: ThreadChanged, record: Record) -> Projected:
         **_identity(event, record),
         "title": None if event.title is None else text(event.title),
         "metadata": None if event.metadata is None else json.dumps(event.metadata),
+        "archived": event.archived,
     }
 
 

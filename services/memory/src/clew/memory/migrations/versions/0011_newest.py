@@ -6,8 +6,8 @@ its order serves them. Without, Postgres takes few rows of the thread for the te
 
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
