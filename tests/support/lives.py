@@ -45,7 +45,11 @@ async def decided(decision: Mapping[str, Any] | None) -> Recording:
         await process.run(plan_of())
         while decision is not None and not isinstance(log.run[-1], RunCompleted):
             asked = [event for event in log.run if isinstance(event, ApprovalRequested)][-1]
-            answer = {**decision, "event_id": derive(asked.event_id, "answer"), "call_id": asked.call_id}
+            answer: dict[str, Any] = {
+                **decision,
+                "event_id": derive(asked.event_id, "answer"),
+                "call_id": asked.call_id,
+            }
             await process.run(signal(ApprovalDecided, **answer))
     return recorded(log)
 
