@@ -1,5 +1,6 @@
 """A run as it was known at one of its moments, for the terminal: plan, steps, calls, what the model read. Pure."""
 
+import json
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
@@ -63,7 +64,8 @@ def tree(state: Json, full: bool) -> Tree:
             branch.add(text)
         for call in state["calls"]:
             if call["step_id"] == step["step_id"]:
-                _call(branch, call, call["call_id"] in state["open_calls"], full)
+                shared = call["run_id"] != state["run_id"]
+                _call(branch, call, call["call_id"] in state["open_calls"], shared, full)
     return root
 
 
@@ -84,14 +86,15 @@ def _about(step: Json) -> Iterator[Text]:
         yield Text(one_line(step["error"]) + again, "red")
 
 
-def _call(branch: Tree, call: Json, is_open: bool, full: bool) -> None:
+def _call(branch: Tree, call: Json, is_open: bool, shared: bool, full: bool) -> None:
     name = f"{call['kind']} {one_line(call['name'])}" if call["kind"] == "model" else one_line(call["name"])
-    more = [f"attempt {call['attempt']}"] if call["attempt"] > 1 else []
+    more = ["shared"] if shared else []
+    more += [f"attempt {call['attempt']}"] if call["attempt"] > 1 else []
     more += ["untrusted"] if call.get("untrusted") else []
     more += [f"{call['duration_ms']:.0f} ms"] if call.get("duration_ms") is not None else []
     tail = f" [{', '.join(more)}]" if more else ""
     asked, answered = _asked(call), _answered(call, is_open)
-    style = "yellow" if is_open else "red" if call["status"] == "failed" else ""
+    style = "yellow" if is_open else "red" if call["status"] == "failed" else "dim" if shared else ""
     told = f"{name}({folded_json(asked, FOLDED) if asked else ''}) → {folded_json(answered, FOLDED)}"
     node = branch.add(Text(f"#{call['first_seq']} {told}{tail}", style))
     if full:
@@ -102,7 +105,16 @@ def _call(branch: Tree, call: Json, is_open: bool, full: bool) -> None:
 
 def _asked(call: Json) -> Any:
     """A tool's arguments; of a model request nothing, which would be its whole conversation."""
-    return call.get("request") if call["kind"] == "tool" else None
+    asked = call.get("request") if call["kind"] == "tool" else None
+    return parsed(asked) if isinstance(asked, str) else asked
+
+
+def parsed(text: str) -> Any:
+    """JSON that some models write as a text; what is none stays a text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _answered(call: Json, is_open: bool) -> Any:
@@ -122,10 +134,15 @@ def said(response: Json) -> str:
     words: list[str] = []
     for part in response.get("parts") or ():
         if part.get("part_kind") == "tool-call":
-            words.append(f"asks for {part.get('tool_name')}({folded_json(part.get('args') or '', FOLDED)})")
+            words.append(f"asks for {part.get('tool_name')}({folded_json(_arguments(part), FOLDED)})")
         elif part.get("content"):
             words.append(str(part["content"]))
     return " · ".join(words)
+
+
+def _arguments(part: Json) -> Any:
+    args = part.get("args") or ""
+    return parsed(args) if isinstance(args, str) else args
 
 
 def approvals(state: Json) -> Iterator[str]:

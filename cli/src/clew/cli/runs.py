@@ -111,7 +111,9 @@ def header(run: Run) -> list[tuple[str, str]]:
 @pass_cli
 def events_of(cli: Cli, run_id: UUID, following: bool, after: str | None, as_json: bool) -> None:
     found = (
-        follow(cli.gateway, str(run_id), after, cli.err.note) if following else cli.client.events(str(run_id), after)
+        follow(cli.gateway, str(run_id), after, cli.err.note)
+        if following
+        else cli.looking(str(run_id)).events(str(run_id), after)
     )
     last: Event | None = None
     for last in found:
