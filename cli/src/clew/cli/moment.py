@@ -95,7 +95,8 @@ def _call(branch: Tree, call: Json, is_open: bool, shared: bool, full: bool) -> 
     tail = f" [{', '.join(more)}]" if more else ""
     asked, answered = _asked(call), _answered(call, is_open)
     style = "yellow" if is_open else "red" if call["status"] == "failed" else "dim" if shared else ""
-    told = f"{name}({folded_json(asked, FOLDED) if asked else ''}) → {folded_json(answered, FOLDED)}"
+    arguments = f"({folded_json(asked, FOLDED) if asked else ''})" if call["kind"] == "tool" else ""
+    told = f"{name}{arguments} → {folded_json(answered, FOLDED)}"
     node = branch.add(Text(f"#{call['first_seq']} {told}{tail}", style))
     if full:
         for word, value in (("asked", call.get("request")), ("answered", call.get("result") or call.get("error"))):

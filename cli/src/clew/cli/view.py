@@ -138,7 +138,8 @@ def _timeline(cli: Cli, told: Moments, run_id: str, as_json: bool) -> None:
     timeline = found(lambda: told.timeline(run_id), f"there is no run {run_id}")
     if as_json:
         return cli.out.json(timeline)
-    for row in spans.drawn(timeline):
+    columns = (cli.out.console.width,) if cli.out.fancy else ()
+    for row in spans.drawn(timeline, *columns):
         cli.out.console.print(row, soft_wrap=not cli.out.fancy)
 
 
