@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, cast
 from urllib.parse import unquote
 
-from clew.cli.moment import parsed, said
+from clew.cli.responses import parsed, said
 from clew.cli.safe import fold, folded_json
 from clew.cli.wire import Event, Json
 
@@ -63,8 +63,7 @@ def _call(call: Json) -> Cause:
         result = call.get("result")
         answered = said(cast(Json, result)) if isinstance(result, dict) else call.get("error") or "no answer"
         return Cause("model", fold(f"{call['name']} answered: {answered}", FOLDED), call["first_seq"])
-    asked = call.get("request")
-    arguments = folded_json((parsed(asked) if isinstance(asked, str) else asked) or {}, FOLDED)
+    arguments = folded_json(parsed(call.get("request")) or {}, FOLDED)
     return Cause("tool", f"{call['name']}({arguments}): {call['status']}", call["first_seq"])
 
 

@@ -1,6 +1,5 @@
 """A run as it was known at one of its moments, for the terminal: plan, steps, calls, what the model read. Pure."""
 
-import json
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
@@ -8,6 +7,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from clew.cli import lines
+from clew.cli.responses import parsed, said
 from clew.cli.safe import clean, fold, folded_json, json_text, one_line
 from clew.cli.wire import Json
 
@@ -106,16 +106,7 @@ def _call(branch: Tree, call: Json, is_open: bool, shared: bool, full: bool) -> 
 
 def _asked(call: Json) -> Any:
     """A tool's arguments; of a model request nothing, which would be its whole conversation."""
-    asked = call.get("request") if call["kind"] == "tool" else None
-    return parsed(asked) if isinstance(asked, str) else asked
-
-
-def parsed(text: str) -> Any:
-    """JSON that some models write as a text; what is none stays a text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    return parsed(call.get("request")) if call["kind"] == "tool" else None
 
 
 def _answered(call: Json, is_open: bool) -> Any:
@@ -128,22 +119,6 @@ def _answered(call: Json, is_open: bool) -> Any:
         return result
     fields = cast(Json, result)
     return fields.get("result") if "result" in fields else said(fields) if "parts" in fields else fields
-
-
-def said(response: Json) -> str:
-    """A model's answer in words: its text, and the tools that it asks for."""
-    words: list[str] = []
-    for part in response.get("parts") or ():
-        if part.get("part_kind") == "tool-call":
-            words.append(f"asks for {part.get('tool_name')}({folded_json(_arguments(part), FOLDED)})")
-        elif part.get("content"):
-            words.append(str(part["content"]))
-    return " · ".join(words)
-
-
-def _arguments(part: Json) -> Any:
-    args = part.get("args") or ""
-    return parsed(args) if isinstance(args, str) else args
 
 
 def approvals(state: Json) -> Iterator[str]:

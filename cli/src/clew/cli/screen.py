@@ -122,11 +122,20 @@ class Screen:
             for row in rows:
                 self._plain("\t".join(map(one_line, row)) + "\n")
             return
+        if not rows:
+            return
         cells = [list(map(one_line, row)) for row in rows]
         widths = [max(map(cell_len, column)) for column in zip(head, *cells, strict=True)]
         widths = fitted(widths, head, self.console.width - GAP * (len(head) - 1))
         for row, style in ((head, "bold"), *((row, "") for row in cells)):
             self.console.print(aligned(row, widths, style), no_wrap=True, crop=False, overflow="ignore")
+
+    def row(self, text: Text) -> None:
+        """One line: cut where the screen ends; piped it is whole."""
+        if self.fancy:
+            self.console.print(text, no_wrap=True, overflow="ellipsis")
+        else:
+            self.console.print(text, soft_wrap=True)
 
     def tree(self, tree: Tree) -> None:
         """A tree of any size: its first lines are there before its last ones are made."""
