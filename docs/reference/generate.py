@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic_settings import BaseSettings
 
+from clew.chassis.access import LogAccess
 from clew.chassis.settings import DatabaseSettings, ServiceSettings
 from clew.chassis.topics import TopicSettings
 from clew.contracts.topics import SERVICES
@@ -56,6 +57,7 @@ def out_of_date(folder: Path) -> list[str]:
 def _settings() -> str:
     own = {name: settings for name in SERVICES if (settings := _settings_of(name))}
     sections = [
+        _section("The log: every service, the job that creates topics, operators' commands", _rows(LogAccess)),
         _section("Every service", _rows(ServiceSettings)),
         _section("Services that read or write the views: gateway, planner, executor, memory", _rows(DatabaseSettings)),
         *(_section(name.capitalize(), rows) for name, settings in own.items() if (rows := _rows(settings))),
@@ -92,6 +94,8 @@ def _values(field: Mapping[str, Any]) -> str:  # Any: JSON Schema
             return " or ".join(f"`{value}`" for value in values)
         case {"type": "integer" | "number"}:
             return _number(schema)
+        case {"type": "boolean"}:
+            return "`true` or `false`"
         case {"type": "array"}:
             return "list, comma-separated"
         case {"format": "password"}:

@@ -67,6 +67,7 @@ class Membership:
         self.joined_at = float("-inf")  # when the request was sent whose answer was the present assignment
         self.broker = KafkaBroker(
             settings.kafka_bootstrap_servers,
+            security=settings.security(),
             client_id=f"clew-{service}",
             consumer_only=True,
             allow_auto_create_topics=False,
