@@ -116,7 +116,8 @@ def _number(schema: Mapping[str, Any]) -> str:
 
 def _default(field: Mapping[str, Any]) -> str:
     default = field.get("default")
-    return "" if default in (None, "", []) else f"`{default}`"
+    shown = str(default).lower() if isinstance(default, bool) else default
+    return "" if default in (None, "", []) else f"`{shown}`"
 
 
 def _section(title: str, rows: Iterable[Sequence[str]]) -> str:

@@ -184,13 +184,14 @@ def test_intervals_are_those_of_the_books_and_the_same_each_time() -> None:
 
 
 async def test_the_report_needs_nothing_else_and_its_plots_are_svg() -> None:
-    done = await trial(delivers("box", "Done <b>."), Allowance(9), "Be brief.")
+    done = await trial(delivers("<script>x()</script>", "Done <b>."), Allowance(9), "Be brief.")
     judgement = Judgement("worse", "it says less")
     html = page([done, done], [judgement, judgement], compared([done, done], [judgement, judgement]), {"model": "m"})
     plots = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", html, re.DOTALL)]
     assert len(plots) == 4, "the shares, and tokens, requests and seconds: the model has no price"
     assert not re.findall(r"(?:src|href)=|<script|@import|url\(", html)
     assert "Done &lt;b&gt;." in html
+    assert "&lt;script&gt;x()" in html
     assert "judged worse: it says less" in html
 
 

@@ -32,7 +32,8 @@ svg text { fill: currentColor; font: 12px system-ui, sans-serif } .axis, .range 
 .even { stroke: var(--dim); stroke-dasharray: 4 4; fill: none } .dot, .bar { fill: var(--mark); fill-opacity: .7 }
 .empty { fill: var(--line); fill-opacity: .4 } .good { color: var(--good) } .bad { color: var(--bad) }
 .dim { color: var(--dim) } pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .5rem 0 }
-svg { max-width: 100% }
+svg { max-width: 100%; height: auto }
+@media (max-width: 40rem) { table { display: block; overflow-x: auto } }
 """
 
 
