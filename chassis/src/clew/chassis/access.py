@@ -2,15 +2,12 @@
 
 import ssl
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from faststream.kafka.security import parse_security
-from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Mechanism: TypeAlias = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
-LOGINS: Final = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
 
 
 class LogAccess(BaseSettings):
@@ -31,15 +28,15 @@ class LogAccess(BaseSettings):
         None, validation_alias="KAFKA_CA_FILE", description="Who signed their certificates, if not a public authority"
     )
 
-    def security(self) -> BaseSecurity | None:
-        """As FastStream takes it."""
-        context = ssl.create_default_context(cafile=self.kafka_ca_file) if self.kafka_tls else None
-        if self.kafka_user:
-            login = LOGINS[self.kafka_mechanism]
-            secret = self.kafka_password.get_secret_value()
-            return login(self.kafka_user, secret, ssl_context=context, use_ssl=self.kafka_tls)
-        return BaseSecurity(ssl_context=context, use_ssl=True) if context else None
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        return ssl.create_default_context(cafile=self.kafka_ca_file) if self.kafka_tls else None
 
     def client(self) -> dict[str, Any]:
         """Where and as whom, as aiokafka's clients take it."""
-        return {"bootstrap_servers": self.kafka_bootstrap_servers, **parse_security(self.security())}
+        layer = "SSL" if self.kafka_tls else "PLAINTEXT"
+        where = {"bootstrap_servers": self.kafka_bootstrap_servers, "ssl_context": self.tls}
+        if not self.kafka_user:
+            return where | {"security_protocol": layer}
+        login = {"sasl_plain_username": self.kafka_user, "sasl_plain_password": self.kafka_password.get_secret_value()}
+        return where | login | {"security_protocol": f"SASL_{layer}", "sasl_mechanism": self.kafka_mechanism}
