@@ -6,7 +6,7 @@ from faststream.kafka.security import parse_security
 from clew.chassis.membership import security_of
 from clew.chassis.settings import ServiceSettings
 
-USER = {"KAFKA_USER": "memory", "KAFKA_PASSWORD": "secret"}
+USER = {"KAFKA_USER": "memory", "KAFKA_PASSWORD": "hunter-two"}
 
 
 @pytest.mark.parametrize(
@@ -29,4 +29,4 @@ def test_both_kinds_of_clients_log_in_alike(named: dict[str, str], protocol: str
 
 def test_a_password_is_not_shown() -> None:
     access = ServiceSettings.model_validate({"KAFKA_BOOTSTRAP_SERVERS": "broker:9092", **USER})
-    assert "secret" not in repr(access)
+    assert "hunter-two" not in repr(access)
