@@ -39,7 +39,7 @@ def test_every_variable_that_the_code_reads_is_on_the_page() -> None:
 
 def test_every_metric_of_a_process_is_on_the_page() -> None:
     own = CollectorRegistry()
-    for module in ("views", "planner", "memory"):
+    for module in ("views", "planner", "executor", "memory"):
         import_module(f"clew.{module}.metrics").Metrics(own)
     registered = {metric.name for registry in (Metrics().registry, own) for metric in registry.collect()}
     assert registered == set(re.findall(r"^\| `(clew_\w+)` \|", pages()["metrics.md"], re.MULTILINE))

@@ -20,7 +20,7 @@ from clew.local.stack import Stack, free_ports
 from tests.chaos.mutants import MUTANTS, mutated
 from tests.chaos.oracle.invariants import judge
 from tests.chaos.report import table, verdict
-from tests.chaos.schedule import LONG_ROUND, TAKE_OVERS, schedule
+from tests.chaos.schedule import LONG_ROUND, schedule
 from tests.chaos.trial import Outcome, Plan, Trial
 from tests.chaos.workload import workload
 
@@ -66,7 +66,7 @@ async def _noticed(name: str, seed: int, stack: Stack, folder: Path) -> bool:
     """Whether the oracle sees one of the invariants broken that this mutant breaks."""
     for number in range(seed, seed + TRIES):
         talks = workload(number, MUTANT_SECONDS, MUTANT_RUNS)
-        plan = Plan(talks, schedule(number, MUTANT_SECONDS, TAKE_OVERS), mutated(name))
+        plan = Plan(talks, schedule(number, MUTANT_SECONDS, MUTANTS[name].acts), mutated(name))
         outcome = await _trial(plan, stack, f"mutant{list(MUTANTS).index(name)}x{number}", folder / str(number))
         violations = judge(outcome.facts)
         broken = {violation.invariant for violation in violations}

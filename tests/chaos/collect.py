@@ -1,6 +1,6 @@
 """Reads back everything that a trial left behind: topics whole, commits, views, what clients were sent."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import psycopg
@@ -12,14 +12,16 @@ from clew.chassis.records import Record
 from clew.contracts.codec import DecodeError
 from clew.contracts.envelope import Event
 from clew.contracts.topics import load_topics
+from clew.memory.rebuild_command import rebuild_from
+from clew.memory.settings import Settings
 from clew.ops.verify.facts import Lag, Place, Row, fold
 from clew.views.names import Schemas
 from tests.chaos.clients import Clients
 from tests.chaos.facts import Commit, Facts, Json, Streamed
-from tests.chaos.outside import Outside
 from tests.chaos.script import ScriptedModel
 from tests.support.commits import RawCommit, read_commits
 from tests.support.log import Log
+from tests.support.outside import Outside
 
 GROUPS = ("planner", "executor", "ingestion", "memory")
 TOPICS = tuple(topic.name for topic in load_topics().topics if topic.name != "token-deltas")
@@ -48,6 +50,7 @@ async def facts(
         streams=[Streamed(run, events, await _held(clients, run)) for run, events in clients.streamed.items()],
         lags=await lags(log),
         planted=planted,
+        differing=await _differing(env),
     )
 
 
@@ -88,6 +91,16 @@ async def _commits(log: Log) -> list[Commit]:
         async for raw in read_commits(log.settings.kafka_bootstrap_servers)
         if raw.group in names and raw.topic in topics
     ]
+
+
+async def _differing(env: Mapping[str, str]) -> Sequence[str]:
+    """The rows of memory's tables that a rebuild has otherwise."""
+    known = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    settings = Settings.model_validate({name: value for name, value in env.items() if name in known})
+    rebuild = rebuild_from(settings, lambda done, total: None)
+    verdict = await rebuild.run()
+    await rebuild.drop_new()
+    return verdict.rows
 
 
 def _above(raw: RawCommit) -> frozenset[int]:

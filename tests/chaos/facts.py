@@ -8,8 +8,8 @@ from uuid import UUID
 
 from clew.contracts.conversation import OnBusy, UserMessageReceived, text_of
 from clew.ops.verify.facts import LogFacts
-from tests.chaos.outside import Effect, Entry
 from tests.chaos.script import Asked, script_in
+from tests.support.outside import Effect, Entry
 
 Json = dict[str, Any]  # Any: whatever the API answers
 
@@ -48,7 +48,7 @@ class Streamed:
 
 @dataclass(frozen=True)
 class Facts(LogFacts):
-    """A trial that is over. `planted`: the places of the poison."""
+    """A trial that is over. `planted`: the places of the poison. `differing`: rows that a rebuild has otherwise."""
 
     sent: Sequence[Sent] = ()
     ledger: Sequence[Entry] = ()
@@ -56,6 +56,7 @@ class Facts(LogFacts):
     asked: Sequence[Asked] = ()
     commits: Sequence[Commit] = ()
     streams: Sequence[Streamed] = ()
+    differing: Sequence[str] = ()
 
     @cached_property
     def run_of(self) -> dict[str, UUID]:

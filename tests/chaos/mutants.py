@@ -31,17 +31,20 @@ from clew.memory.entry import Entry
 from clew.memory.intake import Intake
 from clew.memory.offsets import Place
 from tests.chaos.fleet import Command, plain
+from tests.chaos.schedule import LATE_CLAIMS, TAKE_OVERS, Kind
 
 CLAIMED: Final = PartitionClaimed.ce_type().encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A mechanism of `services` that `apply` breaks, and the invariants of which at least one must be seen broken."""
+    """A mechanism of `services` that `apply` breaks, and the invariants of which at least one must be seen broken when
+    `acts` are done."""
 
     apply: Callable[[], None]
     services: frozenset[str]
     breaks: frozenset[str]
+    acts: Sequence[tuple[Kind, str]] = TAKE_OVERS
 
 
 def commit_early() -> None:
@@ -156,7 +159,7 @@ CONSUMERS, EXECUTOR, MEMORY = frozenset({"planner", "executor"}), frozenset({"ex
 MUTANTS: Final[dict[str, Mutant]] = {
     "commit-early": Mutant(commit_early, CONSUMERS, frozenset({"I1", "I5"})),
     "lie-in-the-bitmap": Mutant(lie_in_the_bitmap, CONSUMERS, frozenset({"I5"})),
-    "latest-claim-wins": Mutant(latest_claim_wins, CONSUMERS | MEMORY, frozenset({"I1", "I2", "I6"})),
+    "latest-claim-wins": Mutant(latest_claim_wins, CONSUMERS | MEMORY, frozenset({"I1", "I2", "I6"}), LATE_CLAIMS),
     "effect-before-its-start": Mutant(effect_before_its_start, EXECUTOR, frozenset({"I2", "I3", "I7"})),
     "acked-is-valid": Mutant(acked_is_valid, EXECUTOR, frozenset({"I1", "I2", "I3", "I5"})),
     "deduplicate-before-voiding": Mutant(deduplicate_before_voiding, MEMORY, frozenset({"I6"})),

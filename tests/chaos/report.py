@@ -52,6 +52,8 @@ def _numbers(outcome: Outcome) -> Iterator[tuple[str, object]]:
     yield from _events(facts)
     yield "records", len(facts.log)
     yield "void records", sum(not logged.valid for logged in facts.log)
+    claims = [logged for logged in facts.log if isinstance(logged.event, PartitionClaimed)]
+    yield "claims that took no effect", sum(not logged.valid for logged in claims)
     yield "repeated records", sum(logged.valid and not logged.first and bool(logged.event) for logged in facts.log)
     yield "offset commits", len(facts.commits)
     yield "model requests", len(facts.asked)
@@ -81,7 +83,7 @@ def _longest_pause(facts: Facts) -> float:
 
 
 def _executions(facts: Facts) -> Iterator[tuple[str, object]]:
-    began = Counter((entry.tool, entry.token) for entry in facts.ledger if entry.mark == "began")
+    began = Counter((entry.tool, entry.token) for entry in facts.ledger if entry.mark == "begun")
     for tool in sorted({tool for tool, _ in began}):
         times = [number for (name, _), number in began.items() if name == tool]
         yield f"{tool} calls", len(times)

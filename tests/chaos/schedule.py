@@ -10,6 +10,7 @@ Kind = Literal[
     "freeze",
     "stall-kill",
     "stall-freeze",
+    "overtake",
     "term",
     "rolling",
     "scale",
@@ -25,6 +26,7 @@ STALL: Final = 1.5  # seconds that Kafka stands still: what is sent meanwhile is
 PAUSE: Final = (2.5, 5.0)  # seconds between two acts
 GAP: Final = 9.0  # seconds that the stack is given after an act on a part that all depend on
 PARTS: Final = frozenset({"kafka-term", "kafka-kill", "postgres-term", "postgres-kill", "stall-kill"})
+LONG: Final = 18.0  # seconds for an act in which processes come up again, and one is frozen then
 
 # What the mechanisms are about happens more often.
 ROUND: Final[tuple[tuple[Kind, str], ...]] = (
@@ -55,6 +57,7 @@ LONG_ROUND: Final[tuple[tuple[Kind, str], ...]] = (
     ("rolling", "planner"),
     ("kill", "ingestion"),
     ("freeze", "gateway"),
+    ("overtake", "executor"),
 )
 TAKE_OVERS: Final[tuple[tuple[Kind, str], ...]] = (
     ("freeze", "executor"),
@@ -69,6 +72,8 @@ TAKE_OVERS: Final[tuple[tuple[Kind, str], ...]] = (
     ("kill", "planner"),
     ("freeze", "planner"),
 )
+_OVERTAKE: Final[tuple[Kind, str]] = ("overtake", "executor")
+LATE_CLAIMS: Final = (_OVERTAKE,) * 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +96,11 @@ def schedule(seed: int, seconds: float, acts: Sequence[tuple[Kind, str]] = ROUND
     while not planned or at < seconds:
         for kind, target in random.sample(acts, len(acts)):
             planned.append(Act(round(at, 2), kind, target, _lasting(random, kind), random.randrange(1000)))
-            at += random.uniform(*PAUSE) + (GAP if kind in PARTS else 0)
+            at += random.uniform(*PAUSE) + (GAP if kind in PARTS else LONG if kind == "overtake" else 0)
     return planned
 
 
 def _lasting(random: Random, kind: Kind) -> float:
-    if kind in ("freeze", "stall-freeze"):
+    if kind in ("freeze", "stall-freeze", "overtake"):
         return round(random.uniform(*FROZEN), 2)
     return random.choice((0.0, 1.0, 3.0)) if kind in PARTS else 0.0

@@ -8,32 +8,35 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis.asyncio
 
+from clew.chassis import clock
+from clew.chassis.claims import CLAIMED_TOPIC
+from clew.contracts.execution import PartitionClaimed
 from clew.local.stack import Stack
 from clew.ops.verify.facts import Place
 from tests.chaos import collect
 from tests.chaos.approver import Approver
 from tests.chaos.clients import Clients
 from tests.chaos.facts import Facts
-from tests.chaos.fleet import Command, Fleet, plain
-from tests.chaos.outside import FOLDER_VARIABLE, Outside
+from tests.chaos.fleet import READY, Command, Fleet, plain
 from tests.chaos.schedule import SESSION, STALL, Act
 from tests.chaos.script import ScriptedModel
 from tests.chaos.watch import Watch
 from tests.chaos.workload import Talk
 from tests.support.log import Log, make_topics, settings_from
+from tests.support.outside import FOLDER_VARIABLE, TOOLS, Outside
 from tests.support.scripted_openai import ScriptedOpenAI
 from tests.support.system import migrate
 
 PARTITIONS = 6
 STALLED = 45.0  # seconds without any progress after which what is missing will not come
 LOOK = 1.0  # seconds between two looks at the log
-TOOLS = Path(__file__).with_name("tools")
 POISON = [("ce_type", b"clew.user-message-received.v1"), ("ce_id", b"poison"), ("ce_source", b"nobody")]
 
 
@@ -108,7 +111,7 @@ class Trial:
                 for talk in self.plan.talks:
                     group.create_task(clients.hold(talk))
                 for act in self.plan.acts:
-                    group.create_task(self._do(act, fleet))
+                    group.create_task(self._do(act, fleet, log))
             over = time.monotonic()
             await _until_quiet(Watch(log))
             drain = time.monotonic() - over
@@ -120,7 +123,7 @@ class Trial:
             await asyncio.wait([approver])
         return planted, drain
 
-    async def _do(self, act: Act, fleet: Fleet) -> None:
+    async def _do(self, act: Act, fleet: Fleet, log: Log) -> None:
         await asyncio.sleep(act.at)
         self.done[f"{act.kind} {act.target}"] += 1
         match act.kind:
@@ -130,6 +133,8 @@ class Trial:
                 await fleet.freeze(act.target, act.choice, act.seconds)
             case "stall-kill" | "stall-freeze":
                 await self._stall(act, fleet)
+            case "overtake":
+                await self._overtake(act, fleet, log)
             case "term":
                 await fleet.term(act.target, act.choice)
             case "rolling":
@@ -138,13 +143,12 @@ class Trial:
                 await fleet.scale(act.target, (1, 4), SESSION / 2)
             case "flush":
                 await self._flush_redis()
-            case "kafka-kill" | "postgres-kill":
-                await self._take_away(self.stack.kill_part, act)
-            case "kafka-term" | "postgres-term":
-                await self._take_away(self.stack.stop_part, act)
+            case "kafka-kill" | "postgres-kill" | "kafka-term" | "postgres-term":
+                await self._take_away(act)
 
-    async def _take_away(self, end: Callable[[str], Awaitable[None]], act: Act) -> None:
+    async def _take_away(self, act: Act) -> None:
         """A part is down for a while. On a slow machine the one before may still be coming up: it is waited for."""
+        end = self.stack.kill_part if act.kind.endswith("kill") else self.stack.stop_part
         async with self._one_part:
             await end(act.target)
             await asyncio.sleep(act.seconds)
@@ -165,10 +169,38 @@ class Trial:
                 await asyncio.sleep(LOOK / 10)
                 os.killpg(self.stack.pid("kafka"), signal.SIGCONT)
 
+    async def _overtake(self, act: Act, fleet: Fleet, log: Log) -> None:
+        """All die, and the first that takes partitions over is frozen in the middle of it, while Kafka stands still:
+        those of its claims that are on their way come to the log when the partitions are somebody else's."""
+        async with self._one_part:
+            async with asyncio.timeout(READY):
+                claiming = asyncio.create_task(_claiming(log))
+                await fleet.kill_all(act.target)
+                pid = await claiming
+            os.killpg(self.stack.pid("kafka"), signal.SIGSTOP)
+            await asyncio.sleep(LOOK)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+            os.killpg(self.stack.pid("kafka"), signal.SIGCONT)
+        await asyncio.sleep(act.seconds)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
     async def _flush_redis(self) -> None:
         client = redis.asyncio.from_url(self.env["REDIS_URL"])  # pyright: ignore[reportUnknownMemberType]
         await client.flushall()
         await client.aclose()
+
+
+async def _claiming(log: Log) -> int:
+    """The process that claims a partition next."""
+    began = clock.now()
+    async for record in log.reader.follow(CLAIMED_TOPIC):
+        if record.timestamp > began and ("ce_type", PartitionClaimed.ce_type().encode()) in record.headers:
+            event = await log.decoder.event(record)
+            assert isinstance(event, PartitionClaimed)
+            return int(event.owner.rpartition("-")[2])
+    raise AssertionError("following a log has no end")
 
 
 async def _plant(log: Log) -> frozenset[Place]:

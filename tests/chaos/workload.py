@@ -8,7 +8,7 @@ from typing import Final
 from clew.contracts.conversation import OnBusy
 from tests.chaos.script import Script, StepScript
 
-TOOLS: Final = ("chaos_pure", "chaos_keyed", "chaos_asked", "chaos_once", "chaos_approved")
+TOOLS: Final = ("look", "put", "book", "post", "sign")
 WEIGHTS: Final = (40, 25, 15, 15, 5)
 HABITS: Final[tuple[tuple[str, int], ...]] = (
     ("chain", 50),

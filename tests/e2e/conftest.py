@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.support.outside import FOLDER_VARIABLE, TOOLS, Outside
 from tests.support.replays import broken, differing
 from tests.support.scenes import follow_scenes
 from tests.support.scripted_openai import ScriptedOpenAI
 from tests.support.searxng import SearXNG
-from tests.support.stage import TOOLS, Ledger, Stage
+from tests.support.stage import Ledger, Stage
 from tests.support.system import System, whole_system
 
 
@@ -53,10 +54,11 @@ async def stage(
     folder = tmp_path_factory.mktemp("stage")
     tools = folder / "tools"
     shutil.copytree(TOOLS, tools, ignore=shutil.ignore_patterns("__pycache__"))
-    ledger = Ledger(folder / "ledger.jsonl")
+    outside = folder / "outside"
     env = system_env | model.environment() | {"CLEW_NAMESPACE": f"stage{os.urandom(4).hex()}"}
-    env |= {"CLEW_TOOLS_PATH": str(tools), "CLEW_TEST_LEDGER": str(ledger.path), "CLEW_RUN_SECONDS": "120"}
+    env |= {"CLEW_TOOLS_PATH": str(tools), FOLDER_VARIABLE: str(outside), "CLEW_RUN_SECONDS": "120"}
+    env |= {"PYTHONPATH": str(Path(__file__).parents[2])}
     async with whole_system(env, folder) as system:
-        yield Stage(system, model, ledger, tools, env)
+        yield Stage(system, model, Ledger(Outside(outside)), tools, env)
         assert await differing(env) == {}, "the runs of these tests replay otherwise"
         assert await broken(env) == {}, "what is stored does not hold together"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -13,6 +14,7 @@ from clew.contracts.envelope import root_stamp
 from clew.contracts.usage import Budget
 from tests.support.log import message
 from tests.support.scenes import Act, Scene, scene, use
+from tests.support.services import ServiceProcess
 from tests.support.stage import Stage, check_ended_once
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
@@ -86,7 +88,7 @@ async def test_a_run_whose_budget_is_used_up_is_ended_before_the_next_call(stage
     granted = {
         "requests": (endless, Budget(model_requests=3)),
         "tokens": (endless, Budget(tokens=1)),
-        "time": (scene(use("look", token="slow", seconds=20)), Budget(wall_seconds=1)),
+        "time": (scene(use("look", token="spending", seconds=20)), Budget(wall_seconds=1)),
     }
     asked = {what: message(text).model_copy(update={"budget": budget}) for what, (text, budget) in granted.items()}
     async with stage.system.log.as_service("gateway") as gateway:
@@ -126,3 +128,23 @@ async def test_a_run_is_cancelled_after_its_executor_died(stage: Stage) -> None:
     assert (await stage.end(run_id))["type"] == "run.cancelled"
     check_ended_once(await stage.written(run_id))
     assert "over" not in stage.ledger.said("died")
+
+
+async def test_runs_are_cancelled_while_their_partitions_change_hands(stage: Stage, tmp_path: Path) -> None:
+    tokens = [f"moving-{n}" for n in range(6)]
+    runs = [await stage.begin(scene(use("put", token=token, seconds=30))) for token in tokens]
+    for token in tokens:
+        await stage.ledger.until(token)
+    second = ServiceProcess("executor", stage.env, tmp_path)
+    starting = asyncio.create_task(second.start())
+    try:
+        for run_id in runs:
+            await asyncio.sleep(0.8)  # by the end the second has joined, and has its share
+            assert (await stage.post(f"{run_id}/cancel")).status_code == 202
+        assert {(await stage.end(run_id))["type"] for run_id in runs} == {"run.cancelled"}
+    finally:
+        await starting
+        await second.stop()
+    for run_id, token in zip(runs, tokens, strict=True):
+        check_ended_once(await stage.written(run_id))
+        assert "over" not in stage.ledger.said(token)

@@ -56,7 +56,7 @@ async def test_parent_and_child_survive_the_death_of_their_executor(stage: Stage
     last = await stage.end(run_id)
     assert last["type"] == "run.completed", last
     assert stage.ledger.said("orphan") == ["begun", "begun", "over"]
-    assert len({line["key"] for line in stage.ledger.lines("orphan")}) == 1
+    assert len({line.key for line in stage.ledger.lines("orphan")}) == 1
     for each in (run_id, child):
         check_ended_once(await stage.written(each))
 

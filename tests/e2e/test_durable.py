@@ -42,7 +42,7 @@ async def test_each_policy_says_what_becomes_of_a_call_cut_short(stage: Stage) -
     assert "taken had been booked" in await stage.output(taken)
     assert stage.ledger.said("pure") == ["begun", "begun", "over"]
     assert stage.ledger.said("keyed") == ["begun", "begun", "over"]
-    assert len({line["key"] for line in stage.ledger.lines("keyed")}) == 1
+    assert len({line.key for line in stage.ledger.lines("keyed")}) == 1
     assert stage.ledger.said("free") == ["begun", "asked", "begun", "over"]
     assert stage.ledger.said("taken") == ["begun", "asked"]
     for run_id, token in ((runs["post"], "once"), (unsure, "unsure")):

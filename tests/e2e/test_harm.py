@@ -36,8 +36,8 @@ async def test_a_run_that_kills_its_process_ends_alone_and_fails_and_its_fellows
     assert len([event for event in written if isinstance(event, RunResumed)]) == 4
     assert "fellow was looked up" in await stage.output(fellow)
     lines = stage.ledger.lines("fellow")
-    assert [line["what"] for line in lines] == ["begun"] * 5 + ["over"]
-    assert lines[-1]["pid"] != stage.executor.pid
+    assert [line.mark for line in lines] == ["begun"] * 5 + ["over"]
+    assert lines[-1].pid != stage.executor.pid
     assert stage.ledger.said("fellow-after") == ["begun", "over"]
     check_ended_once(await stage.written(fellow))
     assert (await stage.decide(asleep, asked["call_id"], "approve")).status_code == 202

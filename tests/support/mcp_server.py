@@ -1,15 +1,23 @@
-"""An MCP server on standard input and output that writes down every call: `python -m tests.support.mcp_server FILE`."""
+"""An MCP server that writes down every call: on standard input and output as a program (`python -m
+tests.support.mcp_server FILE`), or over streamable HTTP inside of a test (`over_http`).
+"""
 
+import asyncio
+import socket
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.types import ToolAnnotations
 
 
-def main(ledger: Path) -> None:
+def ledger_server(ledger: Path) -> MCPServer[Any]:
+    """A server with one tool of each kind."""
     server = MCPServer("ledger")
 
     @server.tool(annotations=ToolAnnotations(read_only_hint=True))
@@ -33,8 +41,32 @@ def main(ledger: Path) -> None:
         raise ValueError("it is broken")
 
     _ = (look, put, fail)
-    server.run("stdio")
+    return server
+
+
+@asynccontextmanager
+async def over_http(ledger: Path, port: int) -> AsyncGenerator[list[dict[str, str]]]:
+    """Serves on `port`; at the end of the block it is gone, with all that it knew of its clients. Gives the headers of
+    each request."""
+    app, asked = ledger_server(ledger).streamable_http_app(), list[dict[str, str]]()
+
+    async def noted(scope: Any, receive: Any, send: Any) -> None:  # Any: as ASGI has it
+        if scope["type"] == "http":
+            asked.append({name.decode(): value.decode() for name, value in scope["headers"]})
+        await app(scope, receive, send)
+
+    listener = socket.create_server(("127.0.0.1", port))
+    server = uvicorn.Server(uvicorn.Config(noted, log_config=None, timeout_graceful_shutdown=0))
+    serving = asyncio.create_task(server.serve([listener]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    try:
+        yield asked
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    ledger_server(Path(sys.argv[1])).run("stdio")

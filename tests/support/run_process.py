@@ -33,7 +33,7 @@ from clew.executor.runs import Runs
 from clew.executor.signals import Signals
 from clew.executor.supervisor import Perform
 from clew.executor.working import Identity
-from tests.support.run_log import NOON, RUN, THREAD, MemoryLog, MemoryOwnership
+from tests.support.run_log import NOON, RUN, THREAD, MemoryLog, MemoryOwnership, planned
 
 Work = Callable[["Doing"], Awaitable[str]]
 LIMITS = RunLimits(life=LifeLimits(run=timedelta(hours=1), grace=timedelta(seconds=0.2)), open_runs=100)
@@ -85,11 +85,13 @@ class Process:
     performed: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     asked: int = 0  # questions for the past of a run
+    suspended: list[RunJournal] = field(default_factory=list[RunJournal])
 
     def __post_init__(self) -> None:
         self.owned: MemoryOwnership | None = None
         before = Before(self, self.now)
-        self.runs = Runs(self, self.now, self._performer, Identity("m", "1"), self.limits, self.alone, before)
+        identity, told = Identity("m", "1"), self.suspended.append
+        self.runs = Runs(self, self.now, self._performer, identity, self.limits, self.alone, before, told)
         self.handlers = RunHandlers(Signals(self.runs))
 
     # -- the partition (owned.Holdings)
@@ -201,6 +203,24 @@ async def running(work: Work = answer, log: MemoryLog | None = None, **fields: A
 def ended(log: MemoryLog) -> list[RunEvent]:
     """The final events."""
     return [event for event in log.run if isinstance(event, RunCompleted | RunFailed | RunCancelled)]
+
+
+def no_plan() -> PlanFailed:
+    """Word that the run gets no plan."""
+    plan = planned()
+    return PlanFailed(
+        event_id=plan.event_id,
+        tenant_id="local",
+        occurred_at=NOON,
+        correlation_id=plan.correlation_id,
+        causation_id=plan.causation_id,
+        thread_id=THREAD,
+        run_id=RUN,
+        seq=1,
+        message_event_id=plan.message_event_id,
+        reason="busy",
+        detail="another run is under way",
+    )
 
 
 def signal(kind: type[RunScoped], n: int = 1, **fields: Any) -> Any:

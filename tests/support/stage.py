@@ -1,46 +1,43 @@
 """A whole Clew with tools of the user's own and a model that follows scenes: what tests of durable runs act on."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import httpx2
 
 from clew.contracts.envelope import RunEvent
 from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed
+from tests.support.outside import Entry, Mark, Outside
 from tests.support.scenes import follow_scenes
 from tests.support.scripted_openai import ChatRequest, Reply, ScriptedOpenAI
 from tests.support.services import ServiceProcess, running
 from tests.support.system import Json, System
 
-TOOLS = Path(__file__).parent.parent / "e2e" / "tools"
 PAUSE = 0.05  # seconds between two looks at what is waited for
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """What the tools wrote down: each execution as it began and as it was over, outside of everything that fails."""
+    """What the tools wrote down of each execution, outside of everything that fails."""
 
-    path: Path
+    outside: Outside
 
-    def lines(self, token: str) -> list[dict[str, Any]]:
+    def lines(self, token: str) -> list[Entry]:
         """All about one token, in order."""
-        text = self.path.read_text() if self.path.exists() else ""
-        lines = [cast("dict[str, Any]", json.loads(line)) for line in text.splitlines()]
-        return [line for line in lines if line["token"] == token]
+        return [entry for entry in self.outside.entries() if entry.token == token]
 
-    def said(self, token: str) -> list[str]:
-        return [line["what"] for line in self.lines(token)]
+    def said(self, token: str) -> list[Mark]:
+        return [entry.mark for entry in self.lines(token)]
 
-    async def until(self, token: str, what: str = "begun", seconds: float = 20) -> dict[str, Any]:
-        """The first line that says so."""
+    async def until(self, token: str, mark: Mark = "begun", seconds: float = 20) -> Entry:
+        """The first entry with that mark."""
         async with asyncio.timeout(seconds):
-            while not (found := [line for line in self.lines(token) if line["what"] == what]):
+            while not (found := [entry for entry in self.lines(token) if entry.mark == mark]):
                 await asyncio.sleep(PAUSE)
         return found[0]
 

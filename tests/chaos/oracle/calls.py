@@ -12,15 +12,15 @@ from clew.ops.verify.facts import Logged
 from clew.ops.verify.violation import Violation, lines
 from tests.chaos.facts import Facts
 from tests.chaos.oracle.clock import CLOCK
-from tests.chaos.outside import Entry
 from tests.chaos.script import CALL_TOKEN, Asked
+from tests.support.outside import Entry
 
 
 def no_finished_call_is_made_again(facts: Facts) -> Iterator[Violation]:
     """I2: no tool's body begins and no model is asked after the call's completion was valid in the log."""
     began: dict[str, list[Entry]] = defaultdict(list)
     for entry in facts.ledger:
-        if entry.mark == "began":
+        if entry.mark == "begun":
             began[entry.token].append(entry)
     for token, completed in _completed_tools(facts).items():
         again = [entry for entry in began[token] if entry.at > completed.at + CLOCK]
@@ -66,23 +66,26 @@ def no_effect_is_repeated(facts: Facts) -> Iterator[Violation]:
 
 
 def a_cancelled_run_is_still(facts: Facts) -> Iterator[Violation]:
-    """I7: nothing of a cancelled run is written, begun or asked for behind its final event. A request that was begun
-    before it, and sent when its process woke up, is no breach (`_asked_after_the_answer` says why)."""
+    """I7: nothing of a cancelled run is written, begun or asked for behind its final event. A request that its step had
+    begun before it, and sent when its process woke up, is no breach (`_asked_after_the_answer` says why)."""
     yield from a_cancelled_run_writes_nothing(facts)
-    begun: dict[UUID, list[float]] = defaultdict(list)
+    begun: dict[tuple[UUID, str], list[float]] = defaultdict(list)
     for logged in facts.log:
         if isinstance(logged.event, CallStarted) and logged.event.kind == "model":
-            begun[logged.event.run_id].append(logged.event.occurred_at.timestamp())
+            begun[logged.event.run_id, logged.event.step_id].append(logged.event.occurred_at.timestamp())
     for run_id in facts.by_run:
         final = facts.final(run_id)
         if final is None or not isinstance(final.event, RunCancelled):
             continue
-        token = facts.token_of.get(run_id)
-        asked = [request for request in facts.asked if request.token == token]
-        late: list[object] = [request for request in asked if request.at > final.at + CLOCK]
-        if len(asked) <= sum(at <= final.at + CLOCK for at in begun[run_id]):
-            late = []
-        late += (e for e in facts.ledger if e.mark == "began" and _run(e.token) == token and e.at > final.at + CLOCK)
+        token, end = facts.token_of.get(run_id), final.at + CLOCK
+        asked: dict[str, list[Asked]] = defaultdict(list)
+        for request in facts.asked:
+            if request.token == token:
+                asked[request.step_id].append(request)
+        late: list[object] = [e for e in facts.ledger if e.mark == "begun" and _run(e.token) == token and e.at > end]
+        for step_id, requests in asked.items():
+            if len(requests) > sum(at <= end for at in begun[run_id, step_id]):
+                late += (request for request in requests if request.at > end)
         if late:
             yield Violation("I7", f"run {run_id} was cancelled and began something", [str(final), *lines(late)])
 
@@ -126,7 +129,7 @@ def _asked_too_often(facts: Facts) -> Iterator[Violation]:
     orders = _orders(facts)
     began: dict[str, list[Entry]] = defaultdict(list)
     for entry in facts.ledger:
-        if entry.mark == "began" and entry.tool in ("chaos_once", "chaos_approved"):
+        if entry.mark == "begun" and entry.tool in ("post", "sign"):
             began[entry.token].append(entry)
     for token, entries in began.items():
         if len(entries) > 1 + orders[token]:

@@ -8,7 +8,7 @@ import pytest
 from clew.chassis.records import Record
 from clew.contracts.deadletters import from_base64
 from clew.contracts.execution import CapabilitiesAnnounced, ToolSpec
-from clew.memory.entry import Entry
+from clew.memory.entry import Entry, lasts
 from clew.memory.offsets import Place
 from clew.memory.store import StaleOffsets, Store
 from clew.views.door import Views
@@ -99,7 +99,7 @@ async def test_a_crash_between_rows_and_commit_leaves_nothing_and_loses_nothing(
     async with Store(stack_env["DATABASE_URL"], Schemas.of(fresh)) as crashing:
         assert crashing.connected
         entries = [Entry(record, await decode(record), record) for record in written]
-        expected = await crashing.offsets(list({entry.partition for entry in entries}))
+        expected = await crashing.offsets(list(lasts(entries)))
         before = tables(stack_env["DATABASE_URL"], fresh)
         break_the_last_table(stack_env["DATABASE_URL"], fresh)
         with pytest.raises(psycopg.errors.RaiseException):
@@ -175,7 +175,7 @@ async def test_a_projector_that_fell_behind_another_is_fenced(
     await projecting.take(written)
     entries = [Entry(record, await decode(record), record) for record in written[:1]]
     with pytest.raises(StaleOffsets):
-        await projecting.store.write(entries, {entries[0].partition: Place(0)})
+        await projecting.store.write(entries, dict.fromkeys(lasts(entries), Place(0)))
 
 
 async def test_poison_is_parked_alone_and_the_partition_goes_on(projecting: MemoryUnderTest, t1: TenantViews) -> None:

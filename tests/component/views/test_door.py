@@ -9,7 +9,7 @@ import pytest
 from clew.contracts.conversation import ThreadDeleted
 from clew.contracts.envelope import Position
 from clew.contracts.planning import PlanFailed
-from clew.views.database import ViewsUnavailable
+from clew.views.database import Database, Query, ViewsUnavailable
 from clew.views.door import Views
 from clew.views.names import Schemas
 from tests.support.memory import MemoryUnderTest
@@ -50,6 +50,18 @@ async def test_connections_that_were_cut_are_no_outage(views: Views, stack_env: 
         cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = %s"
         connection.execute(cut, [connection.info.dbname])
     assert await asyncio.gather(*(views.tenant("t1").run(run_id) for _ in range(30))) == [None] * 30
+
+
+async def test_what_is_read_back_at_a_take_over_is_of_one_moment(stack_env: dict[str, str], fresh: str) -> None:
+    moment, pause = Query("SELECT pg_current_snapshot()::text AS at"), Query("SELECT pg_sleep(0.5)")
+    async with Database(stack_env["DATABASE_URL"], fresh) as database:
+        reading = asyncio.create_task(database.as_recovery(moment, pause, moment))
+        with psycopg.connect(stack_env["DATABASE_URL"], autocommit=True) as connection:
+            while not reading.done():  # memory commits meanwhile
+                connection.execute("SELECT pg_current_xact_id()")
+                await asyncio.sleep(0.05)
+        before, _, after = await reading
+    assert before == after
 
 
 async def test_who_waits_for_a_position_goes_on_when_it_is_projected(projecting: MemoryUnderTest, views: Views) -> None:

@@ -11,15 +11,15 @@ from clew.contracts.execution import ApprovalRequested, CallCompleted, CallStart
 from clew.contracts.topics import topic_of
 from clew.ops.verify.facts import Logged, Row
 from tests.chaos.facts import Facts, Sent
-from tests.chaos.outside import Entry
 from tests.chaos.script import Script, StepScript
 from tests.support.conversation import Conversation
+from tests.support.outside import Entry
 
 TALK = Conversation()
 
 
 def script(token: str) -> Script:
-    return Script(token=token, steps=(StepScript(step_id="one", rounds=(("chaos_once",),)),))
+    return Script(token=token, steps=(StepScript(step_id="one", rounds=(("post",),)),))
 
 
 @dataclass
@@ -87,7 +87,7 @@ class History:
         about: dict[str, Any] = {
             "call_id": call.call_id,
             "step_id": "one",
-            "tool": "chaos_once",
+            "tool": "post",
             "reason": "it was interrupted",
         }
         fields = self._numbered(call.subject, "doubt")
@@ -134,8 +134,8 @@ class History:
         return {**kept, "event_id": derive(run_id, name), "thread_id": TALK.thread_id, "run_id": run_id}
 
 
-def began(token: str, at: float, tool: str = "chaos_once") -> Entry:
-    return Entry("began", tool, token, "", 1, at)
+def began(token: str, at: float, tool: str = "post") -> Entry:
+    return Entry("begun", tool, token, "", 1, at)
 
 
 def void(logged: Logged) -> Logged:

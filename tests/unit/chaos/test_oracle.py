@@ -10,9 +10,9 @@ from clew.contracts.execution import CallCompleted
 from clew.ops.verify.facts import Lag
 from tests.chaos.facts import Commit, Facts, Json, Sent, Streamed
 from tests.chaos.oracle.invariants import judge
-from tests.chaos.outside import Effect
 from tests.chaos.script import Asked
 from tests.support.conversation import MOMENT
+from tests.support.outside import Effect
 from tests.unit.chaos.history import TALK, History, began, void
 
 
@@ -98,19 +98,19 @@ def test_a_run_that_failed_although_nothing_was_wrong_with_it_is_noticed() -> No
 
 def test_a_tool_that_begins_again_after_its_completion_is_noticed() -> None:
     history = a_good_trial()
-    ledger = [began("m1/one/0.0", 105.5, "chaos_pure"), began("m1/one/0.0", 120.0, "chaos_pure")]
+    ledger = [began("m1/one/0.0", 105.5, "look"), began("m1/one/0.0", 120.0, "look")]
     assert broken(facts_of(history, ledger=ledger)) == ["I2"]
 
 
 def test_a_tool_that_began_twice_before_any_completion_was_only_interrupted() -> None:
-    ledger = [began("m1/one/0.0", 105.2, "chaos_pure"), began("m1/one/0.0", 105.5, "chaos_pure")]
+    ledger = [began("m1/one/0.0", 105.2, "look"), began("m1/one/0.0", 105.5, "look")]
     assert broken(facts_of(a_good_trial(), ledger=ledger)) == []
 
 
 def test_a_completion_that_is_void_finished_nothing() -> None:
     history = a_good_trial()
     history.log = [void(x) if isinstance(x.event, CallCompleted) else x for x in history.log]
-    ledger = [began("m1/one/0.0", 120.0, "chaos_pure")]
+    ledger = [began("m1/one/0.0", 120.0, "look")]
     assert "I2" not in broken(facts_of(history, ledger=ledger))
 
 
@@ -272,6 +272,10 @@ def test_a_status_that_does_not_follow_is_noticed() -> None:
     assert broken(facts_of(a_good_trial(), statuses={TALK.run_id("m1"): "running"})) == ["I6"]
 
 
+def test_a_row_that_a_rebuild_has_otherwise_is_a_breach() -> None:
+    assert broken(facts_of(a_good_trial(), differing=["runs (1): not the same"])) == ["I6"]
+
+
 # I7
 
 
@@ -303,6 +307,7 @@ def test_a_request_that_was_begun_before_the_run_was_cancelled_may_be_sent_behin
     late = Asked("m3", "one", 0, history.now + 1)
     assert broken(facts_of(history, asked=[late])) == []
     assert broken(facts_of(history, asked=[late, late])) == ["I7"]
+    assert broken(facts_of(history, asked=[replace(late, step_id="two")])) == ["I7"], "of a step that began none"
 
 
 def test_a_group_that_is_behind_is_noticed() -> None:

@@ -4,12 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.chaos.outside import Outside
+from tests.support.outside import Outside
 
 KILLED_AT_WORK = """
 import os, signal, sys
 from pathlib import Path
-from tests.chaos.outside import Outside
+from tests.support.outside import Outside
 outside = Outside(Path(sys.argv[1]))
 with outside.execution("tool", "t/one/0.0", "key"):
     outside.apply_keyed("t/one/0.0", "key")
@@ -22,7 +22,7 @@ def test_what_a_killed_process_began_and_did_is_known(tmp_path: Path) -> None:
     assert done.returncode == -9
     outside = Outside(tmp_path)
     [entry] = outside.entries()
-    assert (entry.mark, entry.token, entry.key) == ("began", "t/one/0.0", "key")
+    assert (entry.mark, entry.token, entry.key) == ("begun", "t/one/0.0", "key")
     assert [(effect.kind, effect.token) for effect in outside.effects()] == [("keyed", "t/one/0.0")]
 
 
@@ -48,4 +48,4 @@ def test_an_execution_that_ends_is_told_from_one_that_does_not(tmp_path: Path) -
     outside = Outside(tmp_path)
     with outside.execution("tool", "t"):
         pass
-    assert [entry.mark for entry in outside.entries()] == ["began", "ended"]
+    assert [entry.mark for entry in outside.entries()] == ["begun", "over"]

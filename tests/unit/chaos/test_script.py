@@ -9,13 +9,13 @@ from tests.support.scripted_openai import ChatRequest, Delayed, Failure, Reply, 
 SCRIPT = Script(
     token="t1",
     steps=(
-        StepScript(step_id="one", rounds=(("chaos_pure",), ("chaos_keyed", "chaos_once"))),
+        StepScript(step_id="one", rounds=(("look",), ("put", "post"))),
         StepScript(step_id="two", rounds=(), after=("one",)),
     ),
 )
 
 
-def ask(model: ScriptedModel, *messages: dict[str, str], tools: str = "chaos_pure") -> Reply:
+def ask(model: ScriptedModel, *messages: dict[str, str], tools: str = "look") -> Reply:
     tool: dict[str, Any] = {"type": "function", "function": {"name": "final_result", "parameters": tools}}
     return model(ChatRequest({"messages": list(messages), "tools": [tool]}, {}))
 
@@ -46,7 +46,7 @@ def test_a_message_holds_its_script() -> None:
 def test_the_plan_is_the_scripts_and_one_that_the_planner_takes() -> None:
     plan = plan_of(PlanDraft.model_validate({"steps": planned(ScriptedModel())}))
     assert [(s.step_id, s.tools, s.depends_on) for s in plan.steps] == [
-        ("one", ("chaos_keyed", "chaos_once", "chaos_pure"), ()),
+        ("one", ("look", "post", "put"), ()),
         ("two", (), ("one",)),
     ]
 

@@ -228,6 +228,26 @@ def test_control_is_begun_however_busy_work_is() -> None:
     assert sum(made.next() is not None for _ in range(30)) == 20
 
 
+def test_control_goes_before_work_that_came_earlier() -> None:
+    made = scheduler_with(("many", 50))
+    control = made.take(("control", 0), Bookmark(0), control=True)
+    made.admit(control, 0, None, "stop")
+    work = made.next()
+    assert work is not None
+    assert work.record == "stop"
+
+
+def test_what_ended_out_of_order_is_remembered_over_a_loss_although_it_was_never_committed() -> None:
+    made = scheduler_with(("t", 3))
+    first, *others = [work for _ in range(3) if (work := made.next()) is not None]
+    for work in others:
+        made.finish(work)
+    assert made.lose(("work", 0)) == [first]
+    made.abandon(first)
+    known = made.known(("work", 0), Bookmark(0), end=3)
+    assert (known.offset, list(known.finished)) == (0, [1, 2])
+
+
 def test_a_lane_is_full_by_count_or_by_bytes_until_half_of_it_is_done() -> None:
     by_count = scheduler_with(("t", 8)).lanes[False]
     assert by_count.full

@@ -39,6 +39,24 @@ async def test_approve_sends_the_decision(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "body"),
+    [
+        (["cancel", RUN], {}),
+        (["cancel", RUN, "--reason", "asked twice"], {"reason": "asked twice"}),
+        (["resume", RUN], {}),
+    ],
+)
+async def test_an_operator_ends_a_run_or_lets_it_go_on(
+    gateway: ScriptedGateway, capsys: Capture, arguments: list[str], body: dict[str, Any]
+) -> None:
+    gateway.on(f"POST /v1/runs/{RUN}/{arguments[0]}", ok(ACCEPTED, 202))
+    done = await clew(gateway.url, capsys, "run", *arguments)
+    assert (done.code, done.out) == (0, "")
+    assert [request.json() for request in gateway.asked] == [body]
+    assert f"clew events --follow {RUN}" in done.err
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ["approve", RUN],
@@ -47,6 +65,8 @@ async def test_approve_sends_the_decision(
         ["approve", RUN, CALL, "--deny", "a", "--done", "1"],
         ["steer", RUN],
         ["steer", RUN, " "],
+        ["run", "cancel"],
+        ["run", "resume", "run"],
     ],
 )
 async def test_what_makes_no_sense_is_a_mistake_in_using_the_command(

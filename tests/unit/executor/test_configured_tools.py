@@ -15,8 +15,10 @@ from clew.executor.tools import BadTool, ToolRegistry, builtin_tools
 from clew.executor.tools.endpoints import add_endpoints
 from clew.executor.tools.mcp import McpServers
 from clew.executor.tools.toolfile import read_tool_files
+from clew.local.problems import free_port
 from tests.support.engine import Turn, World, agent, call, run, script
 from tests.support.http_server import Exchange, Request, serve
+from tests.support.mcp_server import over_http
 from tests.support.memory_journal import MemoryJournal, Unanswered
 
 ROOT = Path(__file__).parents[3]
@@ -135,6 +137,37 @@ async def test_the_tools_of_a_configured_mcp_server_run_under_their_terms(
     [key] = [e.call.call_id for e in journal.entries if e.what == "started" and e.call.name == "led_put"]
     assert ledger.read_text().splitlines() == ["look x", f"put y {key}"]
     assert sorted(results(journal)) == [("led_fail", "failed"), ("led_put", "completed")]
+
+
+async def test_an_mcp_server_over_http_that_went_away_fails_its_calls_and_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BANK_TOKEN", "secret")
+    ledger, port = tmp_path / "ledger", free_port()
+    text = f"[mcp.ledger]\nurl = 'http://127.0.0.1:{port}/mcp'\nheaders = {{X-Token = 'BANK_TOKEN'}}"
+    registry, journals = builtin_tools(), list[MemoryJournal]()
+
+    async def put(what: str) -> None:
+        journals.append(await played(registry, (call("put", what, what=what),), "Done"))
+
+    async with over_http(ledger, port) as asked:
+        servers = McpServers(read(tmp_path, text), registry)
+        await servers.__aenter__()
+        await put("one")
+    await put("two")
+    async with over_http(ledger, port):
+        await put("three")
+        await servers.__aexit__()
+    assert [results(journal) for journal in journals] == [
+        [("put", "completed")],
+        [("put", "failed")],
+        [("put", "completed")],
+    ]
+    [first, _, third] = [
+        next(e.call.call_id for e in j.entries if e.what == "started" and e.call.kind == "tool") for j in journals
+    ]
+    assert ledger.read_text().splitlines() == [f"put one {first}", f"put three {third}"]
+    assert {headers["x-token"] for headers in asked} == {"secret"}
 
 
 @pytest.mark.timeout(120)

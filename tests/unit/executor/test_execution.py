@@ -23,7 +23,8 @@ from clew.contracts.execution import (
     StepStarted,
 )
 from clew.contracts.planning import FailurePolicy, Plan
-from clew.contracts.usage import Usage
+from clew.contracts.usage import Budget, Usage
+from clew.executor import budgets
 from clew.executor.execution import (
     Completes,
     Fails,
@@ -124,6 +125,13 @@ def test_a_run_in_which_nothing_answered_fails() -> None:
     plan = Plan(steps=(step("a"),))
     outcome = decide(plan, fold(history(failed("a", skipped=True))))
     assert outcome == Fails("step", "no step came to an answer: no luck")
+
+
+def test_what_a_child_run_took_is_what_its_parent_took_and_the_rest_of_its_grant_is_back() -> None:
+    took = {**CALL, "kind": "tool", "name": "delegate", "result": "done", "usage": Usage(requests=3, output_tokens=5)}
+    state = fold(history(STARTED, (CallCompleted, took)))
+    assert (state.requests, state.usage.output_tokens) == (3, 5)
+    assert budgets.left(Budget(model_requests=10, tokens=50), state, [], NOON) == Budget(model_requests=7, tokens=45)
 
 
 def test_usage_is_the_sum_over_completed_calls() -> None:

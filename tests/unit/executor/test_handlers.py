@@ -6,34 +6,19 @@ from uuid import UUID
 
 import pytest
 
+from clew.chassis.errors import Fenced
 from clew.contracts.conversation import RunCancelRequested, RunResumeRequested, RunSteered
 from clew.contracts.envelope import derive
 from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunResumed, RunSuspended, StepCompleted
-from clew.contracts.planning import FailurePolicy, PlanFailed
+from clew.contracts.planning import FailurePolicy, PlanCreated
 from clew.executor.calls import JournalCorrupt
+from clew.executor.journal import RunJournal
 from clew.executor.limits import LifeLimits, RunLimits
-from clew.executor.supervisor import RunError, StepError
-from tests.support.run_log import NOON, RUN, THREAD, MemoryLog, planned, step
-from tests.support.run_process import Doing, ended, hang, running, signal
+from clew.executor.supervisor import Perform, RunError, StepError
+from tests.support.run_log import NOON, RUN, MemoryLog, planned, step
+from tests.support.run_process import Doing, Process, ended, hang, no_plan, running, signal
 
 DIAMOND = planned(step("a"), step("b", "a"), step("c", "a"), step("d", "b", "c"))
-
-
-def no_plan() -> PlanFailed:
-    plan = planned()
-    return PlanFailed(
-        event_id=plan.event_id,
-        tenant_id="local",
-        occurred_at=NOON,
-        correlation_id=plan.correlation_id,
-        causation_id=plan.causation_id,
-        thread_id=THREAD,
-        run_id=RUN,
-        seq=1,
-        message_event_id=plan.message_event_id,
-        reason="busy",
-        detail="another run is under way",
-    )
 
 
 async def whole_log() -> MemoryLog:
@@ -115,14 +100,24 @@ async def test_a_run_cut_off_after_any_event_is_ended_by_the_next_owner(length: 
     assert final.output == "out of d"
 
 
-async def test_a_new_owner_takes_runs_up_a_few_at_a_time_the_most_recent_first() -> None:
+async def test_a_new_owner_takes_runs_up_a_few_at_a_time_the_most_recent_first(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [UUID(int=n) for n in (5, 3, 4)]
     async with running(hang) as first:
         for run_id in ids:
             first.now.pass_by(minutes=1)
             await first.take(planned(run_id=run_id))
+    prepared, prepare = asyncio.Event(), Process._performer  # pyright: ignore[reportPrivateUsage]  # what takes long
+
+    async def slowly(process: Process, plan: PlanCreated, journal: RunJournal) -> Perform:
+        await prepared.wait()
+        return await prepare(process, plan, journal)
+
+    monkeypatch.setattr(Process, "_performer", slowly)
     limits = RunLimits(life=LifeLimits(), resumptions=1)
     async with running(hang, log=first.log, plans=first.plans, limits=limits) as second:
+        await asyncio.sleep(0.05)
+        assert second.log.kinds.count("run-resumed") == 1
+        prepared.set()
         await second.until("run-resumed", times=3)
     assert [event.run_id for event in second.log.run if isinstance(event, RunResumed)] == ids[::-1]
 
@@ -193,6 +188,7 @@ async def test_a_tool_that_shields_itself_is_abandoned_and_nothing_is_written_af
         await process.begun.wait()
         async with asyncio.timeout(2):
             await process.take(signal(RunCancelRequested))
+        assert not over.is_set(), "it was waited for"
         written = list(process.log.events)
         await asyncio.wait_for(over.wait(), 5)
         await asyncio.sleep(0.05)
@@ -271,6 +267,28 @@ async def test_a_cancel_after_a_crash_ends_the_run_wherever_its_resumption_is() 
             await second.run(planned(), backlog=True)
         assert [event.type_name() for event in ended(second.log)] == ["run-cancelled"]
         assert second.log.kinds[-1] == "run-cancelled"
+
+
+async def test_a_cancel_whose_partition_is_lost_on_the_way_is_finished_by_the_next_owner() -> None:
+    async def slow_to_stop(_: Doing) -> str:
+        try:
+            return await hang(_)
+        finally:
+            await asyncio.sleep(0.01)
+
+    for pause in (0, 0.0005, 0.005, 0.02):
+        async with running(slow_to_stop) as first:
+            await first.take(planned())
+            await first.begun.wait()
+            cancel = asyncio.create_task(first.take(signal(RunCancelRequested)))
+            await asyncio.sleep(pause)
+            first.lose()
+            [outcome] = await asyncio.gather(cancel, return_exceptions=True)
+            assert isinstance(outcome, Fenced) or ended(first.log), "the cancel was finished, and nothing came of it"
+            async with running(hang, log=first.log, plans=first.plans) as second:
+                await second.run(signal(RunCancelRequested), backlog=True)
+        assert [event.type_name() for event in ended(first.log)] == ["run-cancelled"]
+        assert first.log.kinds[-1] == "run-cancelled"
 
 
 async def test_a_failed_plan_ends_the_run_and_a_repeat_has_the_same_ids() -> None:

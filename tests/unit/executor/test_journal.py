@@ -10,7 +10,7 @@ from clew.contracts.execution import CallKind, EffectPolicy, RunCancelled, RunCo
 from clew.executor.calls import Call
 from clew.executor.journal import RunJournal
 from clew.executor.writer import RunLeft
-from tests.support.run_log import NOON, RUN, MemoryLog, journal_of, planned
+from tests.support.run_log import NOON, RUN, MemoryLog, MemoryOwnership, journal_of, planned
 
 
 class Unanswered(MemoryLog):
@@ -108,6 +108,32 @@ async def test_a_call_with_effects_does_not_begin_when_its_start_is_void() -> No
     assert [event.type_name() for event in log.void] == ["call-started"]
 
 
+async def test_a_call_does_not_begin_when_the_lease_ran_out_while_its_start_was_read_back() -> None:
+    class Frozen(MemoryOwnership):
+        async def valid(self, position: Position) -> None:
+            await super().valid(position)
+            self.stale = True
+
+    log = MemoryLog()
+    owned = Frozen(log, log.claim().claim)
+    journal = RunJournal(planned(), owned, lambda: NOON)
+    begun = asyncio.create_task(journal.started(Call(RUN, "answer.1/x", "answer", "tool", "x", 1, "idempotent"), {}))
+    await asyncio.wait({begun}, timeout=0.02)
+    assert (begun.done(), log.kinds) == (False, ["call-started"])
+    owned.lost = True
+    with pytest.raises(Fenced):
+        await begun
+
+
+async def test_a_final_state_that_is_void_has_not_been_written() -> None:
+    log = MemoryLog()
+    journal = RunJournal(planned(), log.claim(), lambda: NOON)
+    log.claim()
+    with pytest.raises(Fenced):
+        await journal.last(lambda s: RunCancelled(**s))
+    assert log.events == []
+
+
 async def test_no_call_begins_on_a_stale_lease_or_when_the_run_is_being_stopped() -> None:
     log = MemoryLog()
     owned = log.claim()
@@ -122,6 +148,17 @@ async def test_no_call_begins_on_a_stale_lease_or_when_the_run_is_being_stopped(
     journal.stop_calls()
     with pytest.raises(RunLeft):
         await journal.started(call, {})
+
+
+async def test_no_word_is_streamed_once_the_run_is_being_stopped() -> None:
+    log = MemoryLog()
+    journal = journal_of(log)
+    call = Call(RUN, "answer.1/x", "answer", "model", "x", 1)
+    await journal.delta(call, 0, 0, "in time")
+    journal.stop_calls()
+    await journal.delta(call, 1, 7, ", too late")
+    await journal.settled()
+    assert len(log.tokens) == 1
 
 
 async def test_an_acknowledgement_that_fails_ends_the_journal() -> None:

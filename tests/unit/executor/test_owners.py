@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from clew.chassis.claims import CLAIMED_TOPIC
-from clew.chassis.errors import AckTimeout
+from clew.chassis.errors import AckTimeout, Fenced
 from clew.chassis.records import Record
 from clew.contracts import codec
 from clew.contracts.envelope import Event, Position
@@ -134,6 +134,39 @@ async def test_who_is_outbid_while_it_asks_the_group_and_is_forgotten_does_not_c
         one.group.member = True  # of the generation in which the partition is another's
         await asyncio.sleep(0.5)
     assert log.owners == ["one", "two"]
+
+
+async def test_who_is_outbid_claims_again_only_when_the_group_says_that_the_partition_is_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("clew.executor.ownership.PAUSE", 0.01)
+    log = OneLog()
+    async with (one := Process(log, "one")).owners:
+        await one.owners.recover(0)
+        one.group.member = False
+        await Process(log, "two").owners.recover(0)
+        await asyncio.sleep(0.1)
+        assert log.owners == ["one", "two"]
+        one.group.member = True
+        await asyncio.sleep(0.1)
+    assert log.owners == ["one", "two", "one"]
+
+
+async def test_nothing_begins_on_a_stale_lease_and_what_waits_for_it_ends_with_the_partition() -> None:
+    async with (one := Process(OneLog(), "one")).owners:
+        await one.owners.recover(0)
+        one.group.stale()
+        begins = [asyncio.create_task(one.owners.of(0).may_begin()) for _ in range(2)]
+        await asyncio.wait(begins, timeout=0.02)
+        assert not any(begin.done() for begin in begins)
+        one.group.renewed()
+        await asyncio.gather(*begins)
+        one.group.stale()
+        too_late = asyncio.create_task(one.owners.of(0).may_begin())
+        await asyncio.sleep(0.01)
+        one.owners.forget(0)
+        with pytest.raises(Fenced):
+            await too_late
 
 
 async def test_a_claim_without_an_acknowledgement_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,18 @@ from clew.contracts.conversation import (
     TextPart,
 )
 from clew.contracts.envelope import Event, RunEvent, derive
-from clew.contracts.execution import InboxRead, RunCancelled, RunCompleted, RunResumed, RunSuspended, SteerMissed
+from clew.contracts.execution import (
+    InboxRead,
+    RunCancelled,
+    RunCompleted,
+    RunResumed,
+    RunSuspended,
+    SteerMissed,
+    StepCompleted,
+)
 from clew.contracts.planning import FailurePolicy
 from clew.executor.calls import Call, Diverged
+from clew.executor.limits import RunLimits
 from clew.executor.supervisor import StepError
 from tests.support.run_log import NOON, RUN, MemoryLog, planned, step
 from tests.support.run_process import Doing, Process, ended, hang, running, signal
@@ -139,6 +148,20 @@ async def test_nobody_answering_in_time_denies_and_a_later_answer_is_too_late() 
     [heard] = [event for event in process.log.run if isinstance(event, InboxRead)]
     assert (heard.signals[0].body["decided_by"], heard.signals[0].body["note"]) == ("clew", "expired")
     assert output(process.log) == "denied: expired"
+
+
+async def test_nobody_answering_in_time_denies_while_the_run_has_other_things_to_do() -> None:
+    async def ask_beside_work(doing: Doing) -> str:
+        return await (ask(doing) if doing.step.step_id == "one" else hang(doing))
+
+    async with running(ask_beside_work, limits=RunLimits(approval=timedelta(minutes=5))) as process:
+        await process.take(planned(step("one"), step("two")))
+        await process.until("approval-requested")
+        process.now.pass_by(minutes=6)
+        process.runs.live[RUN].nudge()
+        await process.until("step-completed")
+        [done] = [event for event in process.log.run if isinstance(event, StepCompleted)]
+    assert (done.step_id, done.output) == ("one", "denied: expired")
 
 
 @pytest.mark.parametrize("first", ["decision", "expiry"])
@@ -263,12 +286,14 @@ async def test_a_replay_hears_the_same_at_the_same_place_after_any_event() -> No
         await whole.begun.wait()
         await whole.take(signal(RunSteered, message_run_id=own))
         await whole.idle()
-    bound = next(i for i, e in enumerate(whole.log.events) if isinstance(e, InboxRead) and e.call_key)
-    for length in range(bound + 1, len(whole.log.events)):
+    said = next(i for i, e in enumerate(whole.log.events) if isinstance(e, InboxRead))
+    for length in range(said + 1, len(whole.log.events)):
         log = MemoryLog(events=list(whole.log.events[:length]))
         async with running(listening, log=log, plans=whole.plans) as second:
             await second.idle()
         assert output_of(log) == "word 1"
+        heard = [event.call_key for event in log.run if isinstance(event, InboxRead)]
+        assert heard == [None, "answer.1/agent/model/1/0"], "not in the first request, which was made without it"
         assert [event.run_id for event in ended(log)].count(own) == 1
 
 

@@ -33,12 +33,13 @@ def rows(event: Event) -> list[tuple[Projection, Row]]:
 
 
 @pytest.mark.parametrize("model", [m for m in TYPES if m.__name__ != "ChunksEmbedded"], ids=lambda m: m.__name__)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 @given(data=st.data())
 def test_every_event_gives_rows_that_the_tables_can_take(model: type[Event], data: st.DataObject) -> None:
     given_rows = rows(data.draw(events(model)))
     assert given_rows, "an event that leaves no row is lost for every reader"
     for projection, row in given_rows:
+        assert row.keys() <= set(projection.table.columns.keys())
         for column in projection.table.columns:
             value = row.get(column.name)
             named = f"{projection.table.name}.{column.name}"

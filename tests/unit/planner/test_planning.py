@@ -101,6 +101,13 @@ def test_a_message_whose_plan_is_in_the_log_is_not_planned_again() -> None:
     assert decide(after(talk.created(), talk.planned("m1"), talk.message("m1"), talk.message("m1"))) is None
 
 
+def test_of_two_plans_for_a_message_the_first_in_the_log_counts() -> None:
+    first = talk.planned("m2", parent="m1")
+    second = first.model_copy(update={"parent_run_id": None})
+    thread = after(talk.created(), talk.message("m1"), talk.planned("m1"), talk.message("m2"), first, second)
+    assert thread.runs[first.run_id].parent_run_id == first.parent_run_id is not None
+
+
 def test_a_message_that_was_cancelled_while_it_waited_is_dropped_and_nobody_follows_it() -> None:
     thread = after(
         talk.created(),

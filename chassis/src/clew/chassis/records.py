@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import NamedTuple
 
 from aiokafka import ConsumerRecord
@@ -36,15 +37,13 @@ class Record(NamedTuple):
 
 def from_kafka(raw: "ConsumerRecord[bytes | None, bytes | None]", namespace: str) -> Record:
     """Kafka's record as ours."""
-    return Record(
-        topic=raw.topic.removeprefix(f"{namespace}.") if namespace else raw.topic,
-        partition=raw.partition,
-        offset=raw.offset,
-        timestamp=_moment(raw.timestamp),
-        key=raw.key,
-        value=raw.value,
-        headers=raw.headers,
-    )
+    topic = _bare(raw.topic, namespace)
+    return Record(topic, raw.partition, raw.offset, _moment(raw.timestamp), raw.key, raw.value, raw.headers)
+
+
+@cache
+def _bare(topic: str, namespace: str) -> str:
+    return topic.removeprefix(f"{namespace}.") if namespace else topic
 
 
 def tenant_of(value: bytes | None) -> str:

@@ -5,7 +5,6 @@ given → consumers and side tasks. Stop, on SIGTERM or when anything died: the 
 """
 
 import asyncio
-import gc
 import logging
 import signal
 import sys
@@ -26,6 +25,7 @@ from clew.chassis.blobs import S3BlobStore
 from clew.chassis.consumer import KeyedConsumer
 from clew.chassis.dispatch import HANDLER_LIMIT, RETRY_FOR, AnyHandler, Dispatcher, Registration
 from clew.chassis.errors import StartError
+from clew.chassis.garbage import YOUNG, YOUNG_OF_BATCHES, collect_seldom
 from clew.chassis.health import ASGIApp, Health, HttpServer, Probe
 from clew.chassis.lease import Lease
 from clew.chassis.log import LogReader
@@ -40,7 +40,6 @@ from clew.contracts.envelope import Event
 from clew.contracts.topics import load_topics, topic_of
 
 STOP_LIMIT = 30.0  # seconds that a stop may take beyond the drain
-GC_THRESHOLDS = (50_000, 20, 100)  # many live objects make the default collect far too often
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=ServiceSettings)
 R = TypeVar("R", bound=AbstractAsyncContextManager[Any])  # Any: what entering returns is the resource itself
@@ -178,9 +177,7 @@ class Service:
             tasks += [group.create_task(run(), name=name) for name, run in self._tasks]
             self.health.ready |= {"consumers": partial(_joining, consumers), "log": self._log_away}
             del self.health.ready["start"]
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(*GC_THRESHOLDS)
+            collect_seldom(YOUNG_OF_BATCHES if self._batches else YOUNG)
             log.info("%s has started", self.name)
             try:
                 await self.stopping.wait()

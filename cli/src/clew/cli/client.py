@@ -65,8 +65,12 @@ class Client:
         """The whole tree of a thread."""
         return list(self._page(f"/v1/threads/{thread_id}/runs", Run.parse).items)
 
-    def cancel(self, run_id: str) -> None:
-        self.gateway.post(f"/v1/runs/{run_id}/cancel", {})
+    def cancel(self, run_id: str, reason: str | None = None) -> None:
+        self.gateway.post(f"/v1/runs/{run_id}/cancel", {} if reason is None else {"reason": reason})
+
+    def resume(self, run_id: str) -> None:
+        """Lets a run go on that was stopped for an operator."""
+        self.gateway.post(f"/v1/runs/{run_id}/resume", {})
 
     def decide(self, run_id: str, call_id: str, decision: Json) -> None:
         """Answers what a run asks about a call; `decision` is the body that the API takes."""

@@ -16,6 +16,7 @@ from clew.cli.errors import EXIT_CODES, INTERRUPTED, OK, USAGE, Failure
 from clew.cli.further import OpenGroup, add_installed
 from clew.cli.keys import keys
 from clew.cli.memory import memory
+from clew.cli.operate import cancel, resume
 from clew.cli.runs import events, run, runs
 from clew.cli.send import send
 from clew.cli.steering import approve, steer
@@ -65,7 +66,7 @@ def clew(context: click.Context, url: str, token: str | None) -> None:
 
 for command in (chat, send, approve, steer, runs, run, events, documents, doctor, keys, memory, thread, completion):
     clew.add_command(command)
-for command in (view, why, diff):
+for command in (view, why, diff, cancel, resume):
     run.add_command(command)
 add_installed(clew)
 

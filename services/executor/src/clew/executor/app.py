@@ -36,6 +36,7 @@ from clew.executor.facts import Facts
 from clew.executor.handlers import RunHandlers
 from clew.executor.holding import Ownership
 from clew.executor.letters import UnreadablePlans
+from clew.executor.metrics import Metrics
 from clew.executor.overdue import Overdue
 from clew.executor.ownership import Owners
 from clew.executor.past import PartitionPast
@@ -86,7 +87,10 @@ def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Serv
     service.use(owners)
     before = Before(views.recovery, now)
     identity = Identity(model.name, version("clew-executor"))
-    runs = service.use(Runs(owners, now, agents.performer, identity, settings.run_limits, Alone(os.environ), before))
+    metrics = Metrics(service.metrics.registry)
+    performer, limits, alone = agents.performer, settings.run_limits, Alone(os.environ)
+    runs = service.use(Runs(owners, now, performer, identity, limits, alone, before, metrics.note_suspended))
+    metrics.under_way.set_function(lambda: len(runs.live))
     overdue = Overdue(views.recovery, runs.timers, now)
     signals = Signals(runs)
     _register(service, RunHandlers(signals), settings)

@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 class Runs:
     """Begins, resumes and loses runs. `performer` prepares the steps of one; `alone` runs one in a child process;
-    `before` knows what was written of one before its partition was taken over."""
+    `before` knows what was written of one before its partition was taken over; `suspended` is told of suspensions."""
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class Runs:
         limits: RunLimits | None = None,
         alone: Alone | None = None,
         before: Before | None = None,
+        suspended: Callable[[RunJournal], None] = lambda _: None,
     ) -> None:
         self.holdings = holdings
         self.now = now
@@ -63,6 +64,7 @@ class Runs:
         self._identity = identity
         self._alone = alone
         self.before = before
+        self._suspended = suspended
         self._queued: dict[UUID, tuple[Owned, Past]] = {}
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._beside = Beside()
@@ -260,6 +262,7 @@ class Runs:
             case "ended":
                 self.known.remember(run_id, owned.partition)
             case "suspended":
+                self._suspended(life.journal)
                 self._sleeps(life.plan, life.journal)
             case "left":
                 if not self._stopped and not owned.lost and not isinstance(life.journal.error, Fenced):

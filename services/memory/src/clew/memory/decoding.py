@@ -5,31 +5,46 @@ It takes nothing that the chassis' decoder would refuse. Whatever is unusual abo
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 from uuid import UUID
 
 from pydantic import ValidationError
 
 from clew.chassis.records import Record
-from clew.contracts.envelope import Event
+from clew.contracts.envelope import Event, RunEvent
 from clew.contracts.registry import EVENTS
+from clew.contracts.topics import topic_of
+from clew.views.cursor import LAST_SEQ
 
 Decoded: TypeAlias = tuple[Record, Event | None]
 BREATH: Final = 200  # records decoded in a row; then what else waits for this process has its turn
-_VALIDATORS: Final = {event.ce_type().encode(): event.__pydantic_validator__.validate_json for event in EVENTS}
+SEQS: Final = {"user-messages": range(1), "plans": range(1, 2), "task-updates": range(2, LAST_SEQ + 1)}
+# The topic of each type, and the numbers that its events may have there.
+HOMES: Final = {
+    event: (topic_of(event).name, SEQS.get(topic_of(event).name) if issubclass(event, RunEvent) else None)
+    for event in EVENTS
+}
+# By topic and type: what reads a body, and the numbers that its event may have.
+_READERS: Final = {
+    (home, event.ce_type().encode()): (event.__pydantic_validator__.validate_json, seqs)
+    for event, (home, seqs) in HOMES.items()
+}
 
 
 def decoded(record: Record) -> Event | None:
     """The event of a record; None when the long way has to say what is in it."""
     headers = dict(record.headers)
-    validate = _VALIDATORS.get(headers.get("ce_type", b""))
-    if validate is None or record.value is None or "ce_dataref" in headers or not headers.get("ce_source"):
+    reader = _READERS.get((record.topic, headers.get("ce_type", b"")))
+    if reader is None or record.value is None or "ce_dataref" in headers or not headers.get("ce_source"):
         return None
+    validate, seqs = reader
     try:
         if not b"".join(headers.values()).isascii():
             return None
         event: Event = validate(record.value, extra="ignore")
     except (TypeError, ValidationError):  # a header without a value is a TypeError
+        return None
+    if seqs is not None and cast(RunEvent, event).seq not in seqs:
         return None
     return event if _is_written(event.event_id, headers.get("ce_id", b"")) else None
 
@@ -37,6 +52,19 @@ def decoded(record: Record) -> Event | None:
 def _is_written(event_id: UUID, said: bytes) -> bool:
     """Whether `said` is what `str` would make of it, without making it."""
     return said.replace(b"-", b"") == b"%032x" % event_id.int and said[8:24:5] == b"----" and len(said) == 36
+
+
+def misplaced(event: Event, topic: str) -> str | None:
+    """Why the event may not stand in `topic`; None when it may.
+
+    Each topic has its own numbers of a run, so that *the first of a seq* does not depend on how topics interleave.
+    """
+    home, seqs = HOMES[type(event)]
+    if home != topic:
+        return f"{type(event).__name__} does not belong in {topic}"
+    if seqs is not None and cast(RunEvent, event).seq not in seqs:
+        return f"{type(event).__name__} cannot have seq {cast(RunEvent, event).seq} in {topic}"
+    return None
 
 
 async def decode_all(records: Sequence[Record]) -> list[Decoded]:

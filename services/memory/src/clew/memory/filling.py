@@ -18,6 +18,7 @@ from psycopg.abc import QueryNoTemplate
 
 from clew.chassis import clock
 from clew.chassis.blobs import S3BlobStore
+from clew.chassis.garbage import YOUNG_OF_BATCHES, collect_seldom
 from clew.chassis.log import LogReader
 from clew.chassis.records import Decoder
 from clew.contracts.deadletters import RecordDeadLettered
@@ -84,6 +85,7 @@ async def fill_apart(settings: Settings, schemas: Schemas, parts: Sequence[Ends]
 
 
 def _fill_part(settings: Settings, schemas: Schemas, ends: Ends) -> None:
+    collect_seldom(YOUNG_OF_BATCHES)
     asyncio.run(fill(settings, schemas, ends, lambda done: None))
 
 

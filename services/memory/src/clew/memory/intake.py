@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, cast
 
 from clew.chassis.claims import CLAIMED_TOPIC, Claims
 from clew.chassis.clock import Clock
@@ -10,21 +9,12 @@ from clew.chassis.deadletter import dead_letter
 from clew.chassis.records import Record
 from clew.contracts.codec import DecodeError, UnknownType
 from clew.contracts.deadletters import RecordDeadLettered
-from clew.contracts.envelope import Event, RunEvent
-from clew.contracts.registry import EVENTS
-from clew.contracts.topics import topic_of
-from clew.memory.decoding import Decoded
+from clew.contracts.envelope import Event
+from clew.memory.decoding import Decoded, misplaced
 from clew.memory.entry import Entry
 from clew.memory.metrics import Metrics
 from clew.memory.offsets import Place
-from clew.views.cursor import LAST_SEQ
 
-SEQS: Final = {"user-messages": range(1), "plans": range(1, 2), "task-updates": range(2, LAST_SEQ + 1)}
-# The topic of each type, and the numbers that its events may have there.
-HOMES: Final = {
-    event: (topic_of(event).name, SEQS.get(topic_of(event).name) if issubclass(event, RunEvent) else None)
-    for event in EVENTS
-}
 logger = logging.getLogger(__name__)
 
 
@@ -58,7 +48,7 @@ class Intake:
                 if not counts:
                     found.append(self._void(record, claim))
                     continue
-            if event is not None and misplaced(event, record.topic) is None:
+            if event is not None:
                 found.append(Entry(record, event, record, claim))
             else:
                 found.append((await self.entry(record))._replace(claim=claim))
@@ -88,16 +78,3 @@ class Intake:
         self._metrics.parked.labels(record.topic, reason).inc()
         logger.warning("dead letter from %s/%d/%d: %s", record.topic, record.partition, record.offset, detail)
         return Entry(record, None, record)
-
-
-def misplaced(event: Event, topic: str) -> str | None:
-    """Why the event may not stand in `topic`; None when it may.
-
-    Each topic has its own numbers of a run, so that *the first of a seq* does not depend on how topics interleave.
-    """
-    home, seqs = HOMES[type(event)]
-    if home != topic:
-        return f"{type(event).__name__} does not belong in {topic}"
-    if seqs is not None and cast(RunEvent, event).seq not in seqs:
-        return f"{type(event).__name__} cannot have seq {cast(RunEvent, event).seq} in {topic}"
-    return None

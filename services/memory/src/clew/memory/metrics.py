@@ -3,11 +3,14 @@
 from collections import Counter as Tally
 from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from clew.memory.entry import Entry
 
+_TOPIC = attrgetter("record.topic")
+_WRITTEN = attrgetter("record.topic", "record.timestamp")
 SECONDS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
 
 
@@ -44,7 +47,7 @@ class Metrics:
 
     def count(self, entries: Sequence[Entry], now: datetime) -> None:
         """Counts what was committed, once a topic and not once an event."""
-        oldest = {entry.record.topic: entry.record.timestamp for entry in reversed(entries)}
-        for topic, number in Tally(entry.record.topic for entry in entries).items():
+        oldest = dict(map(_WRITTEN, reversed(entries)))
+        for topic, number in Tally(map(_TOPIC, entries)).items():
             self.projected.labels(topic).inc(number)
             self.delay.labels(topic).observe((now - oldest[topic]).total_seconds())

@@ -18,14 +18,14 @@ from clew.chassis.errors import LogUnreachable
 from clew.chassis.records import Record
 from clew.contracts.envelope import Event
 from clew.memory.decoding import Decoded, decode_all
-from clew.memory.entry import Entry
+from clew.memory.entry import Entry, lasts
 from clew.memory.intake import Intake
 from clew.memory.metrics import Metrics
 from clew.memory.offsets import Place
 from clew.memory.overlap import Overlap
 from clew.memory.store import UNAVAILABLE, Partition, StaleOffsets, Store
 
-CHUNK: Final = 4000  # records per transaction when a hole is filled
+CHUNK: Final = 2000  # records per transaction when a hole is filled
 PAUSES: Final = (
     0.05,
     0.1,
@@ -174,13 +174,13 @@ class Projector:
 
     async def _take(self, batch: Sequence[Decoded]) -> None:
         """Projects the records that are not in the store, after those before them that did not come."""
-        firsts: dict[Partition, int] = {}
-        for record, _ in batch:
-            firsts.setdefault((record.topic, record.partition), record.offset)
+        firsts = {(record.topic, record.partition): record.offset for record, _ in reversed(batch)}
         if new := [partition for partition in firsts if partition not in self._places]:
             self._places |= await self._store.offsets(new)
         await self._fill(firsts)
-        await self._write_batch([(record, event) for record, event in batch if self._is_new(record)])
+        if any(offset < self._places[partition].next_offset for partition, offset in firsts.items()):
+            batch = [(record, event) for record, event in batch if self._is_new(record)]
+        await self._write_batch(batch)
 
     def _is_new(self, record: Record) -> bool:
         return record.offset >= self._places[record.topic, record.partition].next_offset
@@ -192,21 +192,20 @@ class Projector:
     async def _write(self, entries: Sequence[Entry]) -> None:
         try:
             with self._metrics.commit.time():
-                events = await self._store.write(entries, self._places)
+                events, reached = await self._store.write(entries, self._places)
         except StaleOffsets:
             return await self._catch_up_with_other(entries)
         except PostgresError as error:
             if not _is_poison(error):
                 raise
             return await self._split(entries, error)
-        for partition, entry in {entry.partition: entry for entry in entries}.items():
-            self._places[partition] = Place(entry.record.offset + 1, entry.claim)
+        self._places |= reached
         self._metrics.count(entries, self._clock())
         await self._projected(events)
 
     async def _catch_up_with_other(self, entries: Sequence[Entry]) -> None:
         """Another process had these partitions meanwhile: go on from where the store stands."""
-        self._places |= await self._store.offsets(list({entry.partition for entry in entries}))
+        self._places |= await self._store.offsets(list(lasts(entries)))
         await self._take([(entry.record, None) for entry in entries])  # decoded anew, the long way
 
     async def _split(self, entries: Sequence[Entry], error: PostgresError) -> None:

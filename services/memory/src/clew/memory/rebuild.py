@@ -4,6 +4,7 @@ Memory may go on projecting meanwhile: what is compared is a snapshot of the liv
 filled up to exactly the offsets that stand in it. Redis is not touched, and no dead letter is written twice.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -123,7 +124,9 @@ class Rebuild:
     async def _differences(self, snapshot: AsyncConnection) -> list[str]:
         found: list[str] = []
         async with self._connect() as connection:
-            live, rebuilt = await checksums(snapshot, self.live.tables), await checksums(connection, self.new.tables)
+            live, rebuilt = await asyncio.gather(
+                checksums(snapshot, self.live.tables), checksums(connection, self.new.tables)
+            )
             for table in live:
                 if live[table] != rebuilt[table]:
                     found += await differing_rows(snapshot, self.live.tables, connection, self.new.tables, table)

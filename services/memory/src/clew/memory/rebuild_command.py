@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from time import monotonic
 
+from clew.chassis.garbage import YOUNG_OF_BATCHES, collect_seldom
 from clew.memory.compare import short
 from clew.memory.filling import Ends, Told, fill, fill_apart, shares
 from clew.memory.rebuild import BULK, CannotSwap, Progress, Rebuild, Verdict
@@ -26,6 +27,7 @@ def main(command: str, arguments: Sequence[str]) -> None:
         parser.add_argument("--drop-old", action="store_true", help="drop the tables that an earlier rebuild replaced")
     parser.add_argument("--processes", type=int, default=2, help="how many read a long log side by side")
     options = parser.parse_args(list(arguments))
+    collect_seldom(YOUNG_OF_BATCHES)
     try:
         rebuild = rebuild_from(Settings.model_validate({}), Bar(), options.processes)
         if command == "verify":

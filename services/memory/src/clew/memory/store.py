@@ -5,20 +5,21 @@ what was lost is read again from the log.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from types import TracebackType
-from typing import Final, Self, TypeAlias, cast
+from typing import Any, Final, Self, TypeAlias, cast
 
 from psycopg import AsyncConnection, AsyncCursor, InterfaceError, OperationalError
 from psycopg.abc import QueryNoTemplate
 from psycopg.errors import ReadOnlySqlTransaction, UniqueViolation
 
 from clew.chassis.errors import StartError
+from clew.chassis.records import Record
 from clew.contracts.envelope import Event, RunEvent
 from clew.memory import offsets
-from clew.memory.entry import Entry
+from clew.memory.entry import Entry, lasts
 from clew.memory.migrate import head
 from clew.memory.offsets import Place
 from clew.memory.projections import ALL, EVENTS, OF, VOID_EVENTS, void_events
@@ -27,6 +28,8 @@ from clew.memory.projections.table import Projection, Row
 from clew.views.names import Schemas
 
 Partition: TypeAlias = tuple[str, int]  # topic and number
+Step: TypeAlias = tuple[str, int, int, int, str | None]  # a partition, from and up to where, the claim in force there
+Taker: TypeAlias = tuple[Callable[[Iterable[Row]], None], Callable[[Any, Record], Iterable[Row]]]
 Cursor: TypeAlias = AsyncCursor[tuple[object, ...]]
 UNAVAILABLE: Final = (OperationalError, InterfaceError, ReadOnlySqlTransaction, OSError, TimeoutError)
 TIMEOUT: Final = timedelta(seconds=30)  # for a batch; a Postgres that hangs is left, and asked again
@@ -109,33 +112,41 @@ class Store:
         known = {(topic, number): Place(next_offset, claim) for topic, number, next_offset, claim in rows}
         return {partition: known[partition] for partition in partitions}
 
-    async def write(self, entries: Sequence[Entry], expected: Mapping[Partition, Place]) -> list[Event]:
-        """Writes what the entries mean and moves the offsets behind them. Returns the events that count.
+    async def write(
+        self, entries: Sequence[Entry], expected: Mapping[Partition, Place]
+    ) -> tuple[list[Event], dict[Partition, Place]]:
+        """Writes what the entries mean and moves the offsets behind them. Returns the events that count, and how far
+        their partitions are then.
 
         `expected` is how far this process believes each partition to have been read: StaleOffsets when it is wrong.
         """
+        reached = {place: Place(last.record.offset + 1, last.claim) for place, last in lasts(entries).items()}
+        steps = [
+            (topic, number, expected[topic, number].next_offset, next_offset, claim)
+            for (topic, number), (next_offset, claim) in sorted(reached.items())
+        ]
         try:
-            return await self._write_all(entries, expected)
+            return await self._write_all(entries, steps), reached
         except UniqueViolation:  # only `events` can say so
-            return await self._write_new(entries, expected)
+            return await self._write_new(entries, steps), reached
 
-    async def _write_all(self, entries: Sequence[Entry], expected: Mapping[Partition, Place]) -> list[Event]:
+    async def _write_all(self, entries: Sequence[Entry], steps: Sequence[Step]) -> list[Event]:
         """As if no event had been written twice, which is what nearly all batches are like: one trip for all rows."""
         async with self._transaction():
-            moved = await self._advance(entries, expected)
+            moved = await self._advance(steps)
             rows = _rows(entries)
             await self._execute(EVENTS, EVENTS.insert, rows.pop(EVENTS))
             await self._project(rows, entries)
-            await _check(moved, entries)
+            await _check(moved, steps)
         return [entry.event for entry in entries if entry.event is not None]
 
-    async def _write_new(self, entries: Sequence[Entry], expected: Mapping[Partition, Place]) -> list[Event]:
+    async def _write_new(self, entries: Sequence[Entry], steps: Sequence[Step]) -> list[Event]:
         """Of a run's seq and of an event id the first in the log counts; Postgres says which are the first."""
         async with self._transaction():
-            moved = await self._advance(entries, expected)
+            moved = await self._advance(steps)
             events = f"{EVENTS.upsert} RETURNING t.topic, t.partition, t.record_offset"
             written = await self._execute(EVENTS, events, _rows(entries)[EVENTS])
-            await _check(moved, entries)
+            await _check(moved, steps)
             counting = await _first_of_each(entries, written)
             rows = _rows(counting)
             del rows[EVENTS]  # they are in it
@@ -147,12 +158,7 @@ class Store:
         async with asyncio.timeout(TIMEOUT.total_seconds()), self._live.pipeline(), self._live.transaction():
             yield
 
-    async def _advance(self, entries: Sequence[Entry], expected: Mapping[Partition, Place]) -> Cursor:
-        last = {entry.partition: entry for entry in entries}
-        steps = [
-            (*partition, expected[partition].next_offset, entry.record.offset + 1, entry.claim)
-            for partition, entry in sorted(last.items())
-        ]
+    async def _advance(self, steps: Sequence[Step]) -> Cursor:
         return await self._live.execute(offsets.ADVANCE, [list(column) for column in zip(*steps, strict=True)])
 
     async def _project(self, rows: Mapping[Projection, Sequence[Row]], entries: Sequence[Entry]) -> None:
@@ -173,8 +179,8 @@ class Store:
         return self._connection
 
 
-async def _check(moved: Cursor, entries: Sequence[Entry]) -> None:
-    if len(await moved.fetchall()) != len({entry.partition for entry in entries}):
+async def _check(moved: Cursor, steps: Sequence[Step]) -> None:
+    if len(await moved.fetchall()) != len(steps):
         raise StaleOffsets
 
 
@@ -194,8 +200,12 @@ def _counts(entry: Entry, written: set[tuple[str, int, int]]) -> bool:
 def _rows(entries: Sequence[Entry]) -> dict[Projection, list[Row]]:
     """The rows of each table, in the order in which the tables are always written: who shares rows waits in line."""
     rows: dict[Projection, list[Row]] = {projection: [] for projection in (EVENTS, *ALL)}
+    takers: dict[type[Event], list[Taker]] = {}
     for _, event, source, _, _ in entries:
         if event is not None:
-            for projection in OF[type(event)]:
-                rows[projection].extend(projection.project(event, source))
+            kind = type(event)
+            if kind not in takers:
+                takers[kind] = [(rows[projection].extend, projection.project) for projection in OF[kind]]
+            for take, project in takers[kind]:
+                take(project(event, source))
     return rows

@@ -54,19 +54,18 @@ DELETED: Final = Table(
 )
 
 
-def _identity(event: DocumentEvent, record: Record) -> dict[str, object]:
-    return {
-        "document_id": event.document_id,
-        "tenant_id": event.tenant_id,
-        "event_id": event.event_id,
-        "partition": record.partition,
-        "record_offset": record.offset,
-    }
+def _identity(event: DocumentEvent) -> dict[str, object]:
+    return {"document_id": event.document_id, "tenant_id": event.tenant_id}
+
+
+def _place(record: Record) -> dict[str, object]:
+    return {"partition": record.partition, "record_offset": record.offset}
 
 
 def uploaded(event: DocumentUploaded, record: Record) -> Projected:
     yield {
-        **_identity(event, record),
+        **_identity(event),
+        "event_id": event.event_id,
         "filename": text(event.filename),
         "content_type": text(event.content_type),
         "size": event.size,
@@ -74,10 +73,11 @@ def uploaded(event: DocumentUploaded, record: Record) -> Projected:
         "sha256": None if event.sha256 is None else text(event.sha256),
         "uploaded_by": text(event.uploaded_by),
         "created_at": event.occurred_at,
+        **_place(record),
     }
 
 
-def progress(event: DocumentParsed | DocumentIngested | DocumentFailed, record: Record) -> Projected:
+def progress(event: DocumentParsed | DocumentIngested | DocumentFailed, _record: Record) -> Projected:
     match event:
         case DocumentParsed():
             said = {"status": "parsed", "pages": event.pages, "characters": event.characters}
@@ -85,11 +85,16 @@ def progress(event: DocumentParsed | DocumentIngested | DocumentFailed, record: 
             said = {"status": "ready", "chunks": event.chunks}
         case DocumentFailed():
             said = {"status": "failed", "stage": event.stage, "error": text(event.error)}
-    yield {**_identity(event, record), **said}
+    yield {**_identity(event), **said}
 
 
 def deleted(event: DocumentDeleted, record: Record) -> Projected:
-    yield {**_identity(event, record), "deleted_at": event.occurred_at, "deleted_by": text(event.deleted_by)}
+    yield {
+        **_identity(event),
+        "deleted_at": event.occurred_at,
+        "deleted_by": text(event.deleted_by),
+        **_place(record),
+    }
 
 
 ALL: Final = (

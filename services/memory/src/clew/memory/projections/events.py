@@ -3,12 +3,14 @@
 Each `seq` comes from one topic (0 messages, 1 plans, the rest task updates): *first* is the same in every rebuild.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from sqlalchemy import JSON, Column, Integer, Table, Text, UniqueConstraint
 
 from clew.chassis.records import Record
-from clew.contracts.envelope import RunEvent
+from clew.contracts.envelope import Event, RunEvent
+from clew.contracts.registry import EVENTS as EVENT_TYPES
 from clew.memory.projections.table import Projected, Projection, metadata, moment, place, tenant, uuid
 
 TABLE: Final = Table(
@@ -26,6 +28,7 @@ TABLE: Final = Table(
     Column("body", JSON, nullable=False),  # json and not jsonb: what was written comes back, NUL characters too
     UniqueConstraint("event_id"),
 )
+NAMES: Final[Mapping[type[Event], str]] = {event: event.type_name() for event in EVENT_TYPES}
 
 
 def project(event: RunEvent, record: Record) -> Projected:
@@ -35,7 +38,7 @@ def project(event: RunEvent, record: Record) -> Projected:
         "event_id": event.event_id,
         "tenant_id": event.tenant_id,
         "thread_id": event.thread_id,
-        "type": event.type_name(),
+        "type": NAMES[type(event)],
         "occurred_at": event.occurred_at,
         "topic": record.topic,
         "partition": record.partition,

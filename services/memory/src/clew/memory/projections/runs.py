@@ -71,7 +71,7 @@ def project(event: RunEvent | RunForkRequested, record: Record) -> Projected:
         "thread_id": event.thread_id,
         "partition": record.partition,
         "created_at": event.occurred_at,
-        "last_seq": event.seq if isinstance(event, RunEvent) else 0,
+        "last_seq": getattr(event, "seq", 0),  # a request for a fork has none
     }
     if (said := _SAID.get(type(event))) is not None:
         row.update(said(event))

@@ -121,8 +121,8 @@ class Projection:
         self.of = of
         self._columns = [column for column in table.columns if column.computed is None]
         self._types = {column.name: _sql_type(column) for column in self._columns}
-        self._key = _getter([column.name for column in table.primary_key.columns])
-        self._cells = _getter(list(self._types))
+        self._key = _key(list(table.primary_key.columns))
+        self._cells: Callable[[Row], Iterable[object]] = itemgetter(*self._types)
         self._packers = [packer(sql_type) for sql_type in self._types.values()]
         self._rules: dict[str, Rule] = {c.name: c.info["merge"] for c in self._columns if "merge" in c.info}
         self._merges = {name: _PYTHON[rule] for name, rule in self._rules.items()}
@@ -139,7 +139,8 @@ class Projection:
         try:
             cells = [self._cells(row) for row in merged]
         except KeyError:  # some row does not name every column
-            cells = [self._cells({**self._blank, **row}) for row in merged]
+            blank = self._blank  # in the order of the columns, which a dict keeps whatever is written over it
+            cells = [{**blank, **row}.values() for row in merged]
         return [pack(column) for pack, column in zip(self._packers, zip(*cells, strict=True), strict=True)]
 
     def merged(self, rows: Sequence[Row]) -> Sequence[Row]:
@@ -150,7 +151,7 @@ class Projection:
         for row in rows:
             key = self._key(row)
             if (known := merged.get(key)) is None:
-                merged[key] = {**self._blank, **row}
+                merged[key] = {**row}
             else:
                 self._merge(known, row)
         return list(merged.values())
@@ -158,9 +159,9 @@ class Projection:
     def _merge(self, known: dict[str, object], row: Row) -> None:
         merges = self._merges
         for name, new in row.items():
-            if new is not None and (merge := merges.get(name)) is not None:
-                old = known[name]
-                known[name] = new if old is None else merge(old, new)
+            if name in merges and new is not None:
+                old = known.get(name)
+                known[name] = new if old is None else merges[name](old, new)
 
     def _insert(self) -> str:
         names = ", ".join(f'"{name}"' for name in self._types)
@@ -173,9 +174,21 @@ class Projection:
         return f"({keys}) DO UPDATE SET {sets}" if sets else "DO NOTHING"
 
 
-def _getter(names: Sequence[str]) -> Callable[[Row], Any]:
-    """What a row says of these, as a tuple."""
-    return itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
+def _key(columns: Sequence[Column[Any]]) -> Callable[[Any], object]:
+    """What a row is merged by. Of ids their numbers, as a UUID's hash is computed in Python at each look."""
+    names = [column.name for column in columns]
+    of: Callable[[Any], Any] = itemgetter(*names)
+    match [isinstance(column.type, Uuid) for column in columns]:
+        case [True]:
+            return lambda row: of(row).int
+        case [True, True]:
+            first, second = names
+            return lambda row: (row[first].int, row[second].int)
+        case [True, False]:
+            first, second = names
+            return lambda row: (row[first].int, row[second])
+        case _:
+            return of
 
 
 def _quoted(name: str) -> str:

@@ -99,24 +99,30 @@ def changed(event: ThreadChanged, record: Record) -> Projected:
     }
 
 
-def titled(event: ThreadTitled, record: Record) -> Projected:
-    yield {**_identity(event, record), "title": text(event.title)}
+def titled(event: ThreadTitled, _record: Record) -> Projected:
+    yield {"thread_id": event.thread_id, "tenant_id": event.tenant_id, "title": text(event.title)}
 
 
 def deleted(event: ThreadDeleted, record: Record) -> Projected:
     yield {
-        **_identity(event, record),
+        "thread_id": event.thread_id,
+        "tenant_id": event.tenant_id,
         "deleted_at": event.occurred_at,
         "deleted_by": text(event.deleted_by),
+        "partition": record.partition,
+        "record_offset": record.offset,
     }
 
 
 def activity(event: ThreadEvent, record: Record) -> Projected:
-    yield {
-        **_identity(event, record),
+    row = {
+        "thread_id": event.thread_id,
+        "tenant_id": event.tenant_id,
         "last_activity_at": event.occurred_at,
         "history_version": int(type(event) in HISTORY),
+        "partition": record.partition,
     }
+    return (row,)
 
 
 ALL: Final = (

@@ -15,13 +15,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-FOLDER_VARIABLE = "CHAOS_OUTSIDE"  # where the outside of one trial lies
-Mark = Literal["began", "ended"]
+FOLDER_VARIABLE = "TEST_OUTSIDE"  # where the outside of one Clew lies
+TOOLS = Path(__file__).with_name("tools")  # those that act on it, for CLEW_TOOLS_PATH
+Mark = Literal["begun", "over", "asked"]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One execution of a tool's body began or ended. `at` in seconds of the epoch, as Kafka's timestamps."""
+    """One execution of a tool's body was begun or is over, or its reconciler asked. `at` in seconds of the epoch, as
+    Kafka's timestamps."""
 
     mark: Mark
     tool: str
@@ -56,9 +58,13 @@ class Outside:
     @contextmanager
     def execution(self, tool: str, token: str, key: str = "") -> Generator[None]:
         """Records that a tool's body begins, and that it ended unless it was killed or cancelled on the way."""
-        self._write(Entry("began", tool, token, key, os.getpid(), time.time()))
+        self._write(Entry("begun", tool, token, key, os.getpid(), time.time()))
         yield
-        self._write(Entry("ended", tool, token, key, os.getpid(), time.time()))
+        self._write(Entry("over", tool, token, key, os.getpid(), time.time()))
+
+    def asked(self, tool: str, token: str, key: str) -> None:
+        """Records that a reconciler looked whether a call took effect."""
+        self._write(Entry("asked", tool, token, key, os.getpid(), time.time()))
 
     def apply_keyed(self, token: str, key: str) -> bool:
         """An effect that the outside does once for a key. False when it had done it before."""

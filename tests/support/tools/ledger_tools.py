@@ -1,38 +1,30 @@
-"""The user's own tools for the tests of durable runs, one for each policy. Each writes down when it begins and ends.
+"""Tools for tests, at least one for each policy: each records its executions outside, and none needs a network.
 
-`CLEW_TOOLS_PATH` names a copy of this folder, `CLEW_TEST_LEDGER` the file that is written.
+`token` names the call, and every result begins with it. A call of `book` whose token begins with `taken` has been made
+already, if its reconciler is asked, and of one that begins with `unsure` the outside cannot say.
 """
 
 import asyncio
-import json
-import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from datetime import timedelta
 
 from clew.contracts.envelope import JsonObject
 from clew.executor.effects import Reconciled
 from clew.executor.tools import done, idempotency_key, not_done, tool, unknown
+from tests.support.outside import Outside
 
-
-def _ledger() -> Path:
-    return Path(os.environ["CLEW_TEST_LEDGER"])
-
-
-def _write(what: str, tool_name: str, token: str, key: str = "") -> None:
-    line = json.dumps({"what": what, "tool": tool_name, "token": token, "key": key, "pid": os.getpid()})
-    with _ledger().open("a") as file:
-        file.write(line + "\n")
+LIMIT = timedelta(seconds=60)
 
 
 @contextmanager
-def _noted(tool_name: str, token: str) -> Generator[None]:
-    _write("begun", tool_name, token, idempotency_key())
-    yield
-    _write("over", tool_name, token, idempotency_key())
+def _noted(name: str, token: str) -> Generator[Outside]:
+    outside = Outside.of_environment()
+    with outside.execution(name, token, idempotency_key()):
+        yield outside
 
 
-@tool(policy="pure")
+@tool(policy="pure", timeout=LIMIT)
 async def look(token: str, seconds: float = 0) -> str:
     """Look something up, changing nothing.
 
@@ -45,7 +37,7 @@ async def look(token: str, seconds: float = 0) -> str:
     return f"{token} was looked up"
 
 
-@tool(policy="idempotent")
+@tool(policy="idempotent", timeout=LIMIT)
 async def put(token: str, seconds: float = 0) -> str:
     """Have something put in its place, once for a key.
 
@@ -53,20 +45,23 @@ async def put(token: str, seconds: float = 0) -> str:
         token: What the call is called.
         seconds: How long it takes.
     """
-    with _noted("put", token):
-        await asyncio.sleep(seconds)
+    with _noted("put", token) as outside:
+        await asyncio.sleep(seconds / 2)
+        outside.apply_keyed(token, idempotency_key())
+        await asyncio.sleep(seconds / 2)
     return f"{token} was put"
 
 
 def _ask_the_outside(arguments: JsonObject, key: str) -> Reconciled:
-    token = str(arguments["token"])
-    _write("asked", "book", token, key)
+    outside, token = Outside.of_environment(), str(arguments["token"])
+    outside.asked("book", token, key)
     if token.startswith("unsure"):
         return unknown
-    return done(f"{token} had been booked") if token.startswith("taken") else not_done
+    booked = token.startswith("taken") or outside.was_applied(token)
+    return done(f"{token} had been booked") if booked else not_done
 
 
-@tool(policy="reconcile", reconcile=_ask_the_outside)
+@tool(policy="reconcile", timeout=LIMIT, reconcile=_ask_the_outside)
 async def book(token: str, seconds: float = 0) -> str:
     """Book something with somebody who can be asked whether it was booked.
 
@@ -74,12 +69,14 @@ async def book(token: str, seconds: float = 0) -> str:
         token: What the call is called.
         seconds: How long it takes.
     """
-    with _noted("book", token):
-        await asyncio.sleep(seconds)
+    with _noted("book", token) as outside:
+        await asyncio.sleep(seconds * 3 / 4)
+        outside.apply(token)
+        await asyncio.sleep(seconds / 4)
     return f"{token} was booked"
 
 
-@tool()
+@tool(timeout=LIMIT)
 async def post(token: str, seconds: float = 0) -> str:
     """Send something that nobody can ask about afterwards.
 
@@ -90,6 +87,19 @@ async def post(token: str, seconds: float = 0) -> str:
     with _noted("post", token):
         await asyncio.sleep(seconds)
     return f"{token} was posted"
+
+
+@tool(approval=True, timeout=LIMIT)
+async def sign(token: str, seconds: float = 0) -> str:
+    """Do something that a person must have approved.
+
+    Args:
+        token: What the call is called.
+        seconds: How long it takes.
+    """
+    with _noted("sign", token):
+        await asyncio.sleep(seconds)
+    return f"{token} was signed"
 
 
 @tool(approval=True)
