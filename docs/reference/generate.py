@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic_settings import BaseSettings
 
+from clew.chassis.access import LogAccess
 from clew.chassis.settings import DatabaseSettings, ServiceSettings
 from clew.chassis.topics import TopicSettings
 from clew.contracts.topics import SERVICES
@@ -57,6 +58,7 @@ def out_of_date(folder: Path) -> list[str]:
 def _settings() -> str:
     own = {name: settings for name in SERVICES if (settings := _settings_of(name))}
     sections = [
+        _section("The log: every service, the job that creates topics, operators' commands", _rows(LogAccess)),
         _section("Every service", _rows(ServiceSettings)),
         _section("Services that read or write the views: gateway, planner, executor, memory", _rows(DatabaseSettings)),
         _section("Comparing by meaning: the same services", _rows(EmbeddingSettings)),
@@ -94,6 +96,8 @@ def _values(field: Mapping[str, Any]) -> str:  # Any: JSON Schema
             return " or ".join(f"`{value}`" for value in values)
         case {"type": "integer" | "number"}:
             return _number(schema)
+        case {"type": "boolean"}:
+            return "`true` or `false`"
         case {"type": "array"}:
             return "list, comma-separated"
         case {"format": "password"}:
@@ -114,7 +118,8 @@ def _number(schema: Mapping[str, Any]) -> str:
 
 def _default(field: Mapping[str, Any]) -> str:
     default = field.get("default")
-    return "" if default in (None, "", []) else f"`{default}`"
+    shown = str(default).lower() if isinstance(default, bool) else default
+    return "" if default in (None, "", []) else f"`{shown}`"
 
 
 def _section(title: str, rows: Iterable[Sequence[str]]) -> str:

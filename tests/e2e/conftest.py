@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.outside import FOLDER_VARIABLE, TOOLS, Outside
-from tests.support.replays import differing
+from tests.support.replays import broken, differing
 from tests.support.scenes import follow_scenes
 from tests.support.scripted_openai import ScriptedOpenAI
 from tests.support.searxng import SearXNG
@@ -37,6 +37,7 @@ async def system(system_env: dict[str, str], tmp_path_factory: pytest.TempPathFa
     async with whole_system(system_env, folder) as running:
         yield running
         assert await differing(system_env) == {}, "the runs of these tests replay otherwise"
+        assert await broken(system_env) == {}, "what is stored does not hold together"
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -62,3 +63,4 @@ async def stage(
     async with whole_system(env, folder) as system:
         yield Stage(system, model, Ledger(Outside(outside)), tools, env)
         assert await differing(env) == {}, "the runs of these tests replay otherwise"
+        assert await broken(env) == {}, "what is stored does not hold together"

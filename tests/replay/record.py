@@ -1,5 +1,6 @@
 """Records runs by the real engine with a scripted model, in memory: `python -m tests.replay.record`.
 
+What is recorded already is left as it is: a history is of the code that made it. Remove one to record it anew.
 Runs of a whole Clew are recorded by `tests/e2e/test_replay.py`, with CLEW_RECORD_HISTORIES.
 """
 
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from clew.contracts.planning import FailurePolicy, PlanCreated
 from clew.replay.recording import Recording, written
+from tests.support.lives import cancelled, decided, forked, steered, taken_over, with_child
 from tests.support.recordings import Turn, calls, planned_by_model, recorded
 from tests.support.run_log import planned, step
 
@@ -50,8 +52,22 @@ async def record() -> None:
     }
     made["planned"] = await recorded(await planned_by_model(TASK), lambda _: ["It is done."])
     made["cut-off"] = Recording(made["tools"].events[:9])
+    made |= {
+        "fork": await forked(20),
+        "fork-changed": await forked(20, model="offline", instructions="Answer in Dutch.", tools="stub"),
+        "approved": await decided({"decision": "approve"}),
+        "denied": await decided({"decision": "deny", "note": "too dear"}),
+        "waiting": await decided(None),
+        "steered": await steered(),
+        "cancelled": await cancelled(),
+        "taken-over": await taken_over(),
+        "child": await with_child("completed"),
+        "child-failed": await with_child("failed"),
+        "child-waiting": await with_child(None),
+    }
     for name, recording in made.items():
-        (HISTORIES / f"{name}.jsonl").write_bytes("".join(written(recording)).encode())
+        if not (path := HISTORIES / f"{name}.jsonl").exists():
+            path.write_bytes("".join(written(recording)).encode())
 
 
 if __name__ == "__main__":

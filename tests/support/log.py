@@ -31,11 +31,12 @@ def settings_from(env: Mapping[str, str]) -> ServiceSettings:
 async def make_topics(env: Mapping[str, str], partitions: int = 4) -> None:
     """All topics, in the namespace of `env`."""
     await create_topics(
-        TopicSettings(
-            kafka_bootstrap_servers=env["KAFKA_BOOTSTRAP_SERVERS"],
-            namespace=env["CLEW_NAMESPACE"],
-            thread_partitions=partitions,
-            replication_factor=1,
+        TopicSettings.model_validate(
+            {
+                "kafka_bootstrap_servers": env["KAFKA_BOOTSTRAP_SERVERS"],
+                "namespace": env["CLEW_NAMESPACE"],
+                "thread_partitions": partitions,
+            }
         )
     )
 

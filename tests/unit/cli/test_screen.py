@@ -133,3 +133,17 @@ def plain(terminal: Terminal) -> str:
     while (start := text.find("\x1b[")) >= 0:
         out, text = out + text[:start], text[text.index("m", start) + 1 :]
     return out + text
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_no_column_of_a_table_is_lost_on_any_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    terminal = Terminal()
+    rows = [("0198c0de-9a3c-7c1e-8f7e-1c8f5d1d2a10", "completed", "2026-11-21 20:17:59", "0.5 s", "x" * 100)]
+    Screen(terminal).table(("RUN", "STATUS", "BEGAN", "TOOK", "ANSWER"), rows)
+    head, row = terminal.getvalue().splitlines()
+    assert head.replace("\x1b[1m", "").replace("\x1b[0m", "").split() == ["RUN", "STATUS", "BEGAN", "TOOK", "ANSWER"]
+    assert row.startswith(rows[0][0])
+    assert "completed" in row
+    assert len(row.rstrip()) <= max(width, 92)
+    assert ("…" in row) is (width < 200)

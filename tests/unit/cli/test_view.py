@@ -37,7 +37,7 @@ async def test_a_moment_in_the_middle_shows_what_was_open_then(gateway: Scripted
     done = await clew(gateway.url, capsys, "run", "view", RUN, "--at", "4")
     assert gateway.of(STATE)[0].query == {"at": "4", "conversations": "false"}
     assert "▸ 1. Work it out" in done.out
-    assert "#4 model offline() → …" in done.out
+    assert "#4 model offline → …" in done.out
     assert "resumed" not in done.out
 
 

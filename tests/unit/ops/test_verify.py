@@ -5,8 +5,10 @@ from uuid import uuid4
 
 from clew.contracts.deadletters import RecordDeadLettered
 from clew.contracts.envelope import derive
+from clew.ops.verify.command import Tally
 from clew.ops.verify.facts import LogFacts
 from clew.ops.verify.invariants import judge
+from clew.ops.verify.reading import light
 from tests.support.conversation import MOMENT
 from tests.unit.chaos.history import TALK, History
 
@@ -58,6 +60,35 @@ def test_a_call_that_begins_behind_its_completion_is_noticed() -> None:
     history.end_call("m2", "m2/call")
     history.begin_call("m2", "m2/call")
     assert broken(facts_of(history)) == ["I2"]
+
+
+def test_a_call_that_may_not_be_repeated_and_begins_again_unasked_is_noticed() -> None:
+    history = History()
+    history.say("m2")
+    history.plan("m2")
+    history.start("m2")
+    history.doubt(history.begin_call("m2", "m2/call"))
+    history.begin_call("m2", "m2/call")
+    assert broken(facts_of(history)) == []
+    history.begin_call("m2", "m2/call")
+    assert broken(facts_of(history)) == ["I3"]
+
+
+def test_a_log_is_judged_in_parts_as_it_is_judged_whole() -> None:
+    history, tally = a_good_log(), Tally()
+    history.complete("m2")
+    for part in (facts_of(history), facts_of(a_good_log())):
+        tally.take(part)
+    assert [name for name, violations in tally.verdicts.items() if violations] == ["I1"]
+    assert (tally.runs, tally.records, tally.void) == (4, 2 * len(history.log) - 1, 0)
+
+
+def test_the_words_of_a_log_are_not_kept() -> None:
+    [said] = History().write(TALK.message("m1", "a long story " * 100))
+    assert said.event is not None
+    slim = light(said.event)
+    assert len(repr(slim)) < len(repr(said.event)) / 2
+    assert (slim.event_id, type(slim)) == (said.event.event_id, type(said.event))
 
 
 def test_a_branch_that_is_taken_up_while_its_parent_is_under_way_is_noticed() -> None:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
-from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from clew.cli.main import clew
@@ -18,12 +18,16 @@ from clew.replay.lab.comparison import Judgement, compared
 from clew.replay.lab.intervals import mean, share
 from clew.replay.lab.journal import Allowance
 from clew.replay.lab.judge import judged, turned_round, understood
+from clew.replay.lab.planning import confidence, planned_again
 from clew.replay.lab.report import page
 from clew.replay.lab.trial import Configuration, Trial, tried
+from clew.replay.recording import read
+from tests.support.lives import with_child
 from tests.support.recordings import MODEL, Script, Turn, calls, recorded, scripted
 from tests.support.run_log import planned, step
 
 HISTORIES = Path(__file__).parents[2] / "replay/histories"
+THEIR_TOOLS = {"CLEW_TOOLS_PATH": str(HISTORIES.parent / "tools")}
 RAN: list[str] = []
 
 
@@ -107,6 +111,39 @@ async def test_no_more_requests_are_made_than_are_allowed() -> None:
         assert "BudgetExceeded" in str(done.now.error)
 
 
+def no_task(asked: list[str]) -> FunctionModel:
+    """A planner's model that takes nothing for a task."""
+
+    async def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        asked.append(str(messages[-1].parts[-1]))
+        [output] = info.output_tools
+        return ModelResponse(parts=[ToolCallPart(output.name, {"actionable": False, "confidence": 0.75})])
+
+    return FunctionModel(answer)
+
+
+async def test_a_plan_is_made_anew_from_the_record_while_the_planner_asks_the_same() -> None:
+    recording = read((HISTORIES / "flights.jsonl").read_text())
+    asked: list[str] = []
+    model = ModelChoice(no_task(asked), MODEL, offline=True, banner=None)
+    same = await planned_again(recording, model, changed=False, allowance=Allowance(0))
+    assert recording.plan is not None
+    assert (same.plan.plan, same.reused, asked) == (recording.plan.plan, 2, [])
+    assert confidence(same.plan) == confidence(recording.plan) is not None
+
+
+async def test_another_model_plans_otherwise_and_is_really_asked() -> None:
+    recording = read((HISTORIES / "flights.jsonl").read_text())
+    asked: list[str] = []
+    model = ModelChoice(no_task(asked), MODEL, offline=True, banner=None)
+    allowance = Allowance(1)
+    other = await planned_again(recording, model, changed=True, allowance=allowance)
+    assert ([step.step_id for step in other.plan.plan.steps], other.reused) == (["respond"], 0)
+    assert (len(asked), allowance.made, confidence(other.plan)) == (1, 1, 0.75)
+    refused = await planned_again(recording, model, changed=True, allowance=Allowance(0))
+    assert "a real answer of a model" in str(refused.error)
+
+
 def judge(says: str, shown: list[str]) -> FunctionModel:
     async def answer(messages: list[ModelMessage], _: AgentInfo) -> ModelResponse:
         shown.append(str(messages[0].parts[1].content))  # type: ignore[union-attr]  # a prompt's parts have content
@@ -147,24 +184,49 @@ def test_intervals_are_those_of_the_books_and_the_same_each_time() -> None:
 
 
 async def test_the_report_needs_nothing_else_and_its_plots_are_svg() -> None:
-    done = await trial(delivers("box", "Done <b>."), Allowance(9), "Be brief.")
+    done = await trial(delivers("<script>x()</script>", "Done <b>."), Allowance(9), "Be brief.")
     judgement = Judgement("worse", "it says less")
     html = page([done, done], [judgement, judgement], compared([done, done], [judgement, judgement]), {"model": "m"})
     plots = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", html, re.DOTALL)]
     assert len(plots) == 4, "the shares, and tokens, requests and seconds: the model has no price"
     assert not re.findall(r"(?:src|href)=|<script|@import|url\(", html)
     assert "Done &lt;b&gt;." in html
+    assert "&lt;script&gt;x()" in html
     assert "judged worse: it says less" in html
 
 
 def test_the_command_says_first_what_it_reuses_and_makes(tmp_path: Path) -> None:
     report = tmp_path / "lab.html"
-    done = CliRunner().invoke(clew, ["lab", str(HISTORIES), "--html", str(report)], catch_exceptions=False)
+    done = CliRunner().invoke(clew, ["lab", str(HISTORIES), "--html", str(report)], env=THEIR_TOOLS)
     assert done.exit_code == 0
-    assert "up to 16 recorded answers of models and 4 of tools are reused, no model is asked" in done.stderr
+    assert re.search(
+        r"up to \d+ recorded answers of models and \d+ of tools are reused, no model is asked", done.stderr
+    )
     assert "cut-off.jsonl is left out" in done.stderr
-    assert "tools.jsonl\tequal\tequal" in done.stdout
+    assert "tools.jsonl\t\tequal\tequal" in done.stdout
     assert report.read_text().startswith("<!doctype html>")
+
+
+def test_the_command_makes_plans_anew_and_takes_a_sample() -> None:
+    arguments = ["lab", str(HISTORIES), "--plan", "--sample", "3"]
+    done = CliRunner().invoke(clew, arguments, env=THEIR_TOOLS)
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [row[1:4] for row in rows if row[0].endswith(".jsonl")] == [["equal"] * 3] * 3
+    assert "equal plans" in done.stdout
+    assert done.exit_code == 0
+
+
+async def test_a_child_run_counts_with_what_it_took_when_it_ran() -> None:
+    recording = await with_child("completed")
+    model = ModelChoice(scripted(script), MODEL, offline=True, banner=None)
+    configuration = Configuration(None, None, builtin_tools(), frozenset(), requests=8)
+    done = await tried("one.jsonl", recording, configuration, model, Allowance(0))
+    assert (done.now.usage.requests, done.now.usage) == (3, done.was.usage)
+
+
+def test_a_folder_and_a_moment_are_not_named_together() -> None:
+    for arguments in ([], [str(HISTORIES), "--since", "1h"]):
+        assert CliRunner().invoke(clew, ["lab", *arguments]).exit_code == 2
 
 
 def test_a_judge_without_leave_to_ask_is_refused() -> None:

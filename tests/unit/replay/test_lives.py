@@ -3,34 +3,17 @@ child runs, take-overs. Nothing that they did is done again."""
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 import pytest
 
-from clew.contracts.conversation import ApprovalDecided, ChildRunEnded, RunSteered
-from clew.contracts.envelope import derive
-from clew.contracts.execution import ApprovalRequested, CallCompleted, RunCompleted, RunStarted
-from clew.contracts.planning import PlanCreated
-from clew.contracts.usage import Usage
+from clew.contracts.execution import CallCompleted, RunCompleted
 from clew.replay.errors import CannotReplay
-from clew.replay.recording import Recording, read, written
+from clew.replay.recording import Recording
 from clew.replay.replaying import replay
 from clew.replay.verdict import Verdict
-from tests.support.forking import AgentProcess, World, agents_running, plan_of, recording, tool_call, tools
-from tests.support.run_log import RUN, MemoryLog, planned, step
-from tests.support.run_process import signal
-
-CALL = derive(RUN, "answer.1/delegate")
-
-
-def recorded(log: MemoryLog, run_id: UUID = RUN, plan: PlanCreated | None = None) -> Recording:
-    """As it is exported: of a fork what it shares first, each run up to where the next one goes on from it."""
-    own = [event for event in log.run if event.run_id == run_id]
-    whole = list(own)
-    while isinstance(start := own[0], RunStarted) and start.forked_from is not None:
-        own = [e for e in log.run if e.run_id == start.forked_from and e.seq <= (start.after_seq or 0)]
-        whole = [*own, *whole]
-    return read("".join(written(Recording([plan or plan_of(), *whole]))))
+from tests.support.forking import World, agents_running, recording, tool_call, tools
+from tests.support.lives import decided, recorded, steered, taken_over, with_child
+from tests.support.run_log import step
 
 
 async def again(recording: Recording) -> Verdict:
@@ -45,21 +28,6 @@ async def identical(recording: Recording) -> Verdict:
     verdict = await again(recording)
     assert verdict.difference is None, list(verdict.difference.lines())
     return verdict
-
-
-async def child_of(process: AgentProcess, plan: PlanCreated, status: str | None) -> None:
-    """Runs a plan that delegates, to the end that its child comes to."""
-    await process.take(plan)
-    await process.until("run-suspended")
-    await process.idle()
-    if status is not None:
-        ended: dict[str, Any] = {
-            "child_thread_id": derive(CALL, "thread"),
-            "child_run_id": derive(CALL, "run"),
-            "status": status,
-        }
-        said: dict[str, Any] = {"output": "42"} if status == "completed" else {"error": "no luck"}
-        await process.run(signal(ChildRunEnded, **ended, **said, call_id=CALL, usage=Usage(requests=3)))
 
 
 @pytest.mark.parametrize(
@@ -105,66 +73,40 @@ async def test_a_fork_that_is_recorded_without_what_it_goes_on_from_cannot_be_re
 
 @pytest.mark.parametrize("decision", [{"decision": "approve"}, {"decision": "deny", "note": "too dear"}, None])
 async def test_what_a_person_decided_is_decided_again(decision: Mapping[str, Any] | None) -> None:
-    log, world = MemoryLog(), World(pays=True)
-    async with agents_running(log, world) as process:
-        await process.run(plan_of())
-        while decision is not None and not isinstance(log.run[-1], RunCompleted):
-            asked = [event for event in log.run if isinstance(event, ApprovalRequested)][-1]
-            answer: dict[str, Any] = {
-                **decision,
-                "event_id": derive(asked.event_id, "answer"),
-                "call_id": asked.call_id,
-            }
-            await process.run(signal(ApprovalDecided, **answer))
-    verdict = await identical(recorded(log))
+    recording = await decided(decision)
+    verdict = await identical(recording)
     assert verdict.beyond is (decision is None)
-    for seq in range(3, log.run[-1].seq + 1):
-        await identical(recorded(log).until(seq))
+    for seq in range(3, recording.events[-1].seq + 1):
+        await identical(recording.until(seq))
 
 
 async def test_what_people_said_to_a_run_is_heard_at_the_same_place() -> None:
-    log, world = MemoryLog(), World(pays=True)
-    async with agents_running(log, world) as process:
-        await process.run(plan_of())
-        await process.run(signal(RunSteered, 1))
-        [asked] = [event for event in log.run if isinstance(event, ApprovalRequested)]
-        await process.run(signal(ApprovalDecided, call_id=asked.call_id))
-    recording = recorded(log)
+    recording = await steered()
     assert "word 1" in str([event.model_dump() for event in recording.events])
     await identical(recording)
 
 
 async def test_a_run_that_was_taken_over_replays_as_one() -> None:
-    log = MemoryLog()
-    async with agents_running(log) as process:
-        await process.take(plan_of())
-        await process.until("call-completed", 4)
-    async with agents_running(log) as process:
-        process.plans[RUN] = plan_of()
-        process.lose()
-        process.take_over()
-        await process.idle()
-    assert isinstance(log.run[-1], RunCompleted)
-    assert "run-resumed" in log.kinds
-    await identical(recorded(log))
+    recording = await taken_over()
+    assert isinstance(recording.events[-1], RunCompleted)
+    assert "run-resumed" in [event.type_name() for event in recording.events]
+    await identical(recording)
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", None])
 async def test_a_child_run_is_answered_from_the_record_and_not_begun(status: str | None) -> None:
-    log, plan = MemoryLog(), planned(step("answer", kind="delegate"))
-    async with agents_running(log) as process:
-        await child_of(process, plan, status)
-    verdict = await identical(recorded(log, plan=plan))
+    verdict = await identical(await with_child(status))
     assert verdict.beyond is (status is None)
 
 
 @pytest.mark.parametrize("over", [False, True])
 async def test_another_task_for_a_child_run_is_caught(over: bool) -> None:
-    log, plan = MemoryLog(), planned(step("answer", kind="delegate"))
-    async with agents_running(log) as process:
-        await child_of(process, plan, "completed" if over else None)
+    recording = await with_child("completed" if over else None)
+    plan = recording.plan
+    assert plan is not None
     steps = plan.plan.model_copy(update={"steps": (step("answer", kind="delegate", instructions="Do less."),)})
-    verdict = await again(recorded(log, plan=plan.model_copy(update={"plan": steps})))
+    other = plan.model_copy(update={"plan": steps})
+    verdict = await again(Recording([other, *(event for event in recording.events if event is not plan)]))
     assert verdict.difference is not None
     assert verdict.difference.place == "answer.1/delegate"
     assert "Do less." in str(verdict.difference.now)

@@ -49,14 +49,14 @@ class Follower:
     def __init__(self, settings: ServiceSettings, topic: str) -> None:
         forgive_header_names()
         self._topic = settings.in_namespace(topic)
-        self._servers = settings.kafka_bootstrap_servers
+        self._access = settings.client()
         self._followed: dict[TopicPartition, _Followed] = {}
         self.polled_at: float | None = None
 
     async def __aenter__(self) -> Self:
         self._consumer = AIOKafkaConsumer(
             self._topic,
-            bootstrap_servers=self._servers,
+            **self._access,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

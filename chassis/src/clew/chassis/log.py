@@ -89,7 +89,7 @@ class LogReader:
     async def _consumer(self, *topics: str) -> AsyncGenerator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
             *topics,
-            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            **self._settings.client(),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -14,8 +14,10 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError, KafkaError, NoError, RebalanceInProgressError
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 from faststream.kafka import KafkaBroker
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from clew.chassis import bookmarks
+from clew.chassis.access import LogAccess
 from clew.chassis.bookmarks import Bookmark
 from clew.chassis.clock import monotonic
 from clew.chassis.hosting import Decode, Raw, host
@@ -24,6 +26,7 @@ from clew.chassis.lenient import forgive_header_names
 from clew.chassis.settings import ServiceSettings
 from clew.contracts.envelope import Event
 
+LOGINS = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
 HEARTBEATS_PER_SESSION = 10
 MAX_POLL_MS = 60 * 60 * 1000  # a projection waits for Postgres inside its handler; leaving the group would not help
 STILL_A_MEMBER = {NoError.errno, RebalanceInProgressError.errno}  # answers that the group gives to its members only
@@ -67,6 +70,7 @@ class Membership:
         self.joined_at = float("-inf")  # when the request was sent whose answer was the present assignment
         self.broker = KafkaBroker(
             settings.kafka_bootstrap_servers,
+            security=security_of(settings),
             client_id=f"clew-{service}",
             consumer_only=True,
             allow_auto_create_topics=False,
@@ -163,3 +167,12 @@ class Membership:
 
 async def _undecoded(raw: Raw) -> Event:
     raise TypeError(f"{raw.topic} has no handlers: its records are taken as they are")
+
+
+def security_of(access: LogAccess) -> BaseSecurity | None:
+    """As whom, as FastStream takes it."""
+    context = access.tls
+    if access.kafka_user:
+        login, secret = LOGINS[access.kafka_mechanism], access.kafka_password.get_secret_value()
+        return login(access.kafka_user, secret, ssl_context=context, use_ssl=access.kafka_tls)
+    return None if context is None else BaseSecurity(ssl_context=context, use_ssl=True)

@@ -98,7 +98,7 @@ class Publisher:
 
     async def __aenter__(self) -> Self:
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            **self._settings.client(),
             client_id=f"clew-{self._service}",
             acks="all",
             enable_idempotence=True,

@@ -3,19 +3,18 @@
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from clew.chassis.access import LogAccess
 
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]{0,20}$")]
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(LogAccess):
     """Where the log and the object store are, and how the process shows itself."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    kafka_bootstrap_servers: str = Field(
-        validation_alias="KAFKA_BOOTSTRAP_SERVERS", description="Kafka brokers, host:port, comma-separated"
-    )
     namespace: Namespace = Field(
         "", validation_alias="CLEW_NAMESPACE", description="Prefix that isolates a second set on the same parts"
     )

@@ -12,8 +12,9 @@ import sys
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, for_code
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from clew.chassis.access import LogAccess
 from clew.chassis.clock import monotonic
 from clew.chassis.errors import StartError
 from clew.chassis.settings import Namespace, ServiceSettings
@@ -23,14 +24,11 @@ WAIT_FOR_BROKER = 60.0  # seconds
 ALREADY_EXISTS = 36  # Kafka's error code TOPIC_ALREADY_EXISTS
 
 
-class TopicSettings(BaseSettings):
+class TopicSettings(LogAccess):
     """What the one-off job needs to know."""
 
     model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
 
-    kafka_bootstrap_servers: str = Field(
-        validation_alias="KAFKA_BOOTSTRAP_SERVERS", description="Kafka brokers, host:port, comma-separated"
-    )
     namespace: Namespace = Field("", validation_alias="CLEW_NAMESPACE", description="As for the services")
     thread_partitions: int = Field(
         load_topics().thread_partitions,
@@ -49,7 +47,7 @@ class TopicSettings(BaseSettings):
 async def create_topics(settings: TopicSettings) -> list[str]:
     """Creates the topics that are missing; returns their names once all are there for everybody. StartError when the
     broker refuses one."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    admin = AIOKafkaAdminClient(**settings.client())
     await admin.start()
     try:
         topics = [_new_topic(topic, settings) for topic in load_topics().topics]
@@ -93,7 +91,7 @@ async def until_topics_fit(settings: ServiceSettings) -> None:
     """Waits for a broker that answers. StartError when none does in time, or when its topics do not fit."""
     deadline = monotonic() + WAIT_FOR_BROKER
     while True:
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+        admin = AIOKafkaAdminClient(**settings.client())
         try:
             await admin.start()
             names = {settings.in_namespace(topic.name): topic.name for topic in load_topics().topics}

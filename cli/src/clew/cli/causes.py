@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, cast
 from urllib.parse import unquote
 
-from clew.cli.moment import said
+from clew.cli.responses import parsed, said
 from clew.cli.safe import fold, folded_json
 from clew.cli.wire import Event, Json
 
@@ -30,8 +30,10 @@ class Cause:
 
 
 def find(calls: Sequence[Json], name: str) -> Json | None:
-    """The call of that id (its begin is enough), key, or number of its first event (#7); of several the first."""
-    for call in calls:
+    """The call of that id (its begin is enough), key, or number of its first event (#7); of several the first one of
+    the run itself: what a fork shares has the numbers of another run."""
+    run_id = calls[-1]["run_id"] if calls else None
+    for call in sorted(calls, key=lambda call: call["run_id"] != run_id):
         if name in (call["call_key"], f"#{call['first_seq']}") or str(call["call_id"]).startswith(name.lower()):
             return call
     return None
@@ -61,7 +63,7 @@ def _call(call: Json) -> Cause:
         result = call.get("result")
         answered = said(cast(Json, result)) if isinstance(result, dict) else call.get("error") or "no answer"
         return Cause("model", fold(f"{call['name']} answered: {answered}", FOLDED), call["first_seq"])
-    arguments = folded_json(call.get("request") or {}, FOLDED)
+    arguments = folded_json(parsed(call.get("request")) or {}, FOLDED)
     return Cause("tool", f"{call['name']}({arguments}): {call['status']}", call["first_seq"])
 
 

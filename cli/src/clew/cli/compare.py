@@ -36,8 +36,8 @@ Examples:
 @as_json
 @pass_cli
 def diff(cli: Cli, run_a: UUID, run_b: UUID, html: Path | None, as_json: bool) -> None:
-    a = found(lambda: cli.client.state(str(run_a)), f"there is no run {run_a}")
-    b = found(lambda: cli.client.state(str(run_b)), f"there is no run {run_b}")
+    a = found(lambda: cli.looking(str(run_a)).state(str(run_a)), f"there is no run {run_a}")
+    b = found(lambda: cli.looking(str(run_b)).state(str(run_b)), f"there is no run {run_b}")
     compared = list(pairs(a, b))
     if html is not None:
         html.write_text(page(str(run_a), str(run_b), compared), encoding="utf-8")

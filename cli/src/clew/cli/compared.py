@@ -21,6 +21,7 @@ th:first-child { width: 16rem; overflow-wrap: anywhere } td { overflow-wrap: any
 pre { margin: 0; white-space: pre-wrap; font: 13px/1.45 ui-monospace, monospace }
 del { background: var(--gone); text-decoration: none } ins { background: var(--new); text-decoration: none }
 details > summary { cursor: pointer; opacity: .7 } .none { opacity: .5 }
+@media (max-width: 40rem) { tr, th, td { display: block } th:first-child { width: auto } }
 """
 TITLES: Final = {"step": "plan", "call": "calls", "usage": "tokens and cost"}
 

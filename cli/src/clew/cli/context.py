@@ -12,6 +12,7 @@ import httpx2
 from clew.cli.client import Client
 from clew.cli.errors import Failure, Refused
 from clew.cli.gateway import Gateway, Patience
+from clew.cli.imported import Moments, imported
 from clew.cli.lines import Line
 from clew.cli.safe import one_line
 from clew.cli.screen import Screen, stderr, stdout
@@ -45,6 +46,14 @@ class Cli:
     @cached_property
     def client(self) -> Client:
         return Client(self.gateway)
+
+    def looking(self, run_id: str) -> Moments:
+        """Who tells of a run: the recording that was imported of it, else the gateway."""
+        found = imported(run_id)
+        if found is None:
+            return self.client
+        self.err.note(f"run {run_id} as it was imported; nothing is asked of the gateway")
+        return found
 
     def show_failure(self, failure: Failure) -> None:
         """A failure on stderr, with the fields that a problem names."""

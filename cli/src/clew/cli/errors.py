@@ -4,7 +4,8 @@ Failure -- NotCompleted 1 (a run or a check did not end well)
         |- Unreachable  3 (no answer from the gateway, or none that a gateway would give)
         |- Refused      4 (the API answered with a problem)
         |- Unknown      5 (there is no such run, call or thread)
-        `- NoMoment     6 (the run has no such moment)
+        |- NoMoment     6 (the run has no such moment)
+        `- Denied       7 (the log does not let this user do that)
 """
 
 from typing import ClassVar, Final
@@ -24,6 +25,7 @@ Exit codes:
   4    the API refused the request: the problem is on stderr
   5    there is no such run, call or thread (of the commands that show one)
   6    the run has no such moment
+  7    the log does not let this user do that (of the commands that read the log itself)
   130  Ctrl-C"""
 
 
@@ -59,6 +61,12 @@ class NoMoment(Failure):
     """The run is there, and was never at that moment."""
 
     code = 6
+
+
+class Denied(Failure):
+    """Whoever runs the log does not allow it."""
+
+    code = 7
 
 
 class Refused(Failure):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias, cast
 
+from clew.cli.responses import said
 from clew.cli.safe import clean, fold, folded_json, one_line
 from clew.cli.wire import Event, Json
 
@@ -153,6 +154,8 @@ def summary(event: Event) -> str:
             return folded_json(data["text"], RESULT)
         case "plan.created":
             return " · ".join(one_line(step["title"]) for step in data["plan"]["steps"])
+        case "call.started" | "call.completed" if data.get("kind") == "model":
+            return _model(data)
         case "call.started" | "call.completed" | "call.failed" | "call.in_doubt":
             last = data.get("result", data.get("error"))
             outcome = "" if last is None else f" → {result(last)}"
@@ -161,3 +164,11 @@ def summary(event: Event) -> str:
             return fold(" ".join(part.get("text", "(document)") for part in data["content"]), RESULT)
         case _:
             return folded_json({name: value for name, value in data.items() if value is not None}, RESULT)
+
+
+def _model(data: Json) -> str:
+    """A model request, or its answer; whole they are in the event."""
+    if "result" in data:
+        return f"{one_line(data['name'])} → {fold(said(data['result'] or {}), RESULT)}"
+    request: Json = data.get("request") or {}
+    return f"{one_line(data['name'])} is asked, behind {request.get('messages_before', 0)} messages"

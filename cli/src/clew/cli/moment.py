@@ -7,6 +7,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from clew.cli import lines
+from clew.cli.responses import parsed, said
 from clew.cli.safe import clean, fold, folded_json, json_text, one_line
 from clew.cli.wire import Json
 
@@ -63,7 +64,8 @@ def tree(state: Json, full: bool) -> Tree:
             branch.add(text)
         for call in state["calls"]:
             if call["step_id"] == step["step_id"]:
-                _call(branch, call, call["call_id"] in state["open_calls"], full)
+                shared = call["run_id"] != state["run_id"]
+                _call(branch, call, call["call_id"] in state["open_calls"], shared, full)
     return root
 
 
@@ -84,15 +86,17 @@ def _about(step: Json) -> Iterator[Text]:
         yield Text(one_line(step["error"]) + again, "red")
 
 
-def _call(branch: Tree, call: Json, is_open: bool, full: bool) -> None:
+def _call(branch: Tree, call: Json, is_open: bool, shared: bool, full: bool) -> None:
     name = f"{call['kind']} {one_line(call['name'])}" if call["kind"] == "model" else one_line(call["name"])
-    more = [f"attempt {call['attempt']}"] if call["attempt"] > 1 else []
+    more = ["shared"] if shared else []
+    more += [f"attempt {call['attempt']}"] if call["attempt"] > 1 else []
     more += ["untrusted"] if call.get("untrusted") else []
     more += [f"{call['duration_ms']:.0f} ms"] if call.get("duration_ms") is not None else []
     tail = f" [{', '.join(more)}]" if more else ""
     asked, answered = _asked(call), _answered(call, is_open)
-    style = "yellow" if is_open else "red" if call["status"] == "failed" else ""
-    told = f"{name}({folded_json(asked, FOLDED) if asked else ''}) → {folded_json(answered, FOLDED)}"
+    style = "yellow" if is_open else "red" if call["status"] == "failed" else "dim" if shared else ""
+    arguments = f"({folded_json(asked, FOLDED) if asked else ''})" if call["kind"] == "tool" else ""
+    told = f"{name}{arguments} → {folded_json(answered, FOLDED)}"
     node = branch.add(Text(f"#{call['first_seq']} {told}{tail}", style))
     if full:
         for word, value in (("asked", call.get("request")), ("answered", call.get("result") or call.get("error"))):
@@ -102,7 +106,7 @@ def _call(branch: Tree, call: Json, is_open: bool, full: bool) -> None:
 
 def _asked(call: Json) -> Any:
     """A tool's arguments; of a model request nothing, which would be its whole conversation."""
-    return call.get("request") if call["kind"] == "tool" else None
+    return parsed(call.get("request")) if call["kind"] == "tool" else None
 
 
 def _answered(call: Json, is_open: bool) -> Any:
@@ -115,17 +119,6 @@ def _answered(call: Json, is_open: bool) -> Any:
         return result
     fields = cast(Json, result)
     return fields.get("result") if "result" in fields else said(fields) if "parts" in fields else fields
-
-
-def said(response: Json) -> str:
-    """A model's answer in words: its text, and the tools that it asks for."""
-    words: list[str] = []
-    for part in response.get("parts") or ():
-        if part.get("part_kind") == "tool-call":
-            words.append(f"asks for {part.get('tool_name')}({folded_json(part.get('args') or '', FOLDED)})")
-        elif part.get("content"):
-            words.append(str(part["content"]))
-    return " · ".join(words)
 
 
 def approvals(state: Json) -> Iterator[str]:

@@ -4,17 +4,18 @@ from collections.abc import Iterator, Sequence
 
 from clew.cli.context import Cli
 from clew.cli.errors import NoMoment, Refused, Unknown
+from clew.cli.imported import Moments
 from clew.cli.safe import one_line
 from clew.cli.wire import Json
 
 SHOWN = 3  # void records that a view names; `--raw` shows all
 
 
-def show(cli: Cli, run_id: str, seq: int | None) -> None:
+def show(cli: Cli, told: Moments, run_id: str, seq: int | None) -> None:
     """The events up to `seq`, one JSON a line. Unknown for a run that is not there, NoMoment for such an event."""
     try:
-        void = cli.client.void(run_id)
-        events = [event for event in cli.client.records(run_id)]
+        void = told.void(run_id)
+        events = list(told.records(run_id))
     except Refused as refused:
         if refused.problem.status == 404:
             raise Unknown(f"there is no run {run_id}") from refused

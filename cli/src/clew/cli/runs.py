@@ -56,7 +56,7 @@ def runs(cli: Cli, status: str | None, thread_id: UUID | None, limit: int, as_js
         for run in found:
             cli.out.json(run.json)
     elif cli.out.fancy:  # a screen is too narrow for a second id
-        cli.out.table(("RUN", "STATUS", "BEGAN", "TOOK", "ANSWER"), [row(run)[:4] + row(run)[5:] for run in found])
+        cli.out.table(("RUN", "STATUS", "BEGAN", "TOOK", "ANSWER"), [_narrow(*row(run)) for run in found])
     else:
         cli.out.table((), [row(run) for run in found])
 
@@ -66,6 +66,11 @@ def row(run: Run) -> tuple[str, ...]:
     took = f"{(run.ended_at - run.created_at).total_seconds():.1f} s" if run.ended_at else ""
     began = f"{run.created_at.astimezone():%Y-%m-%d %H:%M:%S}"
     return run.id, run.status, began, took, run.thread_id, fold(run.output or run.error or "", ANSWER)
+
+
+def _narrow(run: str, status: str, began: str, took: str, thread: str, answer: str) -> tuple[str, ...]:
+    """The same without the thread, the year and the seconds."""
+    return run, status, began[5:16], took, answer
 
 
 @click.command("show", help=RUN_HELP)
@@ -111,14 +116,16 @@ def header(run: Run) -> list[tuple[str, str]]:
 @pass_cli
 def events_of(cli: Cli, run_id: UUID, following: bool, after: str | None, as_json: bool) -> None:
     found = (
-        follow(cli.gateway, str(run_id), after, cli.err.note) if following else cli.client.events(str(run_id), after)
+        follow(cli.gateway, str(run_id), after, cli.err.note)
+        if following
+        else cli.looking(str(run_id)).events(str(run_id), after)
     )
     last: Event | None = None
     for last in found:
         if as_json:
             cli.out.json(last.json)
         else:
-            cli.out.console.print(event_line(last), soft_wrap=not cli.out.fancy)
+            cli.out.row(event_line(last))
     if following and last is not None and last.final and last.type != "run.completed":
         raise NotCompleted(f"run {run_id} is {last.type.removeprefix('run.')}")
 

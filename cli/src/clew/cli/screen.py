@@ -22,6 +22,8 @@ from clew.cli.transcript import Answer, Piece, Words
 
 STYLES: Final[dict[Tone, str]] = {"plain": "", "quiet": "dim", "good": "green", "bad": "red", "strong": "bold"}
 INDENT: Final = 2  # columns per depth of a line
+GAP: Final = 2  # columns between those of a table
+NARROWEST: Final = 9  # columns that one of a table keeps
 ASIDE: Final = 4  # columns before what a step says on the way to the answer
 
 
@@ -115,20 +117,25 @@ class Screen:
         self._plain(json_line(value) + "\n")
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Rows of short texts, the last cut where the screen ends; piped: tab-separated, without the head."""
+        """Rows of short texts, cut where the screen ends; piped: tab-separated, without the head."""
         if not self.fancy:
             for row in rows:
                 self._plain("\t".join(map(one_line, row)) + "\n")
             return
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        cells = [[Text(one_line(cell)) for cell in row] for row in rows]
-        for number, title in enumerate(head):
-            widest = max((row[number].cell_len for row in cells), default=0)
-            last = number == len(head) - 1
-            table.add_column(title, no_wrap=True, overflow="ellipsis", min_width=None if last else widest)
-        for row in cells:
-            table.add_row(*row)
-        self.console.print(table)
+        if not rows:
+            return
+        cells = [list(map(one_line, row)) for row in rows]
+        widths = [max(map(cell_len, column)) for column in zip(head, *cells, strict=True)]
+        widths = fitted(widths, head, self.console.width - GAP * (len(head) - 1))
+        for row, style in ((head, "bold"), *((row, "") for row in cells)):
+            self.console.print(aligned(row, widths, style), no_wrap=True, crop=False, overflow="ignore")
+
+    def row(self, text: Text) -> None:
+        """One line: cut where the screen ends; piped it is whole."""
+        if self.fancy:
+            self.console.print(text, no_wrap=True, overflow="ellipsis")
+        else:
+            self.console.print(text, soft_wrap=True)
 
     def tree(self, tree: Tree) -> None:
         """A tree of any size: its first lines are there before its last ones are made."""
@@ -167,6 +174,29 @@ class Screen:
         """Past rich, which would widen tabs and count columns."""
         self._stream.write(text)
         self._stream.flush()
+
+
+def fitted(widths: Sequence[int], head: Sequence[str], room: int) -> list[int]:
+    """Widths of columns that fit, if they can: the widest are narrowed, but never the first, which names the row, nor
+    any below its head or `NARROWEST`."""
+    fitting = list(widths)
+    least = [min(width, max(cell_len(title), NARROWEST)) for width, title in zip(widths, head, strict=True)]
+    while sum(fitting) > room:
+        wide = [number for number in range(1, len(fitting)) if fitting[number] > least[number]]
+        if not wide:
+            break
+        fitting[max(wide, key=lambda number: fitting[number])] -= 1
+    return fitting
+
+
+def aligned(cells: Sequence[str], widths: Sequence[int], style: str) -> Text:
+    """A row of a table; what is too long ends in an ellipsis."""
+    row = Text(style=style)
+    for number, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        text = Text(cell)
+        text.truncate(width, overflow="ellipsis", pad=number < len(cells) - 1)
+        row.append_text(text).append(" " * GAP if number < len(cells) - 1 else "")
+    return row
 
 
 def stdout() -> Screen:

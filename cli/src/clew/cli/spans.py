@@ -9,35 +9,46 @@ from rich.text import Text
 from clew.cli.safe import one_line
 from clew.cli.wire import Json
 
-WIDTH: Final = 50  # columns of the scale
-NAME: Final = 34
+WIDTH: Final = 50  # columns of the scale at most
+NARROWEST: Final = 10
+NAME: Final = 34  # columns of a name at most
+TOOK: Final = 12  # columns that a duration takes, with what stands between
 STYLES: Final = {"completed": "green", "failed": "red", "cancelled": "red", "retried": "yellow"}
 
 
-def drawn(timeline: Json) -> Iterator[Text]:
-    """Spans and waits in the order in which they began: `█` is work, `·` waiting."""
+def drawn(timeline: Json, columns: int = NAME + WIDTH + TOOK) -> Iterator[Text]:
+    """Spans and waits in the order in which they began: `█` is work, `·` waiting; drawn for so many columns."""
     rows = sorted([*timeline["spans"], *timeline["waits"]], key=_began)
     if not rows:
         return
     first = min(_moment(_began(row)) for row in rows)
     last = max(_moment(moment) for row in rows for moment in (_began(row), _ended(row)) if moment)
     whole = max((last - first).total_seconds(), 1e-6)
-    yield Text(f"{'':{NAME}} 0 s{f'{whole:.2f} s':>{WIDTH - 3}}", "dim")
+    name = min(NAME, max(len(_title(row)) for row in rows)) if columns < NAME + WIDTH + TOOK else NAME
+    width = min(WIDTH, max(NARROWEST, columns - name - TOOK))
+    yield Text(f"{'':{name}} 0 s{f'{whole:.2f} s':>{width - 3}}", "dim")
     for row in rows:
         begin = (_moment(_began(row)) - first).total_seconds()
         ended = _ended(row)
         end = (_moment(ended) - first).total_seconds() if ended else whole
-        yield _row(row, begin, end, whole, ended is None)
+        took = f"{end - begin:.2f} s" + ("" if ended else " so far")
+        yield _row(row, name, _bar(begin / whole, end / whole, width, "waited_for" in row), took)
 
 
-def _row(row: Json, begin: float, end: float, whole: float, is_open: bool) -> Text:
-    left = min(int(begin / whole * WIDTH), WIDTH - 1)
-    length = max(round((end - begin) / whole * WIDTH), 1)
-    waits = "waited_for" in row
-    bar = ("·" if waits else "█") * min(length, WIDTH - left)
-    name, style = (_waited(row), "dim") if waits else (_named(row), STYLES.get(row.get("outcome") or "", "bold"))
-    took = f"{end - begin:.2f} s" + (" so far" if is_open else "")
-    return Text.assemble(f"{name:<{NAME}.{NAME}} ", (f"{' ' * left + bar:<{WIDTH}}", style), f" {took}")
+def _bar(begin: float, end: float, width: int, waits: bool) -> str:
+    """From one share of the whole to another."""
+    left = min(int(begin * width), width - 1)
+    length = max(round((end - begin) * width), 1)
+    return f"{' ' * left + ('·' if waits else '█') * min(length, width - left):<{width}}"
+
+
+def _row(row: Json, name: int, bar: str, took: str) -> Text:
+    style = "dim" if "waited_for" in row else STYLES.get(row.get("outcome") or "", "bold")
+    return Text.assemble(f"{_title(row):<{name}.{name}} ", (bar, style), f" {took}")
+
+
+def _title(row: Json) -> str:
+    return _waited(row) if "waited_for" in row else _named(row)
 
 
 def _named(row: Json) -> str:

@@ -13,6 +13,7 @@ from rich.tree import Tree
 from clew.cli import causes, moment, raw, spans
 from clew.cli.context import Cli, as_json, pass_cli
 from clew.cli.errors import NoMoment, Refused, Unknown
+from clew.cli.imported import Moments
 from clew.cli.safe import clean, fold
 from clew.cli.wire import Json, Run
 
@@ -80,12 +81,13 @@ def view(
     cli: Cli, run_id: UUID, at: int | datetime | None, timeline: bool, full: bool, as_raw: bool, as_json: bool
 ) -> None:
     name = str(run_id)
-    seq = found(lambda: _seq(cli, name, at), f"there is no run {name}")
+    told = cli.looking(name)
+    seq = found(lambda: _seq(told, name, at), f"there is no run {name}")
     if timeline:
-        return _timeline(cli, name, as_json)
+        return _timeline(cli, told, name, as_json)
     if as_raw:
-        return raw.show(cli, name, seq)
-    state = _state(cli, name, seq, conversations=full or as_json)
+        return raw.show(cli, told, name, seq)
+    state = _state(told, name, seq, conversations=full or as_json)
     if as_json:
         return cli.out.json(state)
     for word, value in moment.header(state):
@@ -95,16 +97,16 @@ def view(
         cli.out.text(line)
     if state.get("output") is not None:
         cli.out.text("\n" + state["output"])
-    void = cli.client.void(name) if at is None else ()  # at an earlier moment nobody knew of it
+    void = told.void(name) if at is None else ()  # at an earlier moment nobody knew of it
     for line in (*takeovers(state), *raw.said_of_void(void, name)):
         cli.out.note(line)
 
 
-def _seq(cli: Cli, run_id: str, at: int | datetime | None) -> int | None:
+def _seq(told: Moments, run_id: str, at: int | datetime | None) -> int | None:
     """The event's number. NoMoment when the run had not begun by then."""
     if not isinstance(at, datetime):
         return at
-    known = [event.seq for event in cli.client.events(run_id) if event.occurred_at <= at]
+    known = [event.seq for event in told.events(run_id) if event.occurred_at <= at]
     if not known:
         raise NoMoment(f"run {run_id} had not begun at {at.isoformat()}")
     return max(known)
@@ -122,9 +124,9 @@ def _resumed(one: Json) -> str:
     return f"resumed: {cause} (attempt {one['attempt']})"
 
 
-def _state(cli: Cli, run_id: str, seq: int | None, *, conversations: bool = True) -> Json:
+def _state(told: Moments, run_id: str, seq: int | None, *, conversations: bool = True) -> Json:
     try:
-        ask = partial(cli.client.state, run_id, seq, conversations=conversations)
+        ask = partial(told.state, run_id, seq, conversations=conversations)
         return found(ask, f"there is no run {run_id}")
     except Refused as refused:
         if refused.problem.status == 422 and refused.problem.errors:
@@ -132,11 +134,12 @@ def _state(cli: Cli, run_id: str, seq: int | None, *, conversations: bool = True
         raise
 
 
-def _timeline(cli: Cli, run_id: str, as_json: bool) -> None:
-    timeline = found(lambda: cli.client.timeline(run_id), f"there is no run {run_id}")
+def _timeline(cli: Cli, told: Moments, run_id: str, as_json: bool) -> None:
+    timeline = found(lambda: told.timeline(run_id), f"there is no run {run_id}")
     if as_json:
         return cli.out.json(timeline)
-    for row in spans.drawn(timeline):
+    columns = (cli.out.console.width,) if cli.out.fancy else ()
+    for row in spans.drawn(timeline, *columns):
         cli.out.console.print(row, soft_wrap=not cli.out.fancy)
 
 
@@ -146,11 +149,12 @@ def _timeline(cli: Cli, run_id: str, as_json: bool) -> None:
 @as_json
 @pass_cli
 def why(cli: Cli, run_id: UUID, call: str, as_json: bool) -> None:
-    state = _state(cli, str(run_id), None)
+    told = cli.looking(str(run_id))
+    state = _state(told, str(run_id), None)
     named = causes.find(state["calls"], call)
     if named is None:
         raise Unknown(f"run {run_id} has no call {call}; `clew run view {run_id}` lists them")
-    for cause in causes.walk(state, list(cli.client.events(str(run_id))), named):
+    for cause in causes.walk(state, list(told.events(str(run_id))), named):
         if as_json:
             cli.out.json(cause.json)
         else:

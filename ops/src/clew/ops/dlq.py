@@ -16,6 +16,7 @@ from rich.text import Text
 from clew.cli.context import Cli, as_json, pass_cli
 from clew.cli.errors import NotCompleted
 from clew.cli.safe import clean, fold, json_text
+from clew.contracts.envelope import Position
 from clew.contracts.topics import SERVICES, load_topics
 from clew.ops.entries import printable
 from clew.ops.letters import Letter, matching
@@ -105,7 +106,7 @@ async def list_letters(
         for letter in found:
             cli.out.json(letter_json(letter))
         return
-    cli.out.table(("RECORD", "TYPE", "REFUSED BY", "WHEN", "REASON"), [_row(letter) for letter in found])
+    cli.out.table(("RECORD", "TYPE", "REFUSED BY", "WHEN", "REASON"), [_row(letter, cli.out.fancy) for letter in found])
     if not found:
         cli.err.note("there are no dead letters")
 
@@ -151,7 +152,8 @@ async def redrive(
     if body is not None and len(chosen) != 1:
         raise click.UsageError("--edit is for one record: name it")
     edited = None if body is None else json.dumps(_json_of(body)).encode()
-    cli.err.note(f"{len(chosen)} records {'would be' if dry_run else 'are'} written again")
+    many = f"{len(chosen)} {'record' if len(chosen) == 1 else 'records'}"
+    cli.err.note(f"{many} would be written again" if dry_run else f"writing {many} again")
     if dry_run:
         for letter in chosen:
             told(cli, letter, "", as_json)
@@ -175,11 +177,15 @@ def told(cli: Cli, letter: Letter, to: str | None, as_json: bool) -> None:
 async def _redrive(
     cli: Cli, driver: Redriver, chosen: Sequence[Letter], edited: bytes | None, rate: float, as_json: bool
 ) -> None:
-    with Progress(console=cli.err.console, disable=not cli.err.fancy) as progress:
-        for letter in progress.track(chosen, description="written again"):
-            position = await driver.redrive(letter, edited)
+    done: list[tuple[Letter, Position]] = []
+    try:
+        with Progress(console=cli.err.console, disable=not cli.err.fancy) as progress:
+            for letter in progress.track(chosen, description="written again"):
+                done.append((letter, await driver.redrive(letter, edited)))
+                await asyncio.sleep(1 / rate)
+    finally:  # not meanwhile: the bar would write over it
+        for letter, position in done:
             told(cli, letter, f"{position.topic}/{position.partition}/{position.offset}", as_json)
-            await asyncio.sleep(1 / rate)
 
 
 @dlq.command(help=DROP)
@@ -246,9 +252,12 @@ def header(letter: Letter) -> list[tuple[str, str]]:
     ]
 
 
-def _row(letter: Letter) -> tuple[str, ...]:
+def _row(letter: Letter, narrow: bool) -> tuple[str, ...]:
+    """A letter in a list; on a screen the type is short, and the moment without year and seconds."""
     when = f"{letter.event.recorded_at.astimezone():%Y-%m-%d %H:%M:%S}"
     why = fold(f"{letter.event.reason}: {letter.event.detail}", DETAIL)
+    if narrow:
+        return letter.id, letter.type.removeprefix("clew."), ", ".join(letter.services), when[5:16], why
     return letter.id, letter.type, ", ".join(letter.services), when, why
 
 

@@ -55,4 +55,4 @@ def show(cli: Cli, entry: Entry, as_json: bool) -> None:
     if as_json:
         cli.out.json(entry.json())
     else:
-        cli.out.console.print(entry.line(), soft_wrap=not cli.out.fancy)
+        cli.out.row(entry.line())

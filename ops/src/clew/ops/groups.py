@@ -3,6 +3,7 @@
 # aiokafka is typed in part only.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -10,6 +11,9 @@ from typing import Final
 
 import click
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
+from aiokafka.structs import OffsetAndMetadata
 
 from clew.chassis.clock import now
 from clew.chassis.records import Record, from_kafka
@@ -20,6 +24,7 @@ from clew.contracts.topics import SERVICES, load_topics
 from clew.ops.log import admin, partitions, reader
 from clew.ops.settings import asynchronous, settings
 
+ATTEMPTS: Final = 10
 STUCK: Final = 60.0  # seconds that the oldest unfinished record has waited
 HELP = f"""Show how far each service is behind: records that are not finished, and seconds since the oldest of them was
 written, partition by partition, with the key that it belongs to. A partition that has waited for more than
@@ -71,7 +76,7 @@ async def lags(where: ServiceSettings) -> list[Lag]:
     found: list[Lag] = []
     async with reader(where) as consumer, admin(where) as client:
         for service in SERVICES:
-            offsets = await client.list_consumer_group_offsets(where.in_namespace(service))
+            offsets = await _commits(client, where.in_namespace(service))
             committed = {tp: meta.offset for tp, meta in offsets.items() if meta.offset >= 0}
             # What a service reads without its group (capabilities) has no commits and no lag.
             read = [
@@ -80,6 +85,16 @@ async def lags(where: ServiceSettings) -> list[Lag]:
             tps = await partitions(where, read)
             found += await _of_service(consumer, where, service, committed, tps)
     return found
+
+
+async def _commits(client: AIOKafkaAdminClient, group: str) -> Mapping[TopicPartition, OffsetAndMetadata]:
+    """A broker that was never asked for a group makes the topic of commits first, and says so until it is there."""
+    for _ in range(ATTEMPTS):
+        try:
+            return await client.list_consumer_group_offsets(group)
+        except GroupCoordinatorNotAvailableError:
+            await asyncio.sleep(1)
+    return await client.list_consumer_group_offsets(group)
 
 
 async def _of_service(

@@ -9,9 +9,11 @@ Without a consumer group: looking leaves nothing behind. `clew.chassis.log` read
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import TopicAuthorizationFailedError
 
 from clew.chassis.blobs import S3BlobStore
 from clew.chassis.lenient import forgive_header_names
@@ -27,9 +29,7 @@ AT_ONCE = 2000  # records
 async def reader(settings: ServiceSettings) -> AsyncGenerator[AIOKafkaConsumer]:
     """A connection that belongs to no group."""
     forgive_header_names()
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers, group_id=None, enable_auto_commit=False
-    )
+    consumer = AIOKafkaConsumer(**settings.client(), group_id=None, enable_auto_commit=False)
     try:
         await consumer.start()
         yield consumer
@@ -39,7 +39,7 @@ async def reader(settings: ServiceSettings) -> AsyncGenerator[AIOKafkaConsumer]:
 
 @asynccontextmanager
 async def admin(settings: ServiceSettings) -> AsyncGenerator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    client = AIOKafkaAdminClient(**settings.client())
     try:
         await client.start()
         yield client
@@ -47,10 +47,20 @@ async def admin(settings: ServiceSettings) -> AsyncGenerator[AIOKafkaAdminClient
         await client.close()
 
 
+async def described(client: AIOKafkaAdminClient, names: Sequence[str]) -> list[dict[str, Any]]:
+    """What the broker says of topics (their names there). TopicAuthorizationFailedError for those that it hides: they
+    would look as if they were not there."""
+    found = await client.describe_topics(list(names)) if names else []
+    hidden = [topic["topic"] for topic in found if topic["error_code"] == TopicAuthorizationFailedError.errno]
+    if hidden:
+        raise TopicAuthorizationFailedError(", ".join(hidden))
+    return found
+
+
 async def partitions(settings: ServiceSettings, topics: Sequence[str]) -> list[TopicPartition]:
     """All partitions of the topics (bare names) that exist."""
     async with admin(settings) as client:
-        found = await client.describe_topics([settings.in_namespace(topic) for topic in topics]) if topics else []
+        found = await described(client, [settings.in_namespace(topic) for topic in topics])
     return sorted(TopicPartition(t["topic"], p["partition"]) for t in found for p in t["partitions"])
 
 

@@ -108,9 +108,7 @@ class Redriver:
 
 @asynccontextmanager
 async def redriver(where: ServiceSettings, by: str) -> AsyncGenerator[Redriver]:
-    producer = AIOKafkaProducer(
-        bootstrap_servers=where.kafka_bootstrap_servers, acks="all", enable_idempotence=True, linger_ms=0
-    )
+    producer = AIOKafkaProducer(**where.client(), acks="all", enable_idempotence=True, linger_ms=0)
     await producer.start()
     try:
         async with Publisher("operator", where, S3BlobStore(where)) as publisher:

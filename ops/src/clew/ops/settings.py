@@ -1,18 +1,25 @@
 """Where the log is, from the environment, as a service reads it."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import click
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+)
 from pydantic import ValidationError
 
 from clew.chassis.errors import LogUnreachable
 from clew.chassis.settings import ServiceSettings
-from clew.cli.errors import Unreachable
+from clew.cli.errors import Denied, Unreachable
 
+REFUSALS: Final = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
 P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S", bound=ServiceSettings)
@@ -34,12 +41,15 @@ def read(kind: type[S]) -> S:
 
 
 def asynchronous(command: Callable[P, Coroutine[None, None, T]]) -> Callable[P, T]:
-    """A command written as a coroutine. A broker that does not answer becomes Unreachable."""
+    """A command written as a coroutine. A broker that does not answer becomes Unreachable, one that refuses Denied."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        logging.getLogger("aiokafka").setLevel(logging.ERROR)  # its warnings are none of an operator's business
         try:
             return asyncio.run(command(*args, **kwargs))
+        except REFUSALS as error:
+            raise Denied(f"this user may not do that with the log: {type(error).__name__}: {error}") from error
         except (KafkaError, LogUnreachable) as error:
             raise Unreachable(f"the log cannot be read: {error}") from error
 

@@ -15,7 +15,7 @@ from clew.chassis.topics import TopicSettings, create_topics
 from clew.cli.context import Cli, as_json, pass_cli
 from clew.cli.errors import NotCompleted
 from clew.contracts.topics import Topic, load_topics
-from clew.ops.log import admin
+from clew.ops.log import admin, described
 from clew.ops.settings import asynchronous, settings
 
 CHECK = """Compare the broker's topics with contracts/topics.yaml: which are missing, have other partitions, or keep
@@ -69,7 +69,7 @@ async def on_broker(where: ServiceSettings) -> dict[str, Found]:
     """Our topics that the broker has, by bare name."""
     names = {where.in_namespace(topic.name): topic.name for topic in load_topics().topics}
     async with admin(where) as client:
-        counts = {t["topic"]: len(t["partitions"]) for t in await client.describe_topics(list(names))}
+        counts = {t["topic"]: len(t["partitions"]) for t in await described(client, list(names))}
         there = [name for name, count in counts.items() if count]
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in there]
         configs: dict[str, dict[str, str]] = {}

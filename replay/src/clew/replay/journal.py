@@ -191,7 +191,7 @@ class ReplayJournal(RunJournal):
     async def until_child_ended(self, call: Call) -> None:
         await self._halt(call)
 
-    async def append(self, build: Callable[[RunStamp], RunEvent], *, wait: bool = False) -> None:
+    async def append(self, build: Callable[[RunStamp], RunEvent], *, wait: bool = False, lingers: bool = False) -> None:
         event = build(self.stamp())
         evolve(self.state, event)
         if isinstance(event, StepRetried):

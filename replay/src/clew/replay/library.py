@@ -11,6 +11,7 @@ from tempfile import NamedTemporaryFile
 from typing import Literal, TypeAlias
 from uuid import UUID
 
+from clew.cli import imported
 from clew.replay.errors import Conflict
 from clew.replay.recording import Recording, read
 
@@ -25,14 +26,11 @@ class Library:
 
     @classmethod
     def of(cls, environ: Mapping[str, str] = os.environ) -> "Library":
-        """CLEW_RECORDINGS, or `clew/recordings` where programs of this user keep their data."""
-        if named := environ.get("CLEW_RECORDINGS"):
-            return cls(Path(named))
-        data = environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-        return cls(Path(data) / "clew" / "recordings")
+        """That of `clew.cli.imported`, where other commands find them too."""
+        return cls(imported.folder(environ))
 
     def path(self, run_id: UUID) -> Path:
-        return self.folder / f"{run_id}.clew.jsonl"
+        return imported.file_of(run_id, self.folder)
 
     def find(self, run_id: UUID) -> Recording | None:
         """An imported run. BadRecording when its file is not what was imported."""

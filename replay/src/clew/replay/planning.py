@@ -68,25 +68,23 @@ class _Record:
     def answer(self, request: JsonValue) -> ModelResponse:
         number = len(self.told)
         if number == len(self.exchanges):
-            self._differs("plan", "the planner asks a model once more", None, _asked(request))
+            self._differs("plan", "the planner asks a model once more", None, asked(request))
         exchange, place = self.exchanges[number], self._places[number]
-        was, now = _asked(exchange.request), _asked(request)
+        was, now = asked(exchange.request), asked(request)
         if was is not None and was != now:
             self._differs(place, "the planner asks its model otherwise", *sides(was, now))
         self.told.append([place, now, exchange.response])
         try:
-            [response] = ModelMessagesTypeAdapter.validate_python([exchange.response])
+            return answered(exchange)
         except ValueError as error:
             self.broken = CannotReplay(f"the recorded answer {place} cannot be read: {error}")
             raise _Left(place) from error
-        assert isinstance(response, ModelResponse)
-        return response
 
     def unused(self) -> Difference | None:
         """A request that the planner does not make any more."""
         if (number := len(self.told)) == len(self.exchanges):
             return None
-        request = _asked(self.exchanges[number].request)
+        request = asked(self.exchanges[number].request)
         return Difference(self._places[number], "the planner does not ask this any more", request, None, SEQ)
 
     def _differs(self, place: str, what: str, was: dict[str, JsonValue] | None, now: Any) -> NoReturn:
@@ -114,9 +112,9 @@ async def replan(plan: PlanCreated, history: Sequence[Message], model: ModelChoi
     with one: it has exchanges."""
     record = _Record(plan.exchanges)
     choice = ModelChoice(_Answering(model.model, record), model.name, model.offline, None)
-    question = Question(words_of(plan.content), history, None, plan.facts)
     try:
-        answer = await PlanMaker(choice, lambda _: choice, LIMITS).make_plan(question, offered(plan))
+        maker = PlanMaker(choice, lambda _: choice, LIMITS)
+        answer = await maker.make_plan(question_of(plan, history), offered(plan))
     except PlanningFailed as error:
         if record.broken is not None:
             raise record.broken from error
@@ -125,6 +123,19 @@ async def replan(plan: PlanCreated, history: Sequence[Message], model: ModelChoi
     difference = record.unused() or _differs(plan.plan, answer.plan)
     planned: JsonValue = ["plan", answer.plan.model_dump(mode="json")]
     return Replanned(difference, [*record.told, planned], len(record.told))
+
+
+def question_of(plan: PlanCreated, history: Sequence[Message]) -> Question:
+    """What the planner was asked, but for the model: whoever asks again has one."""
+    return Question(words_of(plan.content), history, None, plan.facts)
+
+
+def answered(exchange: ModelExchange) -> ModelResponse:
+    """What the model answered then. ValueError when that cannot be read."""
+    [response] = ModelMessagesTypeAdapter.validate_python([exchange.response])
+    if not isinstance(response, ModelResponse):
+        raise ValueError("it is no answer of a model")
+    return response
 
 
 def offered(plan: PlanCreated) -> Capabilities:
@@ -150,7 +161,7 @@ def _tool(name: str, description: str, policy: Any) -> ToolSpec:
     return ToolSpec(name=name, description=description, parameters={}, policy=policy)
 
 
-def _asked(request: JsonValue) -> dict[str, JsonValue] | None:
+def asked(request: JsonValue) -> dict[str, JsonValue] | None:
     """What a request says, without what differs from one time to the next; None when it is not in this form."""
     if not isinstance(request, dict) or not isinstance(parts := request.get("parts"), list):
         return None

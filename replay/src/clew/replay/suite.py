@@ -22,7 +22,7 @@ from clew.replay.errors import CannotReplay, Diverges
 from clew.replay.export import tenant_option
 from clew.replay.process import ALL, Order, verdicts
 from clew.replay.recording import written
-from clew.replay.source import sampled, settings
+from clew.replay.source import sampled, settings, spread
 from clew.replay.verdict import Difference
 
 SHOWN = 100  # characters of what is wrong with a recording in the table
@@ -75,7 +75,8 @@ def suite(
     with TemporaryDirectory() as kept:
         if since is not None:
             asyncio.run(_keep(Path(kept), since, sample, tenant))
-        files = [str(path) for path in sorted((folder or Path(kept)).glob("*.jsonl"))]
+        found = sorted((folder or Path(kept)).glob("*.jsonl"))
+        files = [str(path) for path in spread(found, sample or len(found))]
         if not files:
             raise CannotReplay(
                 f"there are no recordings (*.jsonl) in {folder}" if folder else "no run began since then"

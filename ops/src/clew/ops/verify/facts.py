@@ -109,20 +109,28 @@ class LogFacts:
 
 
 def fold(records: Iterable[tuple[Record, Event | None]]) -> list[Logged]:
-    """What counts, by the rule of all readers: first void, then deduplicate. Records in order within a partition."""
-    claims: dict[int, Claims] = defaultdict(Claims)
-    ids: set[UUID] = set()
-    numbers: set[tuple[UUID, int]] = set()
-    folded: list[Logged] = []
-    for record, event in records:
-        valid = record.topic != CLAIMED_TOPIC or claims[record.partition].counts(record.headers)
-        first = valid and event is not None and event.event_id not in ids
+    """What counts of some partitions. Records in order within each."""
+    folding = Folding()
+    return [folding.take(record, event) for record, event in records]
+
+
+class Folding:
+    """What counts, by the rule of all readers: first void, then deduplicate."""
+
+    def __init__(self) -> None:
+        self._claims: dict[int, Claims] = defaultdict(Claims)
+        self._ids: set[UUID] = set()
+        self._numbers: set[tuple[UUID, int]] = set()
+
+    def take(self, record: Record, event: Event | None) -> Logged:
+        """The next record of its partition. `event` is None where none can be read."""
+        valid = record.topic != CLAIMED_TOPIC or self._claims[record.partition].counts(record.headers)
+        first = valid and event is not None and event.event_id not in self._ids
         if isinstance(event, RunEvent):
-            first = first and (event.run_id, event.seq) not in numbers
+            first = first and (event.run_id, event.seq) not in self._numbers
         if first and event is not None:
-            ids.add(event.event_id)
+            self._ids.add(event.event_id)
             if isinstance(event, RunEvent):
-                numbers.add((event.run_id, event.seq))
+                self._numbers.add((event.run_id, event.seq))
         at = record.timestamp.timestamp()
-        folded.append(Logged(record.topic, record.partition, record.offset, at, event, valid, first))
-    return folded
+        return Logged(record.topic, record.partition, record.offset, at, event, valid, first)

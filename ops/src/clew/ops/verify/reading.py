@@ -1,6 +1,9 @@
-"""Reads the facts that invariants are about: first the views, then the log up to now, which is never behind them."""
+"""Reads the facts that invariants are about: first the views, then the log up to now, which is never behind them.
 
-from collections.abc import AsyncIterator
+A thread is in one partition of every topic, so a long log is judged partition by partition, and no more of it is kept.
+"""
+
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 from uuid import UUID
@@ -13,21 +16,29 @@ from clew.contracts.codec import DecodeError
 from clew.contracts.deadletters import DeadLetterResolved, RecordDeadLettered
 from clew.contracts.envelope import Event, ThreadEvent
 from clew.contracts.topics import load_topics
-from clew.ops.log import up_to_now
-from clew.ops.verify.facts import LogFacts, Logged, Place, Row, fold
+from clew.ops.log import partitions, up_to_now
+from clew.ops.verify.facts import Folding, LogFacts, Logged, Place, Row, fold
 from clew.views.audit import AuditViews, HeldPartition
 from clew.views.door import Views
 
 LETTERS: Final = "dead-letters"
+SHORT: Final = 100  # characters of a text; what is made of parts is long at once
 TOPICS: Final = tuple(t.name for t in load_topics().topics if t.name not in ("token-deltas", LETTERS))
 
 
-async def everything(where: DatabaseSettings) -> LogFacts:
-    """The whole log against all that the views hold. Keeps every event in memory: for a log of millions take runs."""
+async def everything(where: DatabaseSettings, take: Callable[[LogFacts], None]) -> None:
+    """Gives `take` the log against all that the views hold: a partition of all topics at a time, the dead letters last.
+    What was given is not kept."""
+    numbers = {tp.partition for tp in await partitions(where, TOPICS)}
     async with views(where) as door:
-        held = [await door.audit.held(number) for number in range(await door.audit.partitions())]
-    log = fold([pair async for pair in _decoded(where, None)])
-    return _facts(held, [*log, *await _letters(where)])
+        for number in sorted(numbers):
+            take(await _part(where, door.audit, number))
+    take(_facts([], await _letters(where)))
+
+
+async def _part(where: DatabaseSettings, audit: AuditViews, partition: int) -> LogFacts:
+    held = await audit.held(partition)
+    return _facts([held], await _folded(where, partition))
 
 
 async def around_run(where: DatabaseSettings, run_id: UUID) -> LogFacts:
@@ -35,7 +46,7 @@ async def around_run(where: DatabaseSettings, run_id: UUID) -> LogFacts:
     async with views(where) as door:
         thread_id, partition = await _place(door.audit, run_id)
         held = await door.audit.held(partition, thread_id)
-    log = fold([pair async for pair in _decoded(where, partition)])
+    log = await _folded(where, partition)
     about = [x for x in log if isinstance(x.event, ThreadEvent) and x.event.thread_id == thread_id]
     letters = await _letters(where)
     return _facts([held], [*about, *(x for x in letters if _names(x.event, run_id))])
@@ -91,10 +102,24 @@ def _place_of(letter: RecordDeadLettered | DeadLetterResolved) -> Place:
     return letter.topic, letter.partition, letter.offset
 
 
-async def _decoded(where: DatabaseSettings, partition: int | None) -> AsyncIterator[tuple[Record, Event | None]]:
-    decoder = Decoder(S3BlobStore(where))
+async def _folded(where: DatabaseSettings, partition: int) -> list[Logged]:
+    """One partition of every topic."""
+    decoder, folding = Decoder(S3BlobStore(where)), Folding()
+    folded: list[Logged] = []
     async for record in up_to_now(where, TOPICS, None, partition):
-        yield record, await _event(decoder, record)
+        event = await _event(decoder, record)
+        folded.append(folding.take(record, None if event is None else light(event)))
+    return folded
+
+
+def light(event: Event) -> Event:
+    """The event without what runs were given, asked and answered: most of a log, and no invariant is about it."""
+    heavy = {name: None for name, value in event if _is_long(value)}
+    return event.model_copy(update=heavy) if heavy else event
+
+
+def _is_long(value: object) -> bool:
+    return isinstance(value, dict | tuple) or (isinstance(value, str) and len(value) > SHORT)
 
 
 async def _event(decoder: Decoder, record: Record) -> Event | None:

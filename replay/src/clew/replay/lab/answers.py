@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from clew.contracts.envelope import RunEvent
 from clew.contracts.execution import CallCompleted, CallEvent, CallFailed, CallStarted
+from clew.contracts.usage import Usage
 from clew.executor.calls import Call, Done
 from clew.executor.children import DELEGATE
 from clew.executor.results import returned
@@ -23,10 +24,11 @@ NOT_RECORDED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a recorded call ended, and how long it took when it was made, in milliseconds."""
+    """How a recorded call ended, how long it took when it was made, in milliseconds, and what a child run used."""
 
     done: Done
     duration_ms: float
+    usage: Usage | None = None
 
 
 class Answers:
@@ -39,7 +41,7 @@ class Answers:
         for key, call in self._calls.items():
             if call.first.kind == "tool" and (done := call.done) is not None:
                 asked = _asked(call.first.name, asked_for[key])
-                self._tools.setdefault(asked, []).append((key, Answer(done, _took(call))))
+                self._tools.setdefault(asked, []).append((key, Answer(done, *_took(call))))
         self.models = sum(call.first.kind == "model" for call in self._calls.values())
         self.tools = sum(len(ends) for ends in self._tools.values())
 
@@ -96,6 +98,7 @@ def _asked(name: str, asked: JsonValue) -> tuple[str, str]:
     return name, json.dumps(asked, sort_keys=True)
 
 
-def _took(call: RecordedCall) -> float:
+def _took(call: RecordedCall) -> tuple[float, Usage | None]:
     end: CallEvent | None = call.completed or call.failed
-    return end.duration_ms if isinstance(end, CallCompleted | CallFailed) else 0.0
+    usage = call.completed.usage if call.completed else None
+    return (end.duration_ms if isinstance(end, CallCompleted | CallFailed) else 0.0), usage

@@ -3,7 +3,9 @@
 import asyncio
 import os
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,10 +13,12 @@ import click
 
 from clew.cli.context import Cli, as_json, pass_cli
 from clew.cli.errors import NotCompleted
+from clew.cli.since import Since
 from clew.executor.settings import Settings
 from clew.executor.tools import BadTool, builtin_tools, load_tools
 from clew.models import ModelChoice
 from clew.replay.errors import CannotReplay
+from clew.replay.export import tenant_option
 from clew.replay.lab.answers import Answers
 from clew.replay.lab.comparison import Comparison, Judgement, compared
 from clew.replay.lab.journal import Allowance
@@ -22,22 +26,30 @@ from clew.replay.lab.judge import judged
 from clew.replay.lab.models import named, recorded_model
 from clew.replay.lab.report import UNITS, interval, number, page
 from clew.replay.lab.trial import Configuration, Trial, begun, tried
+from clew.replay.library import text_of
 from clew.replay.recording import Recording, read
+from clew.replay.source import sampled, settings, spread
 
-HELP: Final = """Carry recorded runs (DIR/*.jsonl, see `clew run export`) out again, changed, and compare.
+HELP: Final = """Carry recorded runs out again, changed, and compare.
+
+They are those of a folder (DIR/*.jsonl, see `clew run export`), or with --since those of a tenant that began after a
+moment; --sample takes so many of them, evenly spread.
 
 What is changed: --model, --instructions, the tools in --tools-path, or nothing but the code of today. The plan is the
-recorded one. A tool is answered from the record where name and arguments match; where they do not, with a note that
-nothing was done, unless --allow-tool names it. A model's answer is taken from the record as long as it is asked the
-same. From the first request that differs it is really asked: only with --live, and --most times at most.
+recorded one; with --plan it is made anew too. A tool is answered from the record where name and arguments match; where
+they do not, with a note that nothing was done, unless --allow-tool names it. A model's answer is taken from the record
+as long as it is asked the same. From the first request that differs it is really asked: only with --live, and --most
+times at most.
 
-Compared are answers, tool calls, cost, tokens and the seconds in calls, each with a 95 % interval; with --judge a model
-also says whose answer is better, without being told which is new. Model keys are read as by the executor.
+Compared are answers, tool calls, cost, tokens and the seconds in calls, each with a 95 % interval, with --plan the
+plans and the planner's confidence too; with --judge a model also says whose answer is better, without being told which
+is new. Model keys are read as by the executor. For --since it reads memory's views, with a service's own environment.
 
 \b
 Examples:
   clew lab recordings                                    # today's code: no call is made
   clew lab recordings --model openai:gpt-6.1-terra --live --html lab.html
+  clew lab --since 3d --sample 50 --model openai:gpt-6.1-terra --plan --live
   clew lab recordings --instructions shorter.md --live --most 50 --judge anthropic:claude-opus-4-7
 
 \b
@@ -56,7 +68,11 @@ class Recorded:
 
 
 @click.command("lab", help=HELP)
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
+@click.argument(
+    "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="[DIR]", required=False
+)
+@click.option("--since", type=Since(), metavar="TIME", help="Runs since 15m, 2h or 3d ago, or since a moment.")
+@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="No more of them than this.")
 @click.option("--model", metavar="PROVIDER:NAME", help="Another model than the recorded ones.")
 @click.option(
     "--instructions",
@@ -70,6 +86,7 @@ class Recorded:
     envvar="CLEW_TOOLS_PATH",
     help="Tools of your own.",
 )
+@click.option("--plan", "planning", is_flag=True, help="Make the plans anew too; default: the recorded ones.")
 @click.option("--allow-tool", "allowed", multiple=True, metavar="TOOL", help="A tool that runs where nothing matches.")
 @click.option("--live", is_flag=True, help="Ask models for what the record does not answer.")
 @click.option(
@@ -81,72 +98,95 @@ class Recorded:
 @click.option("--judge", metavar="PROVIDER:NAME", help="A model that says whose answer is better; needs --live.")
 @click.option("--jobs", type=click.IntRange(min=1), default=4, show_default=True, help="Runs at a time.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a report as one page too.")
+@tenant_option
 @as_json
 @pass_cli
 def lab(
     cli: Cli,
-    folder: Path,
+    folder: Path | None,
+    since: datetime | None,
+    sample: int | None,
+    tenant: str,
     model: str | None,
-    instructions: Path | None,
-    tools_path: Path | None,
-    allowed: tuple[str, ...],
     live: bool,
     most: int | None,
     judge: str | None,
     jobs: int,
     html: Path | None,
     as_json: bool,
+    **changes: Any,
 ) -> None:
     if judge is not None and not live:
         raise click.UsageError("--judge asks a model: it needs --live")
     chosen = named(model) if model is not None else None
-    runs = opened(cli, folder, chosen, live)
-    allowance = Allowance((most if most is not None else 2 * models_in(runs)) if live else 0)
-    configuration = _configuration(chosen, instructions, tools_path, allowed)
+    runs = opened(cli, _found(folder, since, sample, tenant), chosen, live)
+    configuration = _configuration(chosen, **changes)
+    allowance = Allowance((most if most is not None else 2 * models_in(runs, configuration.planning)) if live else 0)
     judging = named(judge) if judge is not None else None
     cli.err.note(announced(runs, allowance, configuration))
     trials, judgements = asyncio.run(_all(runs, configuration, allowance, judging, jobs))
     total = compared(trials, judgements)
     if html is not None:
-        html.write_text(page(trials, judgements, total, _said(folder, configuration, judge, allowance)), "utf-8")
+        about = _said(str(folder or f"since {since}"), configuration, judge, allowance)
+        html.write_text(page(trials, judgements, total, about), "utf-8")
+        cli.err.note(f"the report is in {html}")
     (_as_json if as_json else _show)(cli, trials, judgements, total)
     cli.err.note(f"{allowance.made} real model requests were made")
     if total.failed:
         raise NotCompleted(f"{total.failed} of {total.runs} runs came to no answer")
 
 
-def opened(cli: Cli, folder: Path, model: ModelChoice | None, live: bool) -> list[Recorded]:
+def _found(folder: Path | None, since: datetime | None, sample: int | None, tenant: str) -> list[tuple[str, Recording]]:
+    if since is not None and folder is None:
+        return asyncio.run(_since(since, sample, tenant))
+    if since is not None or folder is None:
+        raise click.UsageError("name either a folder or --since TIME")
+    paths = sorted(folder.glob("*.jsonl"))
+    return [(path.name, read(text_of(path))) for path in spread(paths, sample or len(paths))]
+
+
+async def _since(since: datetime, sample: int | None, tenant: str) -> list[tuple[str, Recording]]:
+    async with aclosing(sampled(since, sample, tenant, settings())) as runs:
+        return [(str(recording.run_id), recording) async for recording in runs]
+
+
+def opened(cli: Cli, found: Sequence[tuple[str, Recording]], model: ModelChoice | None, live: bool) -> list[Recorded]:
     """The recordings that can be carried out; of the others it is told why not."""
-    found: list[Recorded] = []
-    for path in sorted(folder.glob("*.jsonl")):
-        recording = read(path.read_bytes().decode(errors="replace"))
+    runs: list[Recorded] = []
+    for name, recording in found:
         try:
             begun(recording)
-            found.append(Recorded(path.name, recording, model or recorded_model(recording, live)))
+            runs.append(Recorded(name, recording, model or recorded_model(recording, live)))
         except CannotReplay as error:
-            cli.err.note(f"{path.name} is left out: {error}")
-    if not found:
-        raise CannotReplay(f"there is no recording (*.jsonl) in {folder} that could be carried out")
-    return found
+            cli.err.note(f"{name} is left out: {error}")
+    if not runs:
+        raise CannotReplay("there is no recording that could be carried out")
+    return runs
 
 
 def announced(runs: Sequence[Recorded], allowance: Allowance, configuration: Configuration) -> str:
     """What is about to happen, said before it does."""
-    answers = [Answers(run.recording.events) for run in runs]
-    models, tools = sum(one.models for one in answers), sum(one.tools for one in answers)
+    tools = sum(Answers(run.recording.events).tools for run in runs)
     real = f"at most {allowance.most} real model requests are made" if allowance.most else "no model is asked"
     runs_too = f"; these tools may run: {', '.join(sorted(configuration.allowed))}" if configuration.allowed else ""
+    models = models_in(runs, configuration.planning)
     return (
         f"{len(runs)} runs: up to {models} recorded answers of models and {tools} of tools are reused, {real}{runs_too}"
     )
 
 
-def models_in(runs: Sequence[Recorded]) -> int:
-    return sum(Answers(run.recording.events).models for run in runs)
+def models_in(runs: Sequence[Recorded], planning: bool) -> int:
+    """The model requests that were recorded, the planner's too if it plans."""
+    plans = [run.recording.plan for run in runs if planning]
+    return sum(Answers(run.recording.events).models for run in runs) + sum(len(p.exchanges) for p in plans if p)
 
 
 def _configuration(
-    model: ModelChoice | None, instructions: Path | None, tools_path: Path | None, allowed: Sequence[str]
+    model: ModelChoice | None,
+    instructions: Path | None,
+    tools_path: Path | None,
+    allowed: Sequence[str],
+    planning: bool,
 ) -> Configuration:
     tools = builtin_tools()
     try:
@@ -158,7 +198,7 @@ def _configuration(
         raise click.UsageError(f"--allow-tool: there is no tool {unknown[0]!r}")
     text = instructions.read_text() if instructions is not None else None
     requests = int(os.environ.get("CLEW_STEP_REQUESTS") or Settings.model_fields["step_requests"].default)
-    return Configuration(model, text, tools, frozenset(allowed), requests)
+    return Configuration(model, text, tools, frozenset(allowed), requests, planning)
 
 
 async def _all(
@@ -179,11 +219,12 @@ async def _all(
     return [trial for trial, _ in done], [judgement for _, judgement in done]
 
 
-def _said(folder: Path, configuration: Configuration, judge: str | None, allowance: Allowance) -> dict[str, str]:
+def _said(runs: str, configuration: Configuration, judge: str | None, allowance: Allowance) -> dict[str, str]:
     return {
-        "recordings": str(folder),
+        "recordings": runs,
         "model": configuration.model.name if configuration.model else "as recorded",
         "instructions": configuration.instructions or "as recorded",
+        "plans": "made anew" if configuration.planning else "as recorded",
         "judge": judge or "none",
         "real model requests": str(allowance.made),
     }
@@ -207,9 +248,10 @@ def _trial_json(trial: Trial, judgement: Judgement | None) -> dict[str, Any]:
 
 
 def _show(cli: Cli, trials: Sequence[Trial], judgements: Sequence[Judgement | None], total: Comparison) -> None:
-    head = ("RECORDING", "ANSWER", "TOOLS", "TOKENS", "SECONDS", "REUSED", "JUDGED", "WHY")
+    head = ("RECORDING", "PLAN", "ANSWER", "TOOLS", "TOKENS", "SECONDS", "REUSED", "JUDGED", "WHY")
     cli.out.table(head, [_row(*pair) for pair in zip(trials, judgements, strict=True)])
-    for name, share in (("equal answers", total.answers_equal), ("equal tool calls", total.tools_equal)):
+    shares = ("equal plans", total.plans_equal), ("equal answers", total.answers_equal)
+    for name, share in (*shares, ("equal tool calls", total.tools_equal)):
         if share is not None:
             cli.out.text(f"{name}\t{share.value:.0%} ({share.low:.0%} to {share.high:.0%})")
     for change in total.changes:
@@ -223,6 +265,7 @@ def _row(trial: Trial, judgement: Judgement | None) -> tuple[str, ...]:
     why = trial.now.error or (f"not in the record: {', '.join(trial.misses)}" if trial.misses else "")
     return (
         trial.name,
+        {None: "", True: "equal", False: "differs"}[trial.plan_equal],
         "equal" if trial.answer_equal else "differs",
         "equal" if trial.tools_equal else "differ",
         f"{trial.was.tokens} → {trial.now.tokens}",

@@ -15,6 +15,7 @@ MEASURES: Final[dict[str, Callable[[Measures], float | None]]] = {
     "tokens": lambda m: float(m.tokens),
     "model_requests": lambda m: float(m.usage.requests),
     "seconds": lambda m: m.seconds,
+    "confidence": lambda m: m.confidence,
 }
 
 
@@ -40,7 +41,7 @@ class Change:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Over all trials that came to an end; `failed` came to none although the recorded run had. `judged` are the
-    counts of a judge's verdicts, None without a judge."""
+    counts of a judge's verdicts, None without a judge; `plans_equal` is None where no plan was made anew."""
 
     runs: int
     failed: int
@@ -49,6 +50,7 @@ class Comparison:
     changes: tuple[Change, ...]
     judged: dict[Verdict, int] | None
     preferred: Estimate | None
+    plans_equal: Estimate | None = None
 
     def json(self) -> dict[str, Any]:
         return asdict(self)
@@ -58,6 +60,7 @@ def compared(trials: Sequence[Trial], judgements: Sequence[Judgement | None]) ->
     """`judgements` are those of the trials, in their order; all None without a judge."""
     verdicts: list[Verdict] = [one.verdict for one in judgements if one is not None]
     decided: list[Verdict] = [verdict for verdict in verdicts if verdict in ("better", "worse")]
+    plans = [trial.plan_equal for trial in trials if trial.plan_equal is not None]
     counts: dict[Verdict, int] = {"better": 0, "same": 0, "worse": 0, "unclear": 0}
     for verdict in verdicts:
         counts[verdict] += 1
@@ -69,6 +72,7 @@ def compared(trials: Sequence[Trial], judgements: Sequence[Judgement | None]) ->
         tuple(change for name in MEASURES if (change := changed(name, trials)) is not None),
         counts if verdicts else None,
         share(decided.count("better"), len(decided)),
+        share(plans.count(True), len(plans)),
     )
 
 

@@ -22,7 +22,7 @@ from clew.executor.model_policy import ModelBroke
 from clew.executor.origin import Link, Origin
 from clew.executor.record import Record
 from clew.executor.writer import RunStamp
-from clew.replay.lab.answers import Answers, not_recorded
+from clew.replay.lab.answers import Answer, Answers, not_recorded
 
 
 class Kept:
@@ -63,8 +63,8 @@ class Allowance:
 
 
 class TrialJournal(RunJournal):
-    """`misses` are tool calls that the record has no answer to, `reused` counts those it has; `borrowed` is how long
-    calls took when they were recorded, in milliseconds by call id."""
+    """`misses` are tool calls that the record has no answer to, `reused` counts those it has; `borrowed` are the
+    answers that tools were given from it, by call id."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class TrialJournal(RunJournal):
         self.answers = Answers(events)
         self.misses: list[str] = []
         self.reused = 0
-        self.borrowed: dict[UUID, float] = {}
+        self.borrowed: dict[UUID, Answer] = {}
         self._allowance = allowance
         self._allowed = allowed
         self._left: set[str] = set()
@@ -119,7 +119,7 @@ class TrialJournal(RunJournal):
     def instead(self, call: Call, arguments: JsonValue, effects: bool) -> Done | None:
         if (answer := self.answers.tool(call, arguments)) is not None:
             self.reused += 1
-            self.borrowed[call.call_id] = answer.duration_ms
+            self.borrowed[call.call_id] = answer
             return answer.done
         if call.name in self._allowed:
             return None
@@ -143,11 +143,11 @@ class TrialJournal(RunJournal):
     async def heard(self, call_key: str) -> Sequence[tuple[ContentPart, ...]]:
         return [steer.content for steer in self.past.inbox.read.get(call_key, ())]
 
-    async def append(self, build: Callable[[RunStamp], RunEvent], *, wait: bool = False) -> None:
+    async def append(self, build: Callable[[RunStamp], RunEvent], *, wait: bool = False, lingers: bool = False) -> None:
         def built(stamp: RunStamp) -> RunEvent:
             event = build(stamp)
             if isinstance(event, StepRetried):
                 self._wakes.append(event.wake_at)
             return event
 
-        await super().append(built, wait=wait)
+        await super().append(built, wait=wait, lingers=lingers)

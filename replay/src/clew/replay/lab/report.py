@@ -15,6 +15,7 @@ UNITS: Final = {
     "tokens": "tokens",
     "model_requests": "model requests",
     "seconds": "seconds in calls",
+    "confidence": "planner's confidence",
 }
 STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1c2024; --dim: #60646c; --line: #d9d9e0; --mark: #0b68cb; --good: #18794e;
@@ -31,7 +32,8 @@ svg text { fill: currentColor; font: 12px system-ui, sans-serif } .axis, .range 
 .even { stroke: var(--dim); stroke-dasharray: 4 4; fill: none } .dot, .bar { fill: var(--mark); fill-opacity: .7 }
 .empty { fill: var(--line); fill-opacity: .4 } .good { color: var(--good) } .bad { color: var(--bad) }
 .dim { color: var(--dim) } pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .5rem 0 }
-svg { max-width: 100% }
+svg { max-width: 100%; height: auto }
+@media (max-width: 40rem) { table { display: block; overflow-x: auto } }
 """
 
 
@@ -63,6 +65,7 @@ def _about(said: Mapping[str, str]) -> str:
 
 def _shares(total: Comparison) -> str:
     named = (
+        ("equal plans", total.plans_equal),
         ("equal answers", total.answers_equal),
         ("equal tool calls", total.tools_equal),
         ("judged better, not worse", total.preferred),
@@ -103,7 +106,8 @@ def _run(trial: Trial, judgement: Judgement | None) -> str:
     answer = "" if trial.answer_equal else f"<pre>{escape(difference(trial))}</pre>"
     opened = "" if trial.answer_equal and trial.tools_equal else " open"
     title = f"{escape(trial.name)} <span class=dim>{escape(trial.question[:120])}</span>"
-    return f"<details{opened}><summary>{title} {equal}{verdict}</summary>{tools}{answer}</details>"
+    plan = ' · <span class="bad">another plan</span>' if trial.plan_equal is False else ""
+    return f"<details{opened}><summary>{title} {equal}{plan}{verdict}</summary>{tools}{answer}</details>"
 
 
 def _tools(trial: Trial) -> Iterator[str]:
@@ -124,6 +128,8 @@ def interval(estimate: Estimate | None) -> str:
     """A difference in words."""
     if estimate is None:
         return "too few runs to say"
+    if estimate.low == estimate.high == 0:
+        return "no difference"
     sure = "" if estimate.sure else ", no clear change"
     return f"{estimate.value:+.4g} ({estimate.low:+.4g} to {estimate.high:+.4g}{sure})"
 

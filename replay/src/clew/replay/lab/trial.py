@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clew.contracts.envelope import RunEvent
 from clew.contracts.execution import RunCompleted, RunFailed
@@ -20,25 +20,29 @@ from clew.models import ModelChoice
 from clew.replay.errors import CannotReplay
 from clew.replay.lab.journal import Allowance, TrialJournal
 from clew.replay.lab.measures import Measures, measured, recorded
+from clew.replay.lab.planning import Planned, confidence, planned_again
 from clew.replay.recording import Recording
 from clew.replay.replaying import Told
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What is changed. `model` None is the recorded one, by whose name `models` gives it; `allowed` tools run."""
+    """What is changed. `model` None is the recorded one, by whose name `models` gives it; `allowed` tools run.
+    `planning`: the plan is made anew too."""
 
     model: ModelChoice | None
     instructions: str | None
     tools: ToolRegistry
     allowed: frozenset[str]
     requests: int
+    planning: bool = False
 
 
 @dataclass(frozen=True)
 class Trial:
     """A run as it was recorded and as it came now. `reused` calls were answered from the record; `misses` are tools
-    that were called with arguments that are not in it."""
+    that were called with arguments that are not in it. `plan_equal`: the steps are the recorded ones; None where the
+    plan was not made anew."""
 
     name: str
     run_id: str
@@ -47,6 +51,7 @@ class Trial:
     now: Measures
     reused: int
     misses: tuple[str, ...]
+    plan_equal: bool | None = None
 
     @property
     def answer_equal(self) -> bool:
@@ -62,18 +67,24 @@ async def tried(
 ) -> Trial:
     """Carries the run out. `model` is the one to ask. CannotReplay for a recording that ends before the run began."""
     plan, events = begun(recording)
-    journal = TrialJournal(plan, events, allowance, configuration.instructions, configuration.allowed)
-    answer, error = await _carried_out(plan, journal, _agents(recording, configuration, model))
+    planned, sure = Planned(plan), None
+    if configuration.planning:
+        planned = await planned_again(recording, model, configuration.model is not None, allowance)
+        sure = confidence(planned.plan)
+    journal = TrialJournal(planned.plan, events, allowance, configuration.instructions, configuration.allowed)
+    answer, error = None, planned.error
+    if error is None:
+        answer, error = await _carried_out(planned.plan, journal, _agents(recording, configuration, model))
     now = [event for event in journal.kept.events if isinstance(event, RunEvent)]
-    question = " ".join(part.text for part in plan.content if part.type == "text")
     return Trial(
         name,
         str(plan.run_id),
-        question,
+        " ".join(part.text for part in plan.content if part.type == "text"),
         recorded(events),
-        measured(now, answer, error, journal.borrowed),
-        journal.reused,
+        replace(measured(now, answer, error, journal.borrowed), confidence=sure),
+        planned.reused + journal.reused,
         tuple(journal.misses),
+        planned.plan.plan.steps == plan.plan.steps if configuration.planning else None,
     )
 
 
