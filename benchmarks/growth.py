@@ -7,27 +7,22 @@ long one and in new ones, so that whatever else the machine does falls on both. 
 
 import argparse
 import asyncio
-import json
 import statistics
-import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from itertools import count
-from pathlib import Path
 from time import perf_counter
 from typing import Final
 from uuid import UUID
 
 import psycopg
-import uvloop
 
+from benchmarks.parts import on_parts, tell
 from clew.chassis import clock
 from clew.contracts import codec
 from clew.contracts.envelope import Event, derive
 from clew.contracts.execution import CallCompleted, CallStarted, RunCompleted
 from clew.contracts.usage import Usage
-from clew.local.home import Home
-from clew.local.stack import Stack, free_ports
 from clew.memory.migrate import migrate
 from clew.planner.agents import MAX_HISTORY
 from clew.planner.planning import decide
@@ -184,25 +179,12 @@ def _bytes(kind: str, url: str, namespace: str, long: Growing, new: Growing) -> 
     }
 
 
-async def on_parts(size: int, folder: Path) -> dict[str, float]:
-    async with Stack(Home(folder / "home"), free_ports(), _say) as stack:
-        return await measure(dict(stack.env), "growth", size)
-
-
-def _say(name: str, line: str) -> None:
-    """What becomes of a part is told by exceptions."""
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=10_000, help="steps, and runs, of the long thread")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="clew-growth-") as folder:
-        found = uvloop.run(on_parts(options.size, Path(folder)))
-    print("\n| | long |\n| --- | --- |")
-    for name, value in found.items():
-        print(f"| {name} | {value} |")
-    print(json.dumps({"results": found, "goal_ratio": GOAL}))
+    found = on_parts("growth", lambda env, folder: measure(env, "growth", options.size))
+    tell("| long", found, goal_ratio=GOAL)
 
 
 if __name__ == "__main__":

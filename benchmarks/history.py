@@ -12,7 +12,6 @@ import json
 import multiprocessing
 import socket
 import statistics
-import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack
@@ -22,14 +21,11 @@ from time import perf_counter
 from typing import Final
 from uuid import UUID
 
-import uvloop
-
+from benchmarks.parts import on_parts, tell
 from clew.chassis import clock
 from clew.contracts.envelope import Event
 from clew.contracts.execution import RunCompleted
 from clew.contracts.usage import Usage
-from clew.local.home import Home
-from clew.local.stack import Stack, free_ports
 from clew.memory.migrate import migrate
 from tests.support.log import make_topics
 from tests.support.memory import MemoryLog, MemoryUnderTest, memory
@@ -125,25 +121,12 @@ async def measure(env: dict[str, str], folder: Path, runs: int) -> dict[str, flo
     return found
 
 
-async def on_parts(runs: int, folder: Path) -> dict[str, float]:
-    async with Stack(Home(folder / "home"), free_ports(), _say) as stack:
-        return await measure({"S3_BUCKET": "clew", **stack.env}, folder, runs)
-
-
-def _say(name: str, line: str) -> None:
-    """What becomes of a part is told by exceptions."""
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10_000, help="of each thread; each is a message and its answer")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="clew-history-") as folder:
-        found = uvloop.run(on_parts(options.runs, Path(folder)))
-    print("\n| p50 of a page of 50 | ms |\n| --- | --- |")
-    for name, value in found.items():
-        print(f"| {name} | {value} |")
-    print(json.dumps({"results": found, "goal_ms": GOAL_MS}))
+    found = on_parts("history", lambda env, folder: measure(env, folder, options.runs))
+    tell("p50 of a page of 50 | ms", found, goal_ms=GOAL_MS)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import re
 import statistics
-import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -25,9 +24,8 @@ from typing import cast
 import psutil
 import uvloop
 
+from benchmarks.parts import on_parts, tell
 from clew.chassis import clock
-from clew.local.home import Home
-from clew.local.stack import Stack, free_ports
 from clew.memory.migrate import migrate
 from tests.support.log import make_topics
 from tests.support.memory import MemoryLog, MemoryUnderTest, memory
@@ -174,22 +172,6 @@ async def measure(options: argparse.Namespace, env: dict[str, str], folder: Path
         return await viewers(gateway, under_test, options)
 
 
-async def on_parts(options: argparse.Namespace, folder: Path) -> dict[str, float | None]:
-    async with Stack(Home(folder / "home"), free_ports(), _say) as stack:
-        return await measure(options, {"S3_BUCKET": "clew", **stack.env}, folder)
-
-
-def _say(name: str, line: str) -> None:
-    """What becomes of a part is told by exceptions."""
-
-
-def show(found: dict[str, float | None]) -> None:
-    print("\n| | |\n| --- | --- |")
-    for name, value in found.items():
-        print(f"| {name} | {value} |")
-    print(json.dumps({"results": found, "goals": GOALS}))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--viewers", type=int, default=1000)
@@ -197,8 +179,8 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=20, help="tokens a second of each run")
     parser.add_argument("--seconds", type=int, default=15)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="clew-viewers-") as folder:
-        show(uvloop.run(on_parts(options, Path(folder))))
+    found = on_parts("viewers", lambda env, folder: measure(options, env, folder))
+    tell(" | ", found, goals=GOALS)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ async def test_grep_finds_what_is_there_and_get_shows_it_whole(log: Log, env: di
     assert len((await clew(env, "events", "grep", ".", "--tenant", "acme")).lines) == 1
     assert len((await clew(env, "events", "grep", ".", "--run", str(wanted.run_id))).lines) == 1
     assert (await clew(env, "events", "grep", "nothing like it")).code == 1
-    assert (await clew(env, "events", "get", "user-messages/0/999")).code == 1
+    assert (await clew(env, "events", "get", "user-messages/0/999")).code == 5
 
 
 async def test_a_body_that_lies_in_the_object_store_is_fetched(log: Log, env: dict[str, str]) -> None:
@@ -169,7 +169,7 @@ async def test_a_dropped_letter_is_no_longer_open(log: Log, env: dict[str, str])
     assert json.loads(told)["record"] == place
     assert (await clew(env, "dlq", "drop", place, "--note", "a test")).code == 0
     assert (await clew(env, "dlq", "list")).out == ""
-    assert (await clew(env, "dlq", "show", "plans/0/0")).code == 1
+    assert (await clew(env, "dlq", "show", "plans/0/0")).code == 5
 
 
 async def test_topics_are_made_checked_and_described(stack_env: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from uuid import UUID
 
 import pytest
 
@@ -15,7 +16,7 @@ from clew.cli.context import DEFAULT_URL, Cli
 from clew.cli.main import invoke
 from clew.executor.tools import builtin_tools, load_tools
 from clew.replay.command import show
-from clew.replay.errors import CannotReplay
+from clew.replay.errors import CannotReplay, Diverges, NoViews
 from clew.replay.recording import Recording, read, written
 from clew.replay.replaying import How, replay
 from clew.replay.source import spread
@@ -161,6 +162,19 @@ def test_a_suite_needs_a_folder_or_a_moment(arguments: list[str]) -> None:
 def test_a_suite_without_recordings_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["replay-suite", str(tmp_path)]) == 16
     assert "there are no recordings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["run", "export", str(UUID(int=1))], ["run", "replay", str(UUID(int=1))], ["replay-suite", "--since", "1h"]],
+)
+def test_views_that_do_not_answer_are_not_told_as_a_divergence(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CLEW_RECORDINGS", str(tmp_path))
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://clew@127.0.0.1:1/clew")
+    assert invoke(arguments) == NoViews.code != Diverges.code
 
 
 async def test_a_moment_is_shown(recording: Recording, tools: Path, capsys: pytest.CaptureFixture[str]) -> None:

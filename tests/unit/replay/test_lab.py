@@ -10,10 +10,11 @@ from click.testing import CliRunner
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from clew.cli.main import clew
+from clew.cli.main import clew, invoke
 from clew.contracts.planning import PlanCreated
 from clew.executor.tools import ToolRegistry, builtin_tools, tool
 from clew.models import ModelChoice
+from clew.replay.errors import Truncated
 from clew.replay.lab.comparison import Judgement, compared
 from clew.replay.lab.intervals import mean, share
 from clew.replay.lab.journal import Allowance
@@ -227,6 +228,19 @@ async def test_a_child_run_counts_with_what_it_took_when_it_ran() -> None:
 def test_a_folder_and_a_moment_are_not_named_together() -> None:
     for arguments in ([], [str(HISTORIES), "--since", "1h"]):
         assert CliRunner().invoke(clew, ["lab", *arguments]).exit_code == 2
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "good.jsonl").write_text((HISTORIES / "sum.jsonl").read_text())
+    (tmp_path / "half.jsonl").write_text((HISTORIES / "sum.jsonl").read_text()[:-30])
+    assert invoke(["lab", str(tmp_path)]) == 11
+    with pytest.raises(Truncated, match=r"half\.jsonl: the recording has"):
+        CliRunner().invoke(clew, ["lab", str(tmp_path)], catch_exceptions=False)
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    done = CliRunner().invoke(clew, ["lab", str(HISTORIES), "--html", str(tmp_path / "none" / "lab.html")])
+    assert (done.exit_code, "reused" in done.stderr) == (2, False)
 
 
 def test_a_judge_without_leave_to_ask_is_refused() -> None:

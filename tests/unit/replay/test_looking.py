@@ -56,6 +56,16 @@ def test_it_is_viewed_in_every_way(capsys: Capture) -> None:
     assert len(capsys.readouterr().out.splitlines()) == 30
 
 
+def test_its_events_are_listed_behind_a_cursor_and_another_runs_is_refused(capsys: Capture) -> None:
+    run_id = str(kept("flights", capsys).run_id)
+    for cursor in (f"{run_id}:27", f"{run_id}:27.5"):
+        assert invoke(["events", run_id, "--after", cursor]) == 0
+        assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["28", "29"]
+    for cursor in ("27", f"{UUID(int=1)}:27", f"{run_id}:"):
+        assert invoke(["events", run_id, "--after", cursor]) == 6
+        assert f"{run_id}:29" in "".join(capsys.readouterr().err.split()), "what a cursor looks like"
+
+
 def test_causes_lead_from_a_call_of_a_fork_to_the_message(capsys: Capture) -> None:
     run_id = str(kept("fork", capsys).run_id)
     assert run("why", run_id, "#5") == 0

@@ -32,7 +32,7 @@ from clew.chassis.log import LogReader
 from clew.chassis.metrics import Metrics
 from clew.chassis.publish import Publisher
 from clew.chassis.records import Decoder, Record
-from clew.chassis.settings import ServiceSettings
+from clew.chassis.settings import ServiceSettings, faults
 from clew.chassis.telemetry import set_up_logging, set_up_tracing
 from clew.chassis.topics import until_topics_fit
 from clew.chassis.watchdog import Watchdog, die_after
@@ -229,8 +229,7 @@ def start(name: str, settings: type[S], build: Callable[[S], Service]) -> None:
     try:
         service = build(settings.model_validate({}))
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        sys.exit(f"clew {name} cannot start: {'; '.join(faults)}")
+        sys.exit(f"clew {name} cannot start: {faults(error)}")
     except StartError as error:
         sys.exit(f"clew {name} cannot start: {error}")
     service.run()

@@ -2,12 +2,17 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from clew.chassis.access import LogAccess
 
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]{0,20}$")]
+
+
+def faults(error: ValidationError) -> str:
+    """Each variable that is missing or wrong, with what is wrong with it, on one line."""
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
 
 
 class ServiceSettings(LogAccess):

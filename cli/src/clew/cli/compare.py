@@ -9,7 +9,7 @@ import click
 from rich.text import Text
 
 from clew.cli.compared import page
-from clew.cli.context import Cli, as_json, pass_cli
+from clew.cli.context import Cli, NewFile, as_json, pass_cli
 from clew.cli.pairs import Pair, pairs
 from clew.cli.safe import clean, folded_json
 from clew.cli.view import found
@@ -32,7 +32,7 @@ Examples:
 @click.command("diff", help=HELP)
 @click.argument("run_a", type=click.UUID, metavar="A")
 @click.argument("run_b", type=click.UUID, metavar="B")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a page instead.")
+@click.option("--html", type=NewFile(), metavar="FILE", help="Write a page instead.")
 @as_json
 @pass_cli
 def diff(cli: Cli, run_a: UUID, run_b: UUID, html: Path | None, as_json: bool) -> None:

@@ -1,9 +1,12 @@
 """What every command is given: where the gateway is, how to reach it, and where to print."""
 
+import os
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import click
@@ -87,6 +90,20 @@ def http_url(context: click.Context, option: click.Parameter, value: str) -> str
     if url.scheme not in ("http", "https") or not url.host:
         raise click.BadParameter("is like http://127.0.0.1:8000")
     return value.rstrip("/")
+
+
+class NewFile(click.Path):
+    """A file to be written when the work is done. What cannot be is refused before it begins."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(value)
+        super().convert(value, param, ctx)
+        if not path.exists() and not os.access(path.parent, os.W_OK):
+            self.fail(f"{value} cannot be written: {path.parent} is no folder that takes files", param, ctx)
+        return path
 
 
 pass_cli = click.make_pass_decorator(Cli)

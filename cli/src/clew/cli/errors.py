@@ -1,9 +1,9 @@
 """The ways in which a command ends, each with its exit code. `clew --help` shows them.
 
 Failure -- NotCompleted 1 (a run or a check did not end well)
-        |- Unreachable  3 (no answer from the gateway, or none that a gateway would give)
+        |- Unreachable  3 (no answer from the gateway, the log or the views, or none that they would give)
         |- Refused      4 (the API answered with a problem)
-        |- Unknown      5 (there is no such run, call or thread)
+        |- Unknown      5 (there is no such run, call, thread, record or dead letter)
         |- NoMoment     6 (the run has no such moment)
         `- Denied       7 (the log does not let this user do that)
 """
@@ -21,12 +21,13 @@ Exit codes:
   0    it worked; a run that was waited for was completed
   1    the run failed, was cancelled or waits for a person; a check failed
   2    the command was used wrongly
-  3    the gateway cannot be reached
+  3    the gateway, the log or memory's views cannot be reached
   4    the API refused the request: the problem is on stderr
-  5    there is no such run, call or thread (of the commands that show one)
+  5    there is no such run, call, thread, record or dead letter (of the commands that are given one)
   6    the run has no such moment
   7    the log does not let this user do that (of the commands that read the log itself)
-  130  Ctrl-C"""
+  130  Ctrl-C
+Commands about recordings (run export, run replay, lab and others) have more: see their help."""
 
 
 class Failure(Exception):

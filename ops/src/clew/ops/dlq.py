@@ -14,7 +14,7 @@ from rich.progress import Progress
 from rich.text import Text
 
 from clew.cli.context import Cli, as_json, pass_cli
-from clew.cli.errors import NotCompleted
+from clew.cli.errors import Unknown
 from clew.cli.safe import clean, fold, json_text
 from clew.contracts.envelope import Position
 from clew.contracts.topics import SERVICES, load_topics
@@ -208,20 +208,21 @@ async def drop(
         raise click.UsageError("name records, or choose some by filters")
     found = await all_letters(settings())
     chosen = named(found, records) if records else choose([letter for letter in found if letter.resolved is None])
-    for letter in chosen:
-        told(cli, letter, None, as_json)
     if dry_run:
+        for letter in chosen:
+            told(cli, letter, None, as_json)
         return
     async with redriver(settings(), getpass.getuser()) as driver:
         for letter in chosen:
             await driver.resolve(letter, None, note=note)
+            told(cli, letter, None, as_json)
 
 
 def named(found: Sequence[Letter], records: Sequence[str]) -> list[Letter]:
-    """The letters about these records. NotCompleted names the first that is not there."""
+    """The letters about these records. Unknown names the first that is not there."""
     by_id = {letter.id: letter for letter in found}
     if missing := [record for record in records if record not in by_id]:
-        raise NotCompleted(f"there is no dead letter about {missing[0]}; clew dlq list --all shows those there are")
+        raise Unknown(f"there is no dead letter about {missing[0]}; clew dlq list --all shows those there are")
     return [by_id[record] for record in records]
 
 

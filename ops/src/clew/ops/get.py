@@ -4,7 +4,7 @@ import click
 from rich.text import Text
 
 from clew.cli.context import Cli, as_json, pass_cli
-from clew.cli.errors import NotCompleted
+from clew.cli.errors import Unknown
 from clew.cli.safe import clean, json_text
 from clew.contracts.topics import load_topics
 from clew.ops.entries import Entry
@@ -42,7 +42,7 @@ class Place(click.ParamType[tuple[str, int, int]]):
 async def get(cli: Cli, place: tuple[str, int, int], as_json: bool) -> None:
     record = await one(settings(), *place)
     if record is None:
-        raise NotCompleted(f"there is no record at {'/'.join(map(str, place))}")
+        raise Unknown(f"there is no record at {'/'.join(map(str, place))}")
     entry = Entry(await whole(settings(), record))
     if as_json:
         cli.out.json(entry.json())

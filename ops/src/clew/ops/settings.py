@@ -16,7 +16,7 @@ from aiokafka.errors import (
 from pydantic import ValidationError
 
 from clew.chassis.errors import LogUnreachable
-from clew.chassis.settings import ServiceSettings
+from clew.chassis.settings import ServiceSettings, faults
 from clew.cli.errors import Denied, Unreachable
 
 REFUSALS: Final = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
@@ -34,9 +34,8 @@ def read(kind: type[S]) -> S:
     try:
         return kind.model_validate({})
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
         raise click.UsageError(
-            f"this command reads the log itself, and the environment does not say where it is: {'; '.join(faults)}"
+            f"this command reads the log itself, and the environment does not say where it is: {faults(error)}"
         ) from error
 
 

@@ -15,7 +15,7 @@ from clew.cli.safe import clean, one_line
 from clew.replay.errors import EXIT_CODES, Diverges
 from clew.replay.export import read_run, tenant_option
 from clew.replay.process import Order, namespace, parsed, verdicts
-from clew.replay.recording import Recording, read, written
+from clew.replay.recording import Recording, read_file, written
 from clew.replay.verdict import Verdict
 
 HELP = f"""Run today's code over a recorded run and say whether it does the same.
@@ -78,7 +78,7 @@ def given(run_id: UUID | None, file: Path | None, tenant: str) -> tuple[Recordin
     if (run_id is None) == (file is None):
         raise click.UsageError("name either a run or --from FILE")
     if file is not None:
-        return read(file.read_bytes().decode(errors="replace")), file
+        return read_file(file), file
     assert run_id is not None
     recording = read_run(run_id, tenant)
     with NamedTemporaryFile("wb", suffix=".clew.jsonl", delete=False) as kept:

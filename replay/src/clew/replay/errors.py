@@ -1,15 +1,16 @@
 """The ways in which a replay comes to nothing, each with its exit code; beside those of `clew.cli.errors`.
 
-Failure -- Diverges      3 (the code does not do what was recorded; `clew run replay` never asks the gateway)
-        `- BadRecording -- NoRecording  10 (it is something else)
-                        |- Truncated    11
-                        |- Tampered     12
-                        |- TooNew       13
-                        `- BlobMissing  14
-        `- Missing       15 (an agent or a tool of the run is no more)
+Failure -- Diverges      3 (the code does not do what was recorded; no command here asks the gateway, whose 3 it is)
+        |- BadRecording -- NoRecording  10 (it is something else)
+        |               |- Truncated    11
+        |               |- Tampered     12
+        |               |- TooNew       13
+        |               `- BlobMissing  14
+        |- Missing       15 (an agent or a tool of the run is no more)
         |- CannotReplay  16 (there is nothing to replay, or no way to)
         |- Left          17 (the debugger was left)
-        `- Conflict      18 (another recording of the run is there)
+        |- Conflict      18 (another recording of the run is there)
+        `- NoViews       19 (memory's views cannot be read)
 """
 
 from typing import Final
@@ -18,7 +19,7 @@ from clew.cli.errors import Failure
 
 EXIT_CODES: Final = """\b
 Exit codes:
-  0   identical
+  0   it worked; what was replayed is identical
   3   diverged: the first call that differs is shown
   5   there is no such run
   10  the file is no recording
@@ -29,7 +30,8 @@ Exit codes:
   15  an agent or a tool of the run does not exist any more
   16  there is nothing to replay
   17  the debugger was left before the end
-  18  there is another recording of the run"""
+  18  there is another recording of the run
+  19  memory's views cannot be read"""
 
 
 class Diverges(Failure):
@@ -94,6 +96,12 @@ class Conflict(Failure):
     """What is there already is something else."""
 
     code = 18
+
+
+class NoViews(Failure):
+    """Memory's views cannot be read. Not the 3 of an unreachable gateway, which says here that the code diverged."""
+
+    code = 19
 
 
 BY_CODE: Final[dict[int, type[Failure]]] = {

@@ -7,8 +7,8 @@ import click
 
 from clew.cli.context import Cli, as_json, pass_cli
 from clew.replay.errors import EXIT_CODES
-from clew.replay.library import Change, Library, text_of
-from clew.replay.recording import read
+from clew.replay.library import Change, Library
+from clew.replay.recording import read_file, text_of
 
 WORDS: Final[dict[Change, str]] = {
     "new": "imported",
@@ -16,7 +16,7 @@ WORDS: Final[dict[Change, str]] = {
     "longer": "replaced: the run has come further since",
     "replaced": "replaced",
 }
-HELP = f"""Import recordings, so that replay, export, to-test and replay-suite find them by the run's id.
+HELP = f"""Import recordings. The commands events, view, why, diff, replay, export and to-test find them by the run's id.
 
 They are kept in a folder of this machine, CLEW_RECORDINGS or ~/.local/share/clew/recordings; nothing is sent to Clew
 and nothing runs. All files are checked before any is kept. Importing one again changes nothing; a recording of the same
@@ -41,7 +41,7 @@ Examples:
 def import_recordings(cli: Cli, files: tuple[Path, ...], force: bool, as_json: bool) -> None:
     library = Library.of()
     texts = {file: text_of(file) for file in files}
-    recordings = {file: read(text) for file, text in texts.items()}
+    recordings = {file: read_file(file) for file in files}
     changes: dict[Path, Change] = {file: library.change(recordings[file], texts[file], force=force) for file in files}
     for file, change in changes.items():
         recording = recordings[file]

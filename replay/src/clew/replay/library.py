@@ -13,7 +13,7 @@ from uuid import UUID
 
 from clew.cli import imported
 from clew.replay.errors import Conflict
-from clew.replay.recording import Recording, read
+from clew.replay.recording import Recording, read_file, text_of
 
 Change: TypeAlias = Literal["new", "there", "longer", "replaced"]
 
@@ -35,7 +35,7 @@ class Library:
     def find(self, run_id: UUID) -> Recording | None:
         """An imported run. BadRecording when its file is not what was imported."""
         path = self.path(run_id)
-        return read(text_of(path)) if path.is_file() else None
+        return read_file(path) if path.is_file() else None
 
     def change(self, recording: Recording, text: str, *, force: bool) -> Change:
         """What keeping a recording would change. Conflict when there is another one of the run, unless `force`."""
@@ -44,7 +44,7 @@ class Library:
             return "new"
         if text_of(path) == text:
             return "there"
-        if not force and not _goes_on(read(text_of(path)), recording):
+        if not force and not _goes_on(read_file(path), recording):
             raise Conflict(
                 f"there is another recording of run {recording.run_id} already: {path} (--force replaces it)"
             )
@@ -58,10 +58,6 @@ class Library:
             half.write(text.encode())
         os.replace(half.name, path)
         return path
-
-
-def text_of(path: Path) -> str:
-    return path.read_bytes().decode(errors="replace")
 
 
 def _goes_on(before: Recording, after: Recording) -> bool:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from clew.contracts.codec import MAX_BODY, DecodeError, event_class
 from clew.contracts.envelope import RunEvent
 from clew.contracts.planning import PlanCreated
-from clew.replay.errors import BlobMissing, NoRecording, Tampered, TooNew, Truncated
+from clew.replay.errors import BadRecording, BlobMissing, NoRecording, Tampered, TooNew, Truncated
 from clew.views.models import Message, Summary
 
 FORMAT: Final = 1
@@ -94,6 +95,18 @@ def _with_blob(line: Json, body: Any) -> Iterator[Json]:
 
 def _line(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def text_of(path: Path) -> str:
+    return path.read_bytes().decode(errors="replace")
+
+
+def read_file(path: Path) -> Recording:
+    """As `read`; what is wrong is told with the name of the file."""
+    try:
+        return read(text_of(path))
+    except BadRecording as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 def read(text: str) -> Recording:

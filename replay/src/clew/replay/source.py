@@ -12,9 +12,10 @@ from uuid import UUID
 import click
 from pydantic import ValidationError
 
-from clew.chassis.settings import DatabaseSettings
-from clew.cli.errors import Unknown, Unreachable
+from clew.chassis.settings import DatabaseSettings, faults
+from clew.cli.errors import Unknown
 from clew.contracts.execution import RunStarted
+from clew.replay.errors import NoViews
 from clew.replay.recording import Recording
 from clew.views.database import ViewsUnavailable
 from clew.views.door import Views
@@ -29,14 +30,13 @@ def settings() -> DatabaseSettings:
     try:
         return DatabaseSettings.model_validate({})
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
         raise click.UsageError(
-            f"this command reads memory's views, and the environment does not say where: {'; '.join(faults)}"
+            f"this command reads memory's views, and the environment does not say where: {faults(error)}"
         ) from error
 
 
 async def recorded(run_id: UUID, tenant_id: str, where: DatabaseSettings) -> Recording:
-    """The run as it stands. Unknown when the tenant has no such run, Unreachable when the views do not answer."""
+    """The run as it stands. Unknown when the tenant has no such run, NoViews when they do not answer."""
     async with _views(where) as views:
         recording = await _recording(views.tenant(tenant_id), run_id)
     if recording is None:
@@ -97,4 +97,4 @@ async def _views(where: DatabaseSettings) -> AsyncGenerator[Views]:
         async with Views(where.database_url.get_secret_value(), None, where.namespace) as views:
             yield views
     except ViewsUnavailable as error:
-        raise Unreachable(f"memory's views cannot be read: {error}") from error
+        raise NoViews(f"memory's views cannot be read: {error}") from error

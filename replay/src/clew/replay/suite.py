@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 import click
 
-from clew.cli.context import Cli, as_json, pass_cli
+from clew.cli.context import Cli, NewFile, as_json, pass_cli
 from clew.cli.safe import fold
 from clew.cli.since import Since
 from clew.replay.errors import CannotReplay, Diverges
@@ -44,6 +44,7 @@ Exit codes:
   0   all identical
   3   one or more diverged
   16  none diverged, and one or more could not be replayed, or there are none
+  19  memory's views cannot be read
 """
 
 
@@ -51,9 +52,9 @@ Exit codes:
 @click.argument(
     "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="[DIR]", required=False
 )
-@click.option("--since", type=Since(), metavar="TIME", help="Runs since 15m, 2h or 3d ago, or since a moment.")
+@click.option("--since", type=Since(), metavar="WHEN", help="Runs since 15m, 2h or 3d ago, or since a moment.")
 @click.option("--sample", type=click.IntRange(min=1), metavar="N", help="No more of them than this.")
-@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write the results as JUnit XML too.")
+@click.option("--junit", type=NewFile(), metavar="FILE", help="Write the results as JUnit XML too.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes at a time; default: the processors.")
 @click.option("--plan/--no-plan", "planning", default=True, help="Plan again too (default), or only carry plans out.")
 @tenant_option
@@ -71,7 +72,7 @@ def suite(
     as_json: bool,
 ) -> None:
     if (folder is None) == (since is None):
-        raise click.UsageError("name either a folder or --since TIME")
+        raise click.UsageError("name either a folder or --since WHEN")
     with TemporaryDirectory() as kept:
         if since is not None:
             asyncio.run(_keep(Path(kept), since, sample, tenant))

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from clew.cli.context import Cli, as_json, pass_cli
+from clew.cli.context import Cli, NewFile, as_json, pass_cli
 from clew.cli.errors import NotCompleted
 from clew.cli.since import Since
 from clew.executor.settings import Settings
@@ -26,8 +26,7 @@ from clew.replay.lab.judge import judged
 from clew.replay.lab.models import named, recorded_model
 from clew.replay.lab.report import UNITS, interval, number, page
 from clew.replay.lab.trial import Configuration, Trial, begun, tried
-from clew.replay.library import text_of
-from clew.replay.recording import Recording, read
+from clew.replay.recording import Recording, read_file
 from clew.replay.source import sampled, settings, spread
 
 HELP: Final = """Carry recorded runs out again, changed, and compare.
@@ -55,8 +54,10 @@ Examples:
 \b
 Exit codes:
   0   the comparison was made
-  1   one or more runs came to no answer that had one
+  1   one or more runs that had an answer came to none
+  10  a file is no recording; 11 to 14 as of clew run replay
   16  there is no recording that could be carried out
+  19  memory's views cannot be read
 """
 
 
@@ -71,7 +72,7 @@ class Recorded:
 @click.argument(
     "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="[DIR]", required=False
 )
-@click.option("--since", type=Since(), metavar="TIME", help="Runs since 15m, 2h or 3d ago, or since a moment.")
+@click.option("--since", type=Since(), metavar="WHEN", help="Runs since 15m, 2h or 3d ago, or since a moment.")
 @click.option("--sample", type=click.IntRange(min=1), metavar="N", help="No more of them than this.")
 @click.option("--model", metavar="PROVIDER:NAME", help="Another model than the recorded ones.")
 @click.option(
@@ -97,7 +98,7 @@ class Recorded:
 )
 @click.option("--judge", metavar="PROVIDER:NAME", help="A model that says whose answer is better; needs --live.")
 @click.option("--jobs", type=click.IntRange(min=1), default=4, show_default=True, help="Runs at a time.")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a report as one page too.")
+@click.option("--html", type=NewFile(), metavar="FILE", help="Write a report as one page too.")
 @tenant_option
 @as_json
 @pass_cli
@@ -133,16 +134,16 @@ def lab(
     (_as_json if as_json else _show)(cli, trials, judgements, total)
     cli.err.note(f"{allowance.made} real model requests were made")
     if total.failed:
-        raise NotCompleted(f"{total.failed} of {total.runs} runs came to no answer")
+        raise NotCompleted(f"{total.failed} of {total.runs} runs had an answer and came to none")
 
 
 def _found(folder: Path | None, since: datetime | None, sample: int | None, tenant: str) -> list[tuple[str, Recording]]:
     if since is not None and folder is None:
         return asyncio.run(_since(since, sample, tenant))
     if since is not None or folder is None:
-        raise click.UsageError("name either a folder or --since TIME")
+        raise click.UsageError("name either a folder or --since WHEN")
     paths = sorted(folder.glob("*.jsonl"))
-    return [(path.name, read(text_of(path))) for path in spread(paths, sample or len(paths))]
+    return [(path.name, read_file(path)) for path in spread(paths, sample or len(paths))]
 
 
 async def _since(since: datetime, sample: int | None, tenant: str) -> list[tuple[str, Recording]]:

@@ -1,6 +1,7 @@
 """`python -m clew.memory rebuild` and `verify`: what they print, and when they swap.
 
-Exit status 0: equal, or swapped. 1: there are differences and nothing was swapped.
+Exit status 0: equal, or swapped. 1: there are differences, or the swap cannot be, and nothing was swapped. 2: used
+wrongly. 3: the log or Postgres does not answer.
 """
 
 import argparse
@@ -9,7 +10,12 @@ import sys
 from collections.abc import Sequence
 from time import monotonic
 
+from psycopg import OperationalError
+from pydantic import ValidationError
+
+from clew.chassis.errors import LogUnreachable
 from clew.chassis.garbage import YOUNG_OF_BATCHES, collect_seldom
+from clew.chassis.settings import faults
 from clew.memory.compare import short
 from clew.memory.filling import Ends, Told, fill, fill_apart, shares
 from clew.memory.rebuild import BULK, CannotSwap, Progress, Rebuild, Verdict
@@ -17,6 +23,7 @@ from clew.memory.settings import Settings
 from clew.views.names import Schemas
 
 BAR = 30  # characters
+UNREACHABLE = 3  # exit status, as of all commands of clew
 
 
 def main(command: str, arguments: Sequence[str]) -> None:
@@ -25,16 +32,28 @@ def main(command: str, arguments: Sequence[str]) -> None:
     if command == "rebuild":
         parser.add_argument("--accept", action="store_true", help="swap although another version projected otherwise")
         parser.add_argument("--drop-old", action="store_true", help="drop the tables that an earlier rebuild replaced")
-    parser.add_argument("--processes", type=int, default=2, help="how many read a long log side by side")
+    parser.add_argument("--processes", type=at_least_one, default=2, help="how many read a long log side by side (2)")
     options = parser.parse_args(list(arguments))
-    collect_seldom(YOUNG_OF_BATCHES)
     try:
         rebuild = rebuild_from(Settings.model_validate({}), Bar(), options.processes)
+    except ValidationError as error:
+        parser.error(f"the environment does not say where log and views are: {faults(error)}")
+    collect_seldom(YOUNG_OF_BATCHES)
+    try:
         if command == "verify":
             sys.exit(asyncio.run(verify(rebuild)))
         sys.exit(asyncio.run(run(rebuild, accept=options.accept, drop_old=options.drop_old)))
     except CannotSwap as problem:
         sys.exit(f"clew: {problem}")
+    except (OperationalError, LogUnreachable) as error:
+        parser.exit(UNREACHABLE, f"clew: {error}\nThe same command goes on where this one ended.\n")
+
+
+def at_least_one(text: str) -> int:
+    """A number of processes. ArgumentTypeError for fewer than one."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def rebuild_from(settings: Settings, progress: Progress, processes: int = 1, bulk: int = BULK) -> Rebuild:

@@ -78,14 +78,8 @@ class ThreadKnown:
     runs: tuple[RunKnown, ...]
 
 
-Fact: TypeAlias = (
-    ThreadCreated
-    | ThreadChanged
-    | ThreadDeleted
-    | UserMessageReceived
-    | RunCancelRequested
-    | RunSteered
-    | SteerMissed
+RunFact: TypeAlias = (
+    UserMessageReceived
     | PlanCreated
     | PlanFailed
     | RunStarted
@@ -94,6 +88,15 @@ Fact: TypeAlias = (
     | RunCompleted
     | RunFailed
     | RunCancelled
+)
+Fact: TypeAlias = (
+    RunFact
+    | ThreadCreated
+    | ThreadChanged
+    | ThreadDeleted
+    | RunCancelRequested
+    | RunSteered
+    | SteerMissed
     | PlanningBegan
     | PlanningEnded
     | ThreadKnown
@@ -185,19 +188,6 @@ def _steered(thread: Thread, fact: RunSteered | SteerMissed) -> Thread:
     missed = run.missed or isinstance(fact, SteerMissed)
     run = replace(run, missed=missed, steered_into=run.steered_into or fact.run_id)
     return _put(thread, run)
-
-
-RunFact: TypeAlias = (
-    UserMessageReceived
-    | PlanCreated
-    | PlanFailed
-    | RunStarted
-    | RunSuspended
-    | RunResumed
-    | RunCompleted
-    | RunFailed
-    | RunCancelled
-)
 
 
 def _with_run(thread: Thread, fact: RunFact, at: Position | None) -> Thread:
