@@ -16,7 +16,7 @@ WORDS: Final[dict[Change, str]] = {
     "longer": "replaced: the run has come further since",
     "replaced": "replaced",
 }
-HELP = f"""Import recordings. The commands events, view, why, diff, replay, export and to-test find them by the run's id.
+HELP = f"""Import recordings. The commands events, view, why, diff, replay, export and to-test find them by their run.
 
 They are kept in a folder of this machine, CLEW_RECORDINGS or ~/.local/share/clew/recordings; nothing is sent to Clew
 and nothing runs. All files are checked before any is kept. Importing one again changes nothing; a recording of the same
