@@ -1,14 +1,18 @@
 """What differs between the broker's topics and the list; how far a partition is behind."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from aiokafka import ConsumerRecord, TopicPartition
 
 from clew.chassis.records import Record
+from clew.chassis.settings import ServiceSettings
 from clew.cli.main import invoke
 from clew.contracts.topics import load_topics
-from clew.ops.groups import STUCK, lag
+from clew.ops.groups import STUCK, lag, oldest
 from clew.ops.topics import Found, differences
 
 AT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -50,6 +54,40 @@ def test_a_partition_that_has_waited_too_long_is_stuck() -> None:
 
 def test_a_group_that_has_read_everything_is_not_behind() -> None:
     assert lag("executor", ("plans", 3), 50, (0, 50), None, AT).records == 0
+
+
+class SlowConsumer:
+    """A broker's answers: nothing so often, and then a record of `AT`."""
+
+    def __init__(self, nothing: int) -> None:
+        self._nothing = nothing
+
+    def assign(self, tps: Sequence[TopicPartition]) -> None:
+        self.assigned = tps
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        self.sought = (tp, offset)
+
+    async def getmany(
+        self, tp: TopicPartition, *, timeout_ms: int, max_records: int
+    ) -> dict[TopicPartition, list[Any]]:
+        self._nothing -= 1
+        if self._nothing >= 0:
+            return {}
+        milliseconds = int(AT.timestamp() * 1000)
+        return {
+            tp: [ConsumerRecord(tp.topic, tp.partition, self.sought[1], milliseconds, 0, b"k", b"v", None, 1, 1, ())]
+        }
+
+
+@pytest.mark.parametrize(("nothing", "found"), [(0, AT), (3, AT), (1000, None)])
+async def test_a_broker_that_takes_its_time_does_not_make_a_stuck_partition_look_well(
+    nothing: int, found: datetime | None
+) -> None:
+    where = ServiceSettings.model_validate({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
+    consumer: Any = SlowConsumer(nothing)
+    record = await oldest(consumer, where, TopicPartition("plans", 3), 41)
+    assert (record and record.timestamp) == found
 
 
 def test_offsets_that_the_log_has_already_dropped_are_not_counted() -> None:

@@ -108,17 +108,20 @@ async def _of_service(
     found: list[Lag] = []
     for tp in tps:
         start = max(committed.get(tp, 0), begins[tp])
-        first = await _record(consumer, where, tp, start) if start < ends[tp] else None
+        first = await oldest(consumer, where, tp, start) if start < ends[tp] else None
         bare = tp.topic.removeprefix(f"{where.namespace}.") if where.namespace else tp.topic
         found.append(lag(service, (bare, tp.partition), committed.get(tp), (begins[tp], ends[tp]), first, now()))
     return found
 
 
-async def _record(consumer: AIOKafkaConsumer, where: ServiceSettings, tp: TopicPartition, offset: int) -> Record | None:
+async def oldest(consumer: AIOKafkaConsumer, where: ServiceSettings, tp: TopicPartition, offset: int) -> Record | None:
+    """The first record from an offset on. A broker under load takes its time, and without the record nothing would seem
+    to wait; None when there is none after `ATTEMPTS` seconds."""
     consumer.assign([tp])
     consumer.seek(tp, offset)
-    for raws in (await consumer.getmany(tp, timeout_ms=1000, max_records=1)).values():
-        return from_kafka(raws[0], where.namespace)
+    for _ in range(ATTEMPTS):
+        for raws in (await consumer.getmany(tp, timeout_ms=1000, max_records=1)).values():
+            return from_kafka(raws[0], where.namespace)
     return None
 
 
