@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from clew.contracts.deadletters import RecordDeadLettered
 from clew.contracts.envelope import derive
+from clew.contracts.execution import CallStarted
 from clew.ops.verify.command import Tally
 from clew.ops.verify.facts import LogFacts
 from clew.ops.verify.invariants import judge
@@ -89,6 +90,13 @@ def test_the_words_of_a_log_are_not_kept() -> None:
     slim = light(said.event)
     assert len(repr(slim)) < len(repr(said.event)) / 2
     assert (slim.event_id, type(slim)) == (said.event.event_id, type(said.event))
+
+
+def test_a_call_is_named_by_its_key_however_deep_it_is() -> None:
+    event = History().begin_call("m1", "answer/" + "tool/1/delegate/" * 20)
+    slim = light(event)
+    assert isinstance(slim, CallStarted)
+    assert slim.call_key == event.call_key
 
 
 def test_a_branch_that_is_taken_up_while_its_parent_is_under_way_is_noticed() -> None:

@@ -113,8 +113,9 @@ async def _folded(where: DatabaseSettings, partition: int) -> list[Logged]:
 
 
 def light(event: Event) -> Event:
-    """The event without what runs were given, asked and answered: most of a log, and no invariant is about it."""
-    heavy = {name: None for name, value in event if _is_long(value)}
+    """The event without what runs were given, asked and answered: most of a log, and no invariant is about it. A call
+    keeps its key, however long: breaches are told by it."""
+    heavy = {name: None for name, value in event if name != "call_key" and _is_long(value)}
     return event.model_copy(update=heavy) if heavy else event
 
 
