@@ -213,3 +213,9 @@ def test_every_event_of_the_contracts_has_words_of_its_own() -> None:
 
 def texts_joined(example: Event) -> str:
     return " ".join(texts(shown(example)))
+
+
+@pytest.mark.parametrize(("before", "said"), [(0, "0 messages"), (1, "1 message"), (2, "2 messages")])
+def test_a_model_request_is_told_with_how_many_messages_were_before_it(before: int, said: str) -> None:
+    asked = event("call.started", **call("offline", "model"), request={"messages_before": before})
+    assert summary(asked) == f"offline is asked, behind {said}"

@@ -171,4 +171,5 @@ def _model(data: Json) -> str:
     if "result" in data:
         return f"{one_line(data['name'])} → {fold(said(data['result'] or {}), RESULT)}"
     request: Json = data.get("request") or {}
-    return f"{one_line(data['name'])} is asked, behind {request.get('messages_before', 0)} messages"
+    before = request.get("messages_before", 0)
+    return f"{one_line(data['name'])} is asked, behind {before} {'message' if before == 1 else 'messages'}"
