@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from clew.views.database import Database, Query
+from clew.views.metrics import Metrics
 
 # Where the extension is: its type and operators must be in the path, whatever schema an operator put them into.
 EXTENSION: Final = """
@@ -38,9 +39,10 @@ class Near(NamedTuple):
 class Nearness:
     """Compares by meaning where that is possible. `aclose` closes the embedder with it."""
 
-    def __init__(self, database: Database, embedder: Embedder | None) -> None:
+    def __init__(self, database: Database, embedder: Embedder | None, metrics: Metrics) -> None:
         self._database = database
         self._embedder = embedder
+        self._metrics = metrics
 
     async def aclose(self) -> None:
         if self._embedder is not None:
@@ -48,6 +50,11 @@ class Nearness:
 
     async def of(self, tenant_id: str, text: str) -> Near | None:
         """None where words must do. ViewsUnavailable when Postgres cannot answer."""
+        near = await self._of(tenant_id, text)
+        self._metrics.fact_searches.labels("words" if near is None else "meaning").inc()
+        return near
+
+    async def _of(self, tenant_id: str, text: str) -> Near | None:
         if self._embedder is None:
             return None
         [rows] = await self._database.as_tenant(tenant_id, Query(EXTENSION))
