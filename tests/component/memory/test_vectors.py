@@ -17,6 +17,7 @@ from clew.memory.vectors import ALONE, Vectors
 from clew.models.embedding import Embedder, EmbeddingFailed
 from clew.views.door import Views
 from clew.views.names import Schemas
+from clew.views.nearness import EXTENSION
 from tests.support.memory import MemoryUnderTest
 from tests.support.scripted_openai import Failure, ScriptedOpenAI
 from tests.support.story import BEGIN
@@ -114,7 +115,7 @@ async def test_a_fact_is_found_by_what_it_means_and_only_by_its_user(projecting:
     await projecting.project(fact("f", FLIES), fact("p", PORTO), *others)
     assert await under.found("airborne") == [], "nothing has a vector yet, and no word is shared"
     await under.vectors.round()
-    assert await under.found("airborne") == [FLIES]
+    assert await under.found("airborne \ud83d") == [FLIES]
     assert await under.found("sister") == [PORTO]
     assert await under.found("nine") == [], "words do not count where meaning does"
     assert await under.found("airborne", user="bob") == ["Bob likes to fly."]
@@ -176,7 +177,7 @@ async def test_without_the_server_facts_are_found_by_words_and_get_their_vectors
     await projecting.project(fact("f", FLIES))
     with pytest.raises(EmbeddingFailed, match="503"):
         await under.vectors.round()
-    assert await under.found("nine") == [FLIES]
+    assert await under.found("nine \ud83d \x00") == [FLIES], "whatever a model asks with"
     scripted_openai.embed_with(meaning)
     await under.vectors.round()
     assert under.kept() == [("small", 3)]
@@ -235,6 +236,16 @@ async def test_of_several_processes_one_looks_at_all_facts(projecting: MemoryUnd
         assert under.kept() == [("small", 3)], "but what it is told of is its own"
     await under.vectors.round()
     assert len(under.kept()) == 2
+
+
+def test_an_extension_that_readers_may_not_look_into_is_as_good_as_none(stack_env: dict[str, str], near: None) -> None:
+    with psycopg.connect(stack_env["DATABASE_URL"]) as connection:
+        assert len(connection.execute(EXTENSION).fetchall()) == 1
+        connection.execute("CREATE SCHEMA hidden_from_readers")
+        connection.execute("ALTER EXTENSION vector SET SCHEMA hidden_from_readers")
+        connection.execute("SET LOCAL ROLE clew_reader")
+        assert connection.execute(EXTENSION).fetchall() == []
+        connection.rollback()
 
 
 async def test_a_postgres_without_the_extension_is_said_once_and_words_do(

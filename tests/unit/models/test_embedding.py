@@ -118,6 +118,15 @@ async def test_who_waits_does_without_when_the_server_is_slow_or_away_and_it_is_
         assert await nobody.question("a") is None
 
 
+async def test_a_question_that_the_server_will_not_take_keeps_no_other_from_its_vector(
+    scripted_openai: ScriptedOpenAI,
+) -> None:
+    scripted_openai.embed_with(lambda text: Failure(400, "too long") if len(text) > 9 else [1.0])
+    async with aclosing(Embedder(scripted_openai.url, None, "small", 0.3)) as embedder:
+        assert await embedder.question("a whole novel") is None
+        assert await embedder.question("a word") == [1]
+
+
 async def test_without_a_model_nobody_makes_embeddings() -> None:
     assert choose_embedder(EmbeddingSettings.model_validate({})) is None
     chosen = choose_embedder(EmbeddingSettings.model_validate({"embedding_model": "small"}))

@@ -111,8 +111,9 @@ class Embedder:
         try:
             [vector] = await self.embed([text], QUESTION_TIMEOUT)
         except EmbeddingFailed as error:
-            self._rests_until = monotonic() + PAUSE.total_seconds()
-            logger.warning("searching by words, and for %s: %s", PAUSE, error)
+            if not error.refused:  # what is wrong with one question is no other's fault
+                self._rests_until = monotonic() + PAUSE.total_seconds()
+            logger.warning("searching by words: %s", error)
             return None
         return vector
 

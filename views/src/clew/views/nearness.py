@@ -6,9 +6,11 @@ from typing import Final, NamedTuple, Protocol
 from clew.views.database import Database, Query
 from clew.views.metrics import Metrics
 
-# Where the extension is: its type and operators must be in the path, whatever schema an operator put them into.
+# Where the extension is: its type and operators must be in the path, whatever schema an operator put them into. One
+# that who asks may not look into is as good as none.
 EXTENSION: Final = """
-SELECT n.nspname AS schema FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector'
+SELECT n.nspname AS schema FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+WHERE e.extname = 'vector' AND has_schema_privilege(n.oid, 'USAGE')
 """
 PATH: Final = "SELECT set_config('search_path', current_setting('search_path') || ', ' || quote_ident(%s), true)"
 
