@@ -203,6 +203,11 @@ class MemoryTenantViews(TenantViews):
     async def thread_runs(self, thread_id: UUID) -> list[Run]:
         return list((await self.runs(thread_id=thread_id, limit=200)).items)
 
+    async def threads_below(self, thread_id: UUID) -> list[UUID]:
+        asked = [event for event in self._of(lambda event: True) if isinstance(event, UserMessageReceived)]
+        children = [event for event in asked if event.parent_call and event.parent_call.thread_id == thread_id]
+        return [id for child in children for id in (child.thread_id, *await self.threads_below(child.thread_id))]
+
     async def run_heads(self, thread_id: UUID, newest: int | None = None) -> list[RunHead]:
         runs = await self.thread_runs(thread_id)
         return [RunHead(id=run.id, last_seq=run.last_seq, ended=run.ended) for run in runs]
