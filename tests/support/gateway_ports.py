@@ -260,12 +260,13 @@ class MemoryTenantViews(TenantViews):
         while True:
             if (run_id, after.seq if after else -1) in self._views.torn:
                 raise Torn(Cursor(run_id, after.seq if after else -1), (after.seq if after else -1) + 2)
+            run = await self.run(run_id)  # before its events: else it may end behind the last that was read
             for event in await self.events(run_id, after, 10_000):
                 after = event.place
                 yield [event]
                 if event.final:
                     return
-            if (run := await self.run(run_id)) is not None and run.ended:
+            if run is not None and run.ended:
                 return
             await asyncio.sleep(0.002)
 
