@@ -31,9 +31,12 @@ def with_kustomize(command: list[str]) -> Iterator[str]:
 
 
 def without_kustomize() -> Iterator[str]:
-    base, strimzi = plain(FOLDER / "base"), plain(FOLDER / "components/strimzi")
+    base, strimzi, embeddings = (
+        plain(FOLDER / part) for part in ("base", "components/strimzi", "components/embeddings")
+    )
     yield from (f"base: {problem}" for problem in problems(base))
     yield from (f"components/strimzi: {p}" for p in [*schemas.problems(strimzi), *least_privilege(strimzi)])
+    yield from (f"components/embeddings: {problem}" for problem in schemas.problems(embeddings))
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ SECRETS: dict[str, set[str] | None] = {
     "clew-s3": {"access-key", "secret-key"},
     "clew-api-keys": {"keys.json"},
     "clew-models": None,
+    "clew-embeddings": None,
 }
 
 

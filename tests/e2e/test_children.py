@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from clew.contracts.conversation import UserMessageReceived
+from clew.contracts.execution import RunCancelled
 from tests.support.scenes import Act, Scene, Use
 from tests.support.stage import Stage, check_ended_once, kinds
 
@@ -71,6 +72,26 @@ async def test_a_cancel_goes_down_to_the_child(stage: Stage) -> None:
     assert (await stage.end(child, seconds=4))["type"] == "run.cancelled"
     for each in (run_id, child):
         check_ended_once(await stage.written(each))
+
+
+async def test_a_child_is_gone_with_the_thread_that_it_works_for(stage: Stage) -> None:
+    http = stage.system.http
+    run_id = await stage.begin(delegating("buried", seconds=20))
+    await stage.ledger.until("buried")
+    child, below = await child_of(stage, run_id)
+    ways = [f"/v1/threads/{below}", f"/v1/threads/{below}/messages", f"/v1/runs/{child}", f"/v1/runs/{child}/journal"]
+    assert {(await http.get(way)).status_code for way in ways} == {200}
+    gone = await http.delete(f"/v1/threads/{(await stage.system.run(run_id))['thread_id']}")
+    assert gone.status_code == 202
+    async with asyncio.timeout(5):
+        while {(await http.get(way)).status_code for way in ways} != {404}:
+            await asyncio.sleep(0.05)
+    listed = await http.get("/v1/threads", params={"limit": 200})
+    assert (listed.status_code, below in listed.text) == (200, False)
+    async with asyncio.timeout(20):
+        while not isinstance((written := await stage.written(child))[-1], RunCancelled):
+            await asyncio.sleep(0.1)
+    check_ended_once(written)
 
 
 async def test_a_cancelled_child_fails_its_step(stage: Stage) -> None:

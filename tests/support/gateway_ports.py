@@ -203,6 +203,11 @@ class MemoryTenantViews(TenantViews):
     async def thread_runs(self, thread_id: UUID) -> list[Run]:
         return list((await self.runs(thread_id=thread_id, limit=200)).items)
 
+    async def threads_below(self, thread_id: UUID) -> list[UUID]:
+        asked = [event for event in self._of(lambda event: True) if isinstance(event, UserMessageReceived)]
+        children = [event for event in asked if event.parent_call and event.parent_call.thread_id == thread_id]
+        return [id for child in children for id in (child.thread_id, *await self.threads_below(child.thread_id))]
+
     async def run_heads(self, thread_id: UUID, newest: int | None = None) -> list[RunHead]:
         runs = await self.thread_runs(thread_id)
         return [RunHead(id=run.id, last_seq=run.last_seq, ended=run.ended) for run in runs]
@@ -255,12 +260,13 @@ class MemoryTenantViews(TenantViews):
         while True:
             if (run_id, after.seq if after else -1) in self._views.torn:
                 raise Torn(Cursor(run_id, after.seq if after else -1), (after.seq if after else -1) + 2)
+            run = await self.run(run_id)  # before its events: else it may end behind the last that was read
             for event in await self.events(run_id, after, 10_000):
                 after = event.place
                 yield [event]
                 if event.final:
                     return
-            if (run := await self.run(run_id)) is not None and run.ended:
+            if run is not None and run.ended:
                 return
             await asyncio.sleep(0.002)
 

@@ -13,10 +13,11 @@ from prometheus_client import CollectorRegistry
 from clew.contracts.envelope import Event, derive
 from clew.contracts.memories import FactChanged, FactForgotten, FactRemembered
 from clew.memory.metrics import Metrics
-from clew.memory.vectors import Vectors
+from clew.memory.vectors import ALONE, Vectors
 from clew.models.embedding import Embedder, EmbeddingFailed
 from clew.views.door import Views
 from clew.views.names import Schemas
+from clew.views.nearness import EXTENSION
 from tests.support.memory import MemoryUnderTest
 from tests.support.scripted_openai import Failure, ScriptedOpenAI
 from tests.support.story import BEGIN
@@ -71,13 +72,27 @@ class Under:
         self.schemas = Schemas.of(namespace)
         self.url = env["DATABASE_URL"]
         self.vectors = Vectors(self.url, self.schemas, self.embedder(server, model), Metrics(CollectorRegistry()))
-        self.views = Views(self.url, None, namespace, None, self.embedder(server, model))
+        self.registry = CollectorRegistry()
+        self.views = Views(self.url, None, namespace, self.registry, self.embedder(server, model))
 
     def embedder(self, server: ScriptedOpenAI, model: str) -> Embedder:
         return Embedder(server.url, None, model, 0.5)
 
     async def found(self, query: str, user: str = "ada", tenant: str = "t1") -> list[str]:
         return [one.text for one in await self.views.tenant(tenant).facts(user).search(query, 10)]
+
+    def answered(self, by: str) -> float | None:
+        """The searches that meaning, or words, answered."""
+        return self.registry.get_sample_value("clew_views_fact_searches_total", {"by": by})
+
+    def seen_by(self, tenant: str) -> int:
+        """The vectors that the role of the views sees as this tenant, whatever it asks."""
+        with psycopg.connect(self.url) as connection:
+            connection.execute(
+                "SELECT set_config('role', 'clew_reader', true), set_config('clew.tenant', %s, true)", [tenant]
+            )
+            query = f"SELECT v FROM {self.schemas.views}.fact_vectors v, {self.schemas.tables}.fact_vectors t"
+            return len(connection.execute(f"{query} WHERE v.fact_id = t.fact_id".encode()).fetchall())
 
     def kept(self) -> list[tuple[object, ...]]:
         with psycopg.connect(self.url) as connection:
@@ -100,12 +115,13 @@ async def test_a_fact_is_found_by_what_it_means_and_only_by_its_user(projecting:
     await projecting.project(fact("f", FLIES), fact("p", PORTO), *others)
     assert await under.found("airborne") == [], "nothing has a vector yet, and no word is shared"
     await under.vectors.round()
-    assert await under.found("airborne") == [FLIES]
+    assert await under.found("airborne \ud83d") == [FLIES]
     assert await under.found("sister") == [PORTO]
     assert await under.found("nine") == [], "words do not count where meaning does"
     assert await under.found("airborne", user="bob") == ["Bob likes to fly."]
     assert await under.found("airborne", tenant="t2") == ["Ada's twin likes to fly."]
     assert under.kept() == [("small", 3)] * 4
+    assert [under.seen_by(tenant) for tenant in ("t1", "t2", "")] == [3, 1, 0]
 
 
 async def test_a_fact_that_is_put_right_or_forgotten_takes_its_vector_with_it(
@@ -161,10 +177,17 @@ async def test_without_the_server_facts_are_found_by_words_and_get_their_vectors
     await projecting.project(fact("f", FLIES))
     with pytest.raises(EmbeddingFailed, match="503"):
         await under.vectors.round()
-    assert await under.found("nine") == [FLIES]
+    assert await under.found("nine \ud83d \x00") == [FLIES], "whatever a model asks with"
     scripted_openai.embed_with(meaning)
     await under.vectors.round()
     assert under.kept() == [("small", 3)]
+    assert under.answered("words") == 1
+
+
+async def test_what_answered_a_search_is_counted(projecting: MemoryUnderTest, under: Under) -> None:
+    await projecting.project(fact("f", FLIES))
+    await under.found("airborne")
+    assert (under.answered("meaning"), under.answered("words")) == (1, None)
 
 
 async def test_a_text_that_the_server_will_not_take_keeps_no_other_from_its_vector(
@@ -175,6 +198,55 @@ async def test_a_text_that_the_server_will_not_take_keeps_no_other_from_its_vect
     await under.vectors.round()
     assert len(under.kept()) == 1
     assert await under.found("Porto") == [PORTO]
+
+
+async def test_a_server_that_takes_no_text_at_all_is_down_and_no_text_is_given_up(
+    projecting: MemoryUnderTest, under: Under, scripted_openai: ScriptedOpenAI
+) -> None:
+    await projecting.project(fact("f", FLIES), fact("p", PORTO))
+    scripted_openai.embed_with(lambda _: Failure(400))
+    with pytest.raises(EmbeddingFailed, match="400"):
+        await under.vectors.round()
+    scripted_openai.embed_with(meaning)
+    await under.vectors.round()
+    assert len(under.kept()) == 2
+
+
+async def test_more_facts_than_fit_into_a_request_get_their_vectors_and_none_twice(
+    projecting: MemoryUnderTest, under: Under, scripted_openai: ScriptedOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clew.memory.vectors.BATCH", 3)
+    texts = [f"Ada flies {number}." for number in range(8)]
+    await projecting.project(*(fact(text, text) for text in texts))
+    scripted_openai.embed_with(lambda text: Failure(400) if "3" in text else [1e300, len(text) * 1e299])
+    await under.vectors.round()
+    assert len(under.kept()) == 7, "whatever the size of its numbers"
+    asked = len(scripted_openai.embedded)
+    await under.vectors.round()
+    assert len(scripted_openai.embedded) == asked
+
+
+async def test_of_several_processes_one_looks_at_all_facts(projecting: MemoryUnderTest, under: Under) -> None:
+    await projecting.project(fact("f", FLIES), fact("p", PORTO))
+    with psycopg.connect(under.url, options=f"-c search_path={under.schemas.tables}") as busy:
+        busy.execute(ALONE)
+        await under.vectors.round()
+        assert under.kept() == []
+        await under.vectors.round([fact_id("p")])
+        assert under.kept() == [("small", 3)], "but what it is told of is its own"
+    await under.vectors.round()
+    assert len(under.kept()) == 2
+
+
+def test_an_extension_that_readers_may_not_look_into_is_as_good_as_none(stack_env: dict[str, str], near: None) -> None:
+    elsewhere = EXTENSION.replace("n.oid = e.extnamespace", "n.nspname = 'hidden_from_readers'").encode()
+    with psycopg.connect(stack_env["DATABASE_URL"]) as connection:
+        connection.execute("CREATE SCHEMA hidden_from_readers")
+        assert len(connection.execute(elsewhere).fetchall()) == 1
+        connection.execute("SET LOCAL ROLE clew_reader")
+        assert connection.execute(elsewhere).fetchall() == []
+        assert len(connection.execute(EXTENSION).fetchall()) == 1
+        connection.rollback()
 
 
 async def test_a_postgres_without_the_extension_is_said_once_and_words_do(

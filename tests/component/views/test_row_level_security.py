@@ -6,8 +6,10 @@ import psycopg
 import pytest
 
 from clew.memory.projections.table import metadata
+from clew.views.database import Database, Query
 from clew.views.door import Views
 from clew.views.names import Schemas
+from clew.views.nearness import PATH
 from tests.support.memory import MemoryUnderTest
 from tests.support.story import Story
 
@@ -106,3 +108,20 @@ def test_every_view_asks_with_the_rights_of_who_asks(connection: psycopg.Connect
         [Schemas.of(fresh).views],
     ).fetchall()
     assert rows == []
+
+
+async def test_what_one_question_is_asked_with_is_gone_before_the_next(stack_env: dict[str, str], fresh: str) -> None:
+    said = Query(
+        "SELECT pg_backend_pid() AS of, current_setting('search_path') AS path, "
+        "nullif(current_setting('clew.tenant', true), '') AS tenant, current_setting('plan_cache_mode') AS plans"
+    )
+    async with Database(stack_env["DATABASE_URL"], fresh) as database:
+        before = await database.as_recovery(said)
+        assert before[0][0]["plans"] == "auto"
+        [_, [within]] = await database.as_tenant("t1", Query(PATH, ["elsewhere"]), said, planned_once=True)
+        assert (within["tenant"], within["plans"]) == ("t1", "force_generic_plan")
+        assert within["path"].endswith(", elsewhere")
+        assert await database.as_recovery(said) == before
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            await database.as_tenant("t1", Query(PATH, ["elsewhere"]), Query("SELECT 1 / 0"), planned_once=True)
+        assert await database.as_recovery(said) == before, "on the same connection"

@@ -136,3 +136,10 @@ def test_what_is_wrong_is_found(service: str, key: str, value: object, told: str
 def test_a_variable_without_a_default_is_found() -> None:
     with pytest.raises(ValueError, match="CLEW_PORT"):
         interpolated("ports: [${CLEW_PORT}:80]", {})
+
+
+def test_postgres_is_made_with_what_compares_vectors() -> None:
+    [mounted] = COMPOSE["services"]["postgres"]["configs"]
+    assert mounted["target"].startswith("/docker-entrypoint-initdb.d/")
+    assert mounted["target"].endswith(".sql")
+    assert COMPOSE["configs"][mounted["source"]]["content"] == "CREATE EXTENSION IF NOT EXISTS vector;"

@@ -53,6 +53,17 @@ def test_nothing_is_wrong_with_what_is_committed() -> None:
     assert list(without_kustomize()) == []
 
 
+def test_who_asks_for_embeddings_has_the_key_and_a_way_to_the_open_internet() -> None:
+    documents = PLAIN + render.plain(FOLDER / "components/embeddings")
+    asking = [
+        w for w in pods.workloads(documents) if "clew-embeddings" in rules.taken_whole(w.containers[0], "secretRef")
+    ]
+    assert {w.name for w in asking} == {f"clew-{name}" for name in ("gateway", "planner", "executor", "memory")}
+    for workload in asking:
+        ways = [way for p in rules.policies(documents, workload) for way in p["spec"].get("egress", [])]
+        assert [way["ports"] for way in ways if "to" in way] == [[{"protocol": "TCP", "port": 443}]], workload.name
+
+
 def test_every_service_is_there() -> None:
     names = {workload.name for workload in pods.workloads(PLAIN) if workload.kind != "Job"}
     assert names == {f"clew-{service}" for service in SERVICES}

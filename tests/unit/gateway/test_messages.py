@@ -1,8 +1,8 @@
 """Writing and reading conversations over HTTP, in this process."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
-from clew.contracts.conversation import ThreadCreated, ThreadDeleted, UserMessageReceived
+from clew.contracts.conversation import ParentCall, ThreadCreated, ThreadDeleted, UserMessageReceived
 from tests.support.gateway_ports import cancels, completed
 from tests.unit.gateway.conftest import Gateway
 
@@ -26,6 +26,22 @@ async def test_a_thread_that_was_made_can_be_read_changed_and_deleted(gateway: G
     assert (await gateway.client.delete(where)).status_code == 202
     assert (await gateway.client.get(where)).status_code == 404
     assert [type(event) for event in gateway.log.events].count(ThreadDeleted) == 1
+
+
+async def test_a_thread_is_deleted_after_those_that_its_runs_began(gateway: Gateway) -> None:
+    told = [(await gateway.client.post("/v1/messages", json={"content": "a"})).json() for _ in range(3)]
+    top, child, grandchild = (UUID(one["thread_id"]) for one in told)
+    parents = {child: (top, told[0]["run_id"]), grandchild: (child, told[1]["run_id"])}
+    for number, event in enumerate(gateway.log.events):
+        if isinstance(event, UserMessageReceived) and event.thread_id in parents:
+            thread_id, run_id = parents[event.thread_id]
+            call = ParentCall(thread_id=thread_id, run_id=UUID(run_id), call_id=uuid4())
+            gateway.log.events[number] = event.model_copy(update={"parent_call": call})
+    assert (await gateway.client.delete(f"/v1/threads/{top}")).status_code == 202
+    deleted = [event for event in gateway.log.events if isinstance(event, ThreadDeleted)]
+    assert [event.thread_id for event in deleted] == [child, grandchild, top]
+    assert len({event.event_id for event in deleted}) == 3
+    assert {event.causation_id for event in deleted[:2]} == {deleted[2].event_id}
 
 
 async def test_a_change_of_nothing_writes_nothing(gateway: Gateway) -> None:

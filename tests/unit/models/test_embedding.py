@@ -1,5 +1,6 @@
 """Embeddings over real HTTP: what is asked of the server, and what it may not get wrong unnoticed."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
@@ -59,16 +60,37 @@ async def test_texts_get_their_vectors_in_their_order() -> None:
         (vectors([1.0]), "other vectors"),
         (vectors([1], [1], [1]), "other vectors"),
         ({"data": [{"index": 0, "embedding": [1]}, {"index": 0, "embedding": [1]}]}, "other vectors"),
-        (vectors([1], [1, 2]), "of several"),
-        (vectors([], []), "of no length"),
+        (vectors([1], [1, 2]), "not all the same"),
+        (vectors([], []), "no dimensions"),
         (vectors([0, 0], [1, 1]), "is zero"),
-        (vectors([0.0] * 16_001, [0.0] * 16_001), "too long"),
+        (vectors([1.5e308, 1.5e308], [1, 1]), "no number"),
+        (vectors([0.0] * 16_001, [0.0] * 16_001), "too many"),
     ],
 )
 async def test_an_answer_that_is_no_vectors_is_a_failure(answer: object, why: str) -> None:
     async with answering(answer) as (embedder, _):
         with pytest.raises(EmbeddingFailed, match=why):
             await embedder.embed(["a", "b"])
+
+
+async def test_vectors_of_any_length_become_what_postgres_can_keep_and_compare() -> None:
+    async with answering(vectors([3e200, 4e200], [3e-200, 4e-200], [1, 1e-50])) as (embedder, _):
+        long, short, flat = await embedder.embed(["a", "b", "c"])
+    assert long == short == pytest.approx([0.6, 0.8])
+    assert flat == [1, 0], "1e-50 is no real of Postgres"
+
+
+async def test_a_server_that_answers_byte_by_byte_is_waited_for_no_longer_than_any_other() -> None:
+    async def dribble(_: Request, exchange: Exchange) -> None:
+        await exchange.start(200, {"content-type": "application/json"})
+        while True:
+            await exchange.chunk(b" ")
+            await asyncio.sleep(0.02)
+
+    async with serve(dribble) as url, aclosing(Embedder(url, None, "small", 0.3)) as embedder:
+        with pytest.raises(EmbeddingFailed, match="TimeoutError"):
+            async with asyncio.timeout(20):
+                await embedder.embed(["a"], timedelta(seconds=0.2))
 
 
 @pytest.mark.parametrize(("status", "refused"), [(400, True), (422, True), (401, False), (429, False), (503, False)])
@@ -91,9 +113,18 @@ async def test_who_waits_does_without_when_the_server_is_slow_or_away_and_it_is_
         assert len(scripted_openai.embedded) == 1
         monkeypatch.setattr("clew.models.embedding.monotonic", lambda: monotonic() + PAUSE.total_seconds())
         scripted_openai.embed_with(lambda text: [1.0, len(text)])
-        assert await embedder.question("abc") == [1, 3]
+        assert await embedder.question("abc") == pytest.approx([0.1**0.5, 0.9**0.5])
     async with aclosing(Embedder("http://127.0.0.1:9", None, "small", 0.3)) as nobody:
         assert await nobody.question("a") is None
+
+
+async def test_a_question_that_the_server_will_not_take_keeps_no_other_from_its_vector(
+    scripted_openai: ScriptedOpenAI,
+) -> None:
+    scripted_openai.embed_with(lambda text: Failure(400, "too long") if len(text) > 9 else [1.0])
+    async with aclosing(Embedder(scripted_openai.url, None, "small", 0.3)) as embedder:
+        assert await embedder.question("a whole novel") is None
+        assert await embedder.question("a word") == [1]
 
 
 async def test_without_a_model_nobody_makes_embeddings() -> None:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, JsonValue
 
-from clew.contracts.envelope import Json, JsonObject, RunEvent, RunScoped, Slug, Text, ThreadEvent, Value
+from clew.contracts.envelope import Json, JsonObject, RunEvent, RunScoped, Slug, Text, ThreadEvent, Value, derive
 from clew.contracts.usage import Budget, Usage
 
 OnBusy: TypeAlias = Literal["enqueue", "reject", "interrupt", "rollback", "steer"]
@@ -42,6 +42,11 @@ class ParentCall(Value):
     thread_id: UUID
     run_id: UUID
     call_id: UUID
+
+
+def child_thread(call_id: UUID) -> UUID:
+    """The thread of the run that a call begins, whether it has begun it or not."""
+    return derive(call_id, "thread")
 
 
 class ThreadCreated(ThreadEvent):

@@ -3,8 +3,10 @@
 Asks one server, which the operator named. What is done with the vectors, and without them, others decide.
 """
 
+import asyncio
 import logging
 import math
+from array import array
 from collections.abc import Sequence
 from datetime import timedelta
 from time import monotonic
@@ -75,7 +77,7 @@ class Embedder:
         self.model = model
         self.similarity = similarity
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        self._client = httpx2.AsyncClient(headers=headers, timeout=BATCH_TIMEOUT.total_seconds())
+        self._client = httpx2.AsyncClient(headers=headers, timeout=None)  # its own is for each byte, not for the answer
         self._url = f"{url.rstrip('/')}/embeddings"
         self._rests_until = 0.0
 
@@ -83,16 +85,20 @@ class Embedder:
         await self._client.aclose()
 
     async def embed(self, texts: Sequence[str], timeout: timedelta = BATCH_TIMEOUT) -> list[list[float]]:
-        """A vector for each text, in their order, all of one length. EmbeddingFailed when they are not to be had."""
+        """A vector for each text, in their order: of one number of dimensions, of length 1, and as Postgres keeps it.
+
+        EmbeddingFailed when they are not to be had, or not in time.
+        """
         body = {"model": self.model, "input": list(texts), "encoding_format": "float"}
         try:
-            response = await self._client.post(self._url, json=body, timeout=timeout.total_seconds())
+            async with asyncio.timeout(timeout.total_seconds()):
+                response = await self._client.post(self._url, json=body)
             response.raise_for_status()
             given = _Vectors.model_validate_json(response.content)
         except httpx2.HTTPStatusError as error:
             refused = error.response.status_code in TEXT_REFUSED
             raise EmbeddingFailed(f"{self._url} answers {error.response.status_code}", refused=refused) from error
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
             raise EmbeddingFailed(f"{self._url} does not answer: {str(error) or type(error).__name__}") from error
         except ValidationError as error:
             raise EmbeddingFailed(f"{self._url} answers with something else than embeddings") from error
@@ -105,8 +111,9 @@ class Embedder:
         try:
             [vector] = await self.embed([text], QUESTION_TIMEOUT)
         except EmbeddingFailed as error:
-            self._rests_until = monotonic() + PAUSE.total_seconds()
-            logger.warning("searching by words, and for %s: %s", PAUSE, error)
+            if not error.refused:  # what is wrong with one question is no other's fault
+                self._rests_until = monotonic() + PAUSE.total_seconds()
+            logger.warning("searching by words: %s", error)
             return None
         return vector
 
@@ -124,9 +131,16 @@ def _checked(given: _Vectors, count: int) -> list[list[float]]:
     if sorted(one.index for one in given.data) != list(range(count)):
         raise EmbeddingFailed("the server answers with other vectors than were asked for")
     if len({len(vector) for vector in vectors}) > 1 or not 0 < len(vectors[0]) <= LONGEST:
-        raise EmbeddingFailed("the server's vectors are of no length, of several, or too long")
-    if not all(math.isfinite(number) for vector in vectors for number in vector):
+        raise EmbeddingFailed("the server's vectors have no dimensions, or too many, or not all the same")
+    return [_unit(vector) for vector in vectors]
+
+
+def _unit(vector: list[float]) -> list[float]:
+    """The vector at length 1, in single precision: no number of it is one that Postgres refuses, and no product of two
+    is one that cannot be compared."""
+    length = math.hypot(*vector)
+    if not math.isfinite(length):
         raise EmbeddingFailed("a vector of the server has what is no number")
-    if not all(any(vector) for vector in vectors):
+    if length == 0:
         raise EmbeddingFailed("a vector of the server is zero, and is like no other")
-    return vectors
+    return array("f", [number / length for number in vector]).tolist()

@@ -45,7 +45,7 @@ class Views:
         self._database = Database(database_url, namespace)
         self._live = LiveReader(redis_url)
         self._keys = Keys(namespace)
-        self._nearness = Nearness(self._database, embedder)
+        self._nearness = Nearness(self._database, embedder, self._metrics)
         self._past = PastReader(self._database)
         self.hub = Hub(self._live, self._past.behind)
         self.recovery = RecoveryViews(self._database)

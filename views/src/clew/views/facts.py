@@ -66,7 +66,7 @@ class FactViews:
     async def search(self, query: str, limit: int) -> list[Fact]:
         """Those that have to do with `query`, the best match first: by meaning where they have an embedding and one of
         the query is to be had, else by the words that they share with it."""
-        words = query.replace("\x00", " ")
+        words = query.replace("\x00", " ").encode(errors="replace").decode()  # models also write halves of surrogates
         near = await self._nearness.of(self._tenant_id, words)
         if near is None:
             return [_fact(row) for row in await self._rows(FOUND, words, self._user_id, limit)]

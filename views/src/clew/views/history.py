@@ -6,6 +6,7 @@ goes as a whole: when nobody has read the thread for a while, when it is deleted
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +25,7 @@ from clew.views.paths import Paths
 LIFETIME: Final = timedelta(hours=1)
 MOST_PAGES: Final = 500  # of one thread, in whatever version
 VERSION: Final = "SELECT history_version, current_run_id FROM threads WHERE thread_id = %s"
+_FIRST: Final = re.compile(r"::(\d{1,3}):(asc|desc)", re.ASCII)
 logger = logging.getLogger(__name__)
 
 
@@ -43,9 +45,10 @@ class Wanted:
 
     @classmethod
     def first(cls, thread_id: UUID, name: str) -> "Wanted | None":
-        """What was asked for under a name, if it was a first page of the newest branch: those change with each run."""
-        run_id, after, limit, order = name.split(":")
-        return None if run_id or after else cls(thread_id, None, None, int(limit), order == "desc")
+        """What was asked for under a name, if it was a first page of the newest branch: those change with each run.
+        None, too, for a name that another release has given."""
+        first = _FIRST.fullmatch(name)
+        return None if first is None else cls(thread_id, None, None, int(first[1]), first[2] == "desc")
 
 
 def sealed(version: int, page: bytes) -> bytes:
@@ -79,7 +82,7 @@ class HistoryCache:
     async def names(self, key: str) -> list[str]:
         """The pages that are there, in whatever version."""
         try:
-            return [name.decode() for name in await self._live.names(key)]
+            return [name.decode(errors="replace") for name in await self._live.names(key)]
         except LiveUnavailable:
             return []
 

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from clew.views.database import Database, Query
+from clew.views.metrics import Metrics
 
-# Where the extension is: its type and operators must be in the path, whatever schema an operator put them into.
+# Where the extension is: its type and operators must be in the path, whatever schema an operator put them into. One
+# that who asks may not look into is as good as none.
 EXTENSION: Final = """
-SELECT n.nspname AS schema FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector'
+SELECT n.nspname AS schema FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+WHERE e.extname = 'vector' AND has_schema_privilege(n.oid, 'USAGE')
 """
 PATH: Final = "SELECT set_config('search_path', current_setting('search_path') || ', ' || quote_ident(%s), true)"
 
@@ -38,9 +41,10 @@ class Near(NamedTuple):
 class Nearness:
     """Compares by meaning where that is possible. `aclose` closes the embedder with it."""
 
-    def __init__(self, database: Database, embedder: Embedder | None) -> None:
+    def __init__(self, database: Database, embedder: Embedder | None, metrics: Metrics) -> None:
         self._database = database
         self._embedder = embedder
+        self._metrics = metrics
 
     async def aclose(self) -> None:
         if self._embedder is not None:
@@ -48,6 +52,11 @@ class Nearness:
 
     async def of(self, tenant_id: str, text: str) -> Near | None:
         """None where words must do. ViewsUnavailable when Postgres cannot answer."""
+        near = await self._of(tenant_id, text)
+        self._metrics.fact_searches.labels("words" if near is None else "meaning").inc()
+        return near
+
+    async def _of(self, tenant_id: str, text: str) -> Near | None:
         if self._embedder is None:
             return None
         [rows] = await self._database.as_tenant(tenant_id, Query(EXTENSION))

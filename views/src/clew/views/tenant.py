@@ -9,6 +9,7 @@ from uuid import UUID
 from clew.contracts.conversation import ApprovalDecided
 from clew.contracts.envelope import RunEvent, RunScoped
 from clew.contracts.execution import RunStarted
+from clew.views import lineage
 from clew.views.approvals import SETTLING, Approval, asked, heard
 from clew.views.client import ClientEvent
 from clew.views.cursor import Cursor, ListPlace
@@ -51,13 +52,6 @@ SELECT type, body::text AS body FROM events
 WHERE run_id = %s AND (%s::int IS NULL OR seq <= %s) AND (%s::text[] IS NULL OR type = ANY(%s)) ORDER BY seq
 """
 SIGNALS: Final = "SELECT type, body::text AS body FROM signals WHERE run_id = %s ORDER BY record_offset"
-ANY_UNTRUSTED: Final = """
-WITH RECURSIVE told AS (
-    SELECT unnest(%s::uuid[]) AS run_id
-    UNION SELECT p.forked_from FROM told JOIN run_places p ON p.run_id = told.run_id WHERE p.forked_from IS NOT NULL
-)
-SELECT EXISTS (SELECT FROM told JOIN steps s ON s.run_id = told.run_id WHERE s.untrusted) AS found
-"""
 # Any of the words may match; how many do, and how near to each other, is what the rank says.
 SEARCH: Final = """
 SELECT c.document_id, c.filename, c.index, c.page, c.heading, c.text, ts_rank_cd(c.words, q.query) AS score
@@ -182,7 +176,11 @@ class TenantViews:
 
     async def any_untrusted(self, run_ids: Sequence[UUID]) -> bool:
         """Whether bytes from outside went into one of these runs, or into one that a fork among them goes on from."""
-        return bool(run_ids) and (await self._rows(ANY_UNTRUSTED, list(run_ids)))[0]["found"]
+        return await lineage.any_untrusted(self._database, self._tenant_id, run_ids)
+
+    async def threads_below(self, thread_id: UUID) -> list[UUID]:
+        """The threads of the runs that this one's runs began by a call, of those that theirs began, and so on."""
+        return await lineage.threads_below(self._database, self._tenant_id, thread_id)
 
     async def summaries(self, thread_id: UUID) -> list[Summary]:
         """What was made of the thread's long histories, in the order in which it was made."""

@@ -18,6 +18,7 @@ from clew.contracts.conversation import (
     TextPart,
     ThreadCreated,
     UserMessageReceived,
+    child_thread,
 )
 from clew.contracts.envelope import Event, RunEvent, Stamp, derive
 from clew.contracts.execution import CallCompleted, CallFailed, CallStarted, RunCancelled, RunCompleted, RunFailed
@@ -38,7 +39,7 @@ class Child:
 
     @property
     def thread_id(self) -> UUID:
-        return derive(self.call_id, "thread")
+        return child_thread(self.call_id)
 
     @property
     def run_id(self) -> UUID:

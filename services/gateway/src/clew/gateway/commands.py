@@ -20,7 +20,6 @@ from clew.contracts.conversation import (
     RunCancelRequested,
     ThreadChanged,
     ThreadCreated,
-    ThreadDeleted,
     UserMessageReceived,
 )
 from clew.contracts.envelope import Event, Position, derive, root_stamp
@@ -33,7 +32,6 @@ from clew.gateway.reading import find_run, find_thread
 from clew.gateway.schemas import (
     CancelAccepted,
     CancelCreate,
-    DeleteAccepted,
     MessageAccepted,
     MessageCreate,
     ThreadCreate,
@@ -102,14 +100,6 @@ async def change_thread(
     )
     position = await publish(deps, [event], {"thread_id": str(thread_id)})
     return thread.model_copy(update=changes), position
-
-
-async def delete_thread(deps: Deps, caller: Principal, thread_id: UUID) -> tuple[DeleteAccepted, Position]:
-    await find_thread(deps, caller, thread_id)
-    stamp = root_stamp(deps.new_id(), caller.tenant_id, deps.clock())
-    event = ThreadDeleted(**stamp, thread_id=thread_id, deleted_by=caller.subject)
-    position = await publish(deps, [event], {"thread_id": str(thread_id)})
-    return DeleteAccepted(thread_id=thread_id), position
 
 
 async def post_message(

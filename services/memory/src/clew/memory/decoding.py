@@ -37,6 +37,8 @@ def decoded(record: Record) -> Event | None:
     reader = _READERS.get((record.topic, headers.get("ce_type", b"")))
     if reader is None or record.value is None or "ce_dataref" in headers or not headers.get("ce_source"):
         return None
+    if len(headers) != len(record.headers):  # a name twice: the last one holds, and all must be text
+        return None
     validate, seqs = reader
     try:
         if not b"".join(headers.values()).isascii():

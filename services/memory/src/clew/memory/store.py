@@ -5,6 +5,7 @@ what was lost is read again from the log.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -35,8 +36,7 @@ Cursor: TypeAlias = AsyncCursor[tuple[object, ...]]
 UNAVAILABLE: Final = (OperationalError, InterfaceError, ReadOnlySqlTransaction, OSError, TimeoutError)
 TIMEOUT: Final = timedelta(seconds=30)  # for a batch; a Postgres that hangs is left, and asked again
 CONNECT_SECONDS: Final = 3
-
-
+logger = logging.getLogger(__name__)
 LIVE_RUNS: Final = """
 SELECT tenant_id, run_id FROM runs WHERE thread_id = ANY(%s::uuid[]) AND (ended_at IS NULL OR ended_at > %s)
 """
@@ -130,7 +130,8 @@ class Store:
         try:
             async with asyncio.timeout(TIMEOUT.total_seconds()):
                 rows = await (await self._live.execute(LIVE_RUNS, [list(threads), since])).fetchall()
-        except UNAVAILABLE:
+        except UNAVAILABLE as error:
+            logger.warning("live streams of deleted threads stay for an hour, for those who follow them: %r", error)
             return []
         return [RunPlace(str(tenant_id), cast(UUID, run_id)) for tenant_id, run_id in rows]
 

@@ -8,7 +8,7 @@ another model, is found by its words.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, NamedTuple, Self, cast
@@ -45,7 +45,8 @@ MISSING: Final = """
 SELECT f.fact_id, f.text FROM {views}.facts f
 LEFT JOIN fact_vectors v ON v.fact_id = f.fact_id AND v.model = %(model)s AND v.text_hash = md5(f.text)
 WHERE v.fact_id IS NULL AND NOT f.fact_id = ANY(%(refused)s)
-AND (%(only)s::uuid[] IS NULL OR f.fact_id = ANY(%(only)s)) LIMIT %(batch)s
+AND (%(only)s::uuid[] IS NULL OR f.fact_id = ANY(%(only)s)) AND f.fact_id > %(after)s
+ORDER BY f.fact_id LIMIT %(batch)s
 """
 # Not if the fact was forgotten or put right while its embedding was made.
 KEEP: Final = """
@@ -54,9 +55,14 @@ SELECT f.fact_id, f.tenant_id, %(model)s, md5(f.text), %(vector)s::real[]
 FROM {views}.facts f WHERE f.fact_id = %(fact_id)s AND f.text = %(text)s
 ON CONFLICT (fact_id) DO UPDATE SET model = excluded.model, text_hash = excluded.text_hash, vector = excluded.vector
 """
+# Of several processes one looks at all facts: the server is paid for each text. Held as long as the connection.
+ALONE: Final = "SELECT pg_try_advisory_lock(hashtext('fact_vectors'), hashtext(current_schema())) AS alone"
 BATCH: Final = 64  # texts of one request
+NEWS: Final = 1000  # facts that wait to be looked at; behind more of them all are
 LOOK: Final = timedelta(minutes=5)  # until all facts are looked at again, whatever was told meanwhile
-PAUSE: Final = timedelta(seconds=30)  # after a round that did not come to its end
+PAUSE: Final = timedelta(seconds=30)  # after a round that did not come to its end, whatever is told meanwhile
+TIMEOUT: Final = timedelta(minutes=1)  # for a statement; the longest goes over all facts
+ANY_TEXT: Final = "text"  # that no server refuses for what it says
 logger = logging.getLogger(__name__)
 
 
@@ -92,51 +98,64 @@ class Vectors:
     def on_projected(self, events: Sequence[Event]) -> None:
         """Takes note of the facts that these events are about."""
         if facts := {event.fact_id for event in events if isinstance(event, FactEvent)}:
-            self._news |= facts
+            if len(self._news) <= NEWS:
+                self._news |= facts
             self._refused -= facts
             self._told.set()
 
     async def keep(self) -> None:
         """Removes the vectors of what was forgotten or put right, and makes those that are missing; for ever."""
-        only: list[UUID] | None = None
+        now = asyncio.get_running_loop().time
+        all_at = now()
         while True:
+            only = await self._news_before(all_at)
+            if only is None:
+                all_at = now() + LOOK.total_seconds()
             try:
                 await self.round(only)
-                pause = LOOK
             except EmbeddingFailed as error:
-                pause = self._failed(f"no embeddings of facts for now: {error}")
+                await self._rest(f"no embeddings of facts for now: {error}")
             except UNAVAILABLE as error:
-                pause = self._failed(f"Postgres is away, embeddings of facts wait: {error}")
-            only = await self._news_within(pause)
+                await self._rest(f"Postgres is away, embeddings of facts wait: {error!r}")
+            else:
+                continue
+            all_at = now()  # what the round was told of is not told again
 
     async def round(self, only: Sequence[UUID] | None = None) -> None:
         """Does it once, for these facts or for all. Raises EmbeddingFailed, or one of UNAVAILABLE."""
         async with self._connect() as connection:
+            if only is None and not (await self._execute(connection, ALONE))[0][0]:
+                return
             await self._execute(connection, STALE, only=only)
             if self._embedder is None or not await self._comparable(connection):
                 return
-            while lacking := await self._lacking(connection, self._embedder.model, only):
+            after = UUID(int=0)
+            while lacking := await self._lacking(connection, self._embedder.model, only, after):
                 for fact, vector in await self._made(self._embedder, lacking):
                     said = {"model": self._embedder.model, "vector": vector, **fact._asdict()}
                     await self._execute(connection, KEEP, **said)
+                after = lacking[-1].fact_id
 
     async def _made(self, embedder: Embedder, facts: Sequence[Lacking]) -> list[tuple[Lacking, list[float]]]:
-        """What the server refuses together it may take one by one, but for what is wrong with it."""
+        """What the server refuses together it may take in halves, but for the text that it will not take."""
         try:
             vectors = await embedder.embed([fact.text for fact in facts])
         except EmbeddingFailed as error:
             if not error.refused:
                 raise
-            if len(facts) > 1:
-                return [made for fact in facts for made in await self._made(embedder, [fact])]
+            if half := len(facts) // 2:
+                return [*await self._made(embedder, facts[:half]), *await self._made(embedder, facts[half:])]
+            await embedder.embed([ANY_TEXT])  # it refuses this one, too, when it is the request that it does not like
             logger.warning("fact %s is found by its words only: %s", facts[0].fact_id, error)
             self._refused.add(facts[0].fact_id)
             return []
         self._metrics.fact_vectors.inc(len(facts))
         return list(zip(facts, vectors, strict=True))
 
-    async def _lacking(self, connection: AsyncConnection, model: str, only: Sequence[UUID] | None) -> list[Lacking]:
-        asked = {"model": model, "only": only, "refused": list(self._refused), "batch": BATCH}
+    async def _lacking(
+        self, connection: AsyncConnection, model: str, only: Sequence[UUID] | None, after: UUID
+    ) -> list[Lacking]:
+        asked = {"model": model, "only": only, "refused": list(self._refused), "after": after, "batch": BATCH}
         rows = await self._execute(connection, MISSING, **asked)
         return [Lacking(cast(UUID, fact_id), str(text)) for fact_id, text in rows]
 
@@ -147,32 +166,32 @@ class Vectors:
         self._without = not there
         return there
 
-    async def _news_within(self, pause: timedelta) -> list[UUID] | None:
-        """The facts that were told of; None when it is time to look at all."""
-        try:
-            async with asyncio.timeout(pause.total_seconds()):
+    async def _news_before(self, all_at: float) -> list[UUID] | None:
+        """The facts that were told of; None when it is time to look at all, or when there are many."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(all_at):
                 await self._told.wait()
-        except TimeoutError:
-            return None
         self._told.clear()
         news, self._news = list(self._news), set()
-        return news
+        overdue = asyncio.get_running_loop().time() >= all_at
+        return None if overdue or len(news) > NEWS else news
 
-    def _failed(self, why: str) -> timedelta:
+    async def _rest(self, why: str) -> None:
         self._metrics.fact_vector_failures.inc()
         logger.warning("%s", why)
-        return PAUSE
+        await asyncio.sleep(PAUSE.total_seconds())
 
     async def _execute(self, connection: AsyncConnection, query: str, **values: object) -> list[tuple[object, ...]]:
         text = cast(QueryNoTemplate, query.format(views=self._schemas.views))
-        cursor = await connection.execute(text, values)
-        return await cursor.fetchall() if cursor.description else []
+        async with asyncio.timeout(TIMEOUT.total_seconds()):
+            cursor = await connection.execute(text, values)
+            return await cursor.fetchall() if cursor.description else []
 
     @asynccontextmanager
     async def _connect(self) -> AsyncGenerator[AsyncConnection]:
         options = f"-c search_path={self._schemas.tables}"
         connecting = AsyncConnection.connect(
-            self._url, autocommit=True, options=options, connect_timeout=CONNECT_SECONDS
-        )
+            self._url, autocommit=True, options=options, connect_timeout=CONNECT_SECONDS, prepare_threshold=None
+        )  # not prepared: the plan for all facts is none for a few
         async with await connecting as connection:
             yield connection

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
 
-from clew.gateway import commands
+from clew.gateway import commands, deleting
 from clew.gateway.answers import IdempotencyKey, ThreadRead, mark, thread_read
 from clew.gateway.bodies import JsonRoute
 from clew.gateway.deps import Caller, Deps
@@ -51,8 +51,8 @@ def make_router(deps: Deps) -> APIRouter:
 
     @router.delete("/{thread_id}", status_code=202)
     async def delete_thread(caller: Caller, thread_id: UUID, response: Response) -> DeleteAccepted:
-        """Removes the thread from every view; its open runs are cancelled."""
-        accepted, position = await commands.delete_thread(deps, caller, thread_id)
+        """Removes the thread, and those that its runs began, from every view; their open runs are cancelled."""
+        accepted, position = await deleting.delete_thread(deps, caller, thread_id)
         mark(response, position)
         return accepted
 
