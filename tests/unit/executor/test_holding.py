@@ -135,6 +135,12 @@ async def test_what_goes_to_another_topic_has_no_place_in_the_partition() -> Non
     assert log.owned.known() == 2
 
 
+async def test_a_place_in_another_partition_is_never_taken_for_valid() -> None:
+    log = Log()
+    with pytest.raises(RuntimeError, match="partition"):
+        await log.owned.valid(Position(topic=CLAIMED_TOPIC, partition=1, offset=0))
+
+
 DOINGS = ("send", "acknowledge", "lose an ack", "read", "late claim", "claim", "void record")
 
 

@@ -67,8 +67,15 @@ class Ownership:
 
     async def valid(self, position: Position) -> None:
         """Returns once it is known that the record that was sent to `position` under this claim counts: all places up
-        to it are accounted for. Where another's record lies between, that takes until it was read."""
+        to it are accounted for. Where another's record lies between, that takes until it was read.
+
+        RuntimeError for a place in another partition, as there is when somebody gave the topic more of them.
+        """
         self._raise_if_lost()
+        if position.partition != self.partition:
+            raise RuntimeError(
+                f"{position} is not in partition {self.partition}: nobody can say here what counts there"
+            )
         if position.offset < self.known():
             return
         if not self._waiting:
