@@ -70,8 +70,8 @@ class Ownership:
         """Returns once it is known that the record that was sent to `position` under this claim counts: all places up
         to it are accounted for. Where another's record lies between, that takes until it was read.
 
-        RuntimeError where nothing of ours can be: in another partition, as when somebody gave the topic more of them, or
-        before our claim, as when a broker says that it has a record and no longer knows where (offset -1).
+        RuntimeError where nothing of ours can be: in another partition, as when somebody gave the topic more of them,
+        or before our claim, as when a broker says that it has a record and no longer knows where (offset -1).
         """
         self._raise_if_lost()
         if position.partition != self.partition or position.offset < self._first:
