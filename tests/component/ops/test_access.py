@@ -90,6 +90,5 @@ async def test_a_wrong_password_lets_nobody_in(door: str) -> None:
 
 
 async def test_a_service_whose_user_sees_no_topics_does_not_take_them_for_missing(door: str) -> None:
-    login = {"KAFKA_USER": "guest", "KAFKA_PASSWORD": "guest", "KAFKA_SASL_MECHANISM": "PLAIN"}
     with pytest.raises(StartError, match="does not let guest see"):
-        await until_topics_fit(ServiceSettings.model_validate({"KAFKA_BOOTSTRAP_SERVERS": door, **login}))
+        await until_topics_fit(ServiceSettings.model_validate(as_user(door, "guest", "guest")))
