@@ -6,8 +6,8 @@ from aiokafka.errors import TopicAuthorizationFailedError, UnknownTopicOrPartiti
 from clew.chassis.errors import StartError
 from clew.chassis.topics import check_visible
 
-MISSING = {"topic": "plans", "error_code": UnknownTopicOrPartitionError.errno, "partitions": []}
-HIDDEN = {"topic": "task-updates", "error_code": TopicAuthorizationFailedError.errno, "partitions": []}
+MISSING = {"topic": "plans", "error_code": UnknownTopicOrPartitionError.errno}
+HIDDEN = {"topic": "task-updates", "error_code": TopicAuthorizationFailedError.errno}
 
 
 @pytest.mark.parametrize(("user", "named"), [("clew-planner", "clew-planner"), ("", "anybody without a user")])
