@@ -173,6 +173,7 @@ async def test_a_run_whose_thread_is_deleted_is_over(
     following = asyncio.create_task(collect(t1.follow(story.run_id("a"), None)))
     await live(projecting, ThreadDeleted(**story.stamp("gone"), thread_id=story.thread_id, deleted_by="ada"))
     assert seqs(await following) in ([0, 1, 2, 3], [])
+    assert seqs(await collect(t1.follow(story.run_id("a"), None))) == [], "nor does anybody wait who comes then"
 
 
 async def test_followers_of_a_run_are_cut_when_its_thread_is_deleted_and_nothing_of_it_stays_in_redis(

@@ -15,7 +15,7 @@ from clew.views.order import FIRST_OF_EXECUTOR, joined
 from clew.views.rows import event_of
 
 EVENTS_AT_ONCE: Final = 1000  # of one run, in one question
-HOW_FAR: Final = "SELECT run_id, ended_at, last_seq FROM runs WHERE run_id = ANY(%s::uuid[])"
+HOW_FAR: Final = "SELECT run_id, ended_at, last_seq, deleted FROM all_runs WHERE run_id = ANY(%s::uuid[])"
 BEHIND: Final = """
 SELECT asked.run_id, e.type, e.body FROM unnest(%s::uuid[], %s::int[]) AS asked (run_id, seq)
 CROSS JOIN LATERAL (
@@ -69,9 +69,10 @@ def _past(place: Cursor, run: Row | None, rows: Sequence[Row]) -> Past:
     events = joined(place, there)
     if there and not events:
         return Past([], beyond=there[0].seq)
-    gone = run is None and place.seq >= 0  # a place in it was given out: its thread was deleted since
-    ended = run is not None and run["ended_at"] is not None and cast(int, run["last_seq"]) <= place.seq
-    return Past(events, over=gone or ended)
+    if run is None:
+        return Past(events, over=place.seq >= 0)  # else it may not have come yet
+    ended = run["ended_at"] is not None and cast(int, run["last_seq"]) <= place.seq
+    return Past(events, over=run["deleted"] or ended)
 
 
 def client_events(rows: Sequence[Row]) -> list[ClientEvent]:
