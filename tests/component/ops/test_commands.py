@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,15 @@ async def test_a_task_update_is_written_again_under_the_claim_in_force(log: Log,
         await publisher.publish(claim)
     assert (await clew(env, "dlq", "redrive", "--topic", "task-updates")).code == 0
     assert dict((await log.records("task-updates"))[-1].headers)["claim"] == b"new"
+
+
+async def test_no_more_letters_than_asked_for_are_written_again_in_a_second(log: Log, env: dict[str, str]) -> None:
+    for topic in ("user-messages", "plans", "user-messages", "user-messages"):
+        await park(log, topic, b"not json")
+    assert (await clew(env, "dlq", "redrive", "--topic", "user-messages", "--rate", "4")).code == 0
+    at = [record.timestamp.timestamp() for record in (await log.records("user-messages"))[-3:]]
+    assert [later - earlier >= 0.24 for earlier, later in pairwise(at)] == [True, True]
+    assert len(await log.records("plans")) == 1, "the filter left it out"
 
 
 async def test_a_dropped_letter_is_no_longer_open(log: Log, env: dict[str, str]) -> None:
