@@ -8,6 +8,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from clew.chassis import clock
 from clew.chassis.errors import AckTimeout, OutOfSequence
+from clew.chassis.publish import Publisher
+from clew.contracts.envelope import Event
 from tests.support.log import PATIENCE, Log, message
 
 pytestmark = pytest.mark.stack
@@ -23,6 +25,13 @@ async def refuse_large_records(log: Log, topic: str) -> None:
         await admin.close()
 
 
+async def send_until_refused(publisher: Publisher, event: Event) -> None:
+    """A broker learns a moment later what was changed."""
+    while True:
+        await publisher.publish(event)
+        await asyncio.sleep(0.05)
+
+
 async def test_a_producer_that_the_log_takes_nothing_more_from_ends_its_process(log: Log) -> None:
     thread_id = clock.new_id()
     async with log.as_service("gateway") as gateway, asyncio.timeout(PATIENCE):
@@ -30,9 +39,7 @@ async def test_a_producer_that_the_log_takes_nothing_more_from_ends_its_process(
         await gateway.publish(message("before", thread_id))
         await refuse_large_records(log, "user-messages")
         with pytest.raises(AckTimeout, match="MessageSizeTooLarge"):
-            while True:  # a broker learns a moment later what was changed
-                await gateway.publish(message("x" * 10_000, thread_id))
-                await asyncio.sleep(0.05)
+            await send_until_refused(gateway, message("x" * 10_000, thread_id))
         assert not watching.done()
         with pytest.raises(AckTimeout, match="OutOfOrderSequence"):
             await gateway.publish(message("behind", thread_id))
