@@ -1,4 +1,5 @@
-"""Writes the KafkaTopic and KafkaUser resources from `topics.yaml`: who may write and read what, and no more.
+"""Writes the KafkaTopic and KafkaUser resources from `topics.yaml`: who may write and read what, and no more; and the
+patches by which each service logs in as its user.
 
 `python -m deploy.manifests.generate` writes them, with `--check` it only says whether they are up to date. It knows
 nothing of Strimzi's cluster but its name.
@@ -28,6 +29,8 @@ GROUPS: Final = {
     "ingestion": ("ingestion",),
     "memory": ("memory", "memory-tokens"),
 }
+STATEFUL: Final = frozenset({"memory"})
+PASSWORD: Final = "password"  # the key in a user's Secret
 # At takeover the planner reads back the tail of what it has planned, without a group.
 READ_BACK: Final = {"planner": ("plans",)}
 
@@ -62,6 +65,16 @@ def operator_resource(topics: TopicList) -> Document:
     return _resource("KafkaUser", f"clew-{OPERATOR}", spec)
 
 
+def login(service: str) -> Document:
+    """A patch of the service's pods. Strimzi keeps the password of a user in a Secret of the same name."""
+    user = f"clew-{service}"
+    password = {"secretKeyRef": {"name": user, "key": PASSWORD}}
+    env = [{"name": "KAFKA_USER", "value": user}, {"name": "KAFKA_PASSWORD", "valueFrom": password}]
+    pod = {"spec": {"containers": [{"name": service, "env": env}]}}
+    kind = "StatefulSet" if service in STATEFUL else "Deployment"
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": user}, "spec": {"template": pod}}
+
+
 def operator_operations(topic: Topic) -> list[str]:
     """What a person who operates Clew may do with a topic. Tokens are gone within the hour: nobody redrives them."""
     return ["Describe", "DescribeConfigs", "Read", *["Write"] * (topic.name != TOKENS)]
@@ -78,6 +91,8 @@ def files(topics: TopicList) -> dict[Path, str]:
     return {
         FOLDER / "topics.yaml": _text(topic_resource(topic, topics.thread_partitions) for topic in topics.topics),
         FOLDER / "users.yaml": _text([*(user_resource(s, topics) for s in SERVICES), operator_resource(topics)]),
+        # One file each: kustomize before 5.2 takes one patch from a file.
+        **{FOLDER / f"login-{service}.yaml": _text([login(service)]) for service in SERVICES},
     }
 
 

@@ -81,6 +81,7 @@ def missing_files(folder: Path) -> Iterator[str]:
     for path in kustomizations(folder):
         kustomization: Document = yaml.safe_load(path.read_text())
         named: list[str] = kustomization.get("resources", []) + kustomization.get("components", [])
+        named += [patch["path"] for patch in kustomization.get("patches", []) if "path" in patch]
         for generator in kustomization.get("configMapGenerator", []) + kustomization.get("secretGenerator", []):
             named += generator.get("envs", []) + [entry.rpartition("=")[2] for entry in generator.get("files", [])]
         yield from (f"{path}: there is no {name}" for name in named if not (path.parent / name).exists())

@@ -5,14 +5,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from clew.contracts.topics import SERVICES, load_topics
-from deploy.manifests.generate import GROUPS, OPERATOR, operations
+from deploy.manifests.generate import GROUPS, OPERATOR, PASSWORD, operations
 from deploy.manifests.pods import Workload, workloads
 from deploy.manifests.programs import entry_point, program, runs
 from deploy.manifests.render import Document
 
 GRACE = 15  # seconds that a pod has beyond the service's own deadline
 LIKELY_REPLICAS = (2, 3, 4, 6, 12)  # partitions are shared out evenly among so many pods
-# The contract of names: who runs Clew makes these Secrets. None stands for keys that are free to choose.
+# The contract of names: who runs Clew makes these Secrets, and Strimzi those of its users. None: any keys.
 SECRETS: dict[str, set[str] | None] = {
     "clew-database": {"url"},
     "clew-redis": {"url"},
@@ -20,6 +20,7 @@ SECRETS: dict[str, set[str] | None] = {
     "clew-api-keys": {"keys.json"},
     "clew-models": None,
     "clew-embeddings": None,
+    **{f"clew-{service}": {PASSWORD} for service in SERVICES},
 }
 
 
@@ -234,6 +235,18 @@ def least_privilege(documents: list[Document]) -> Iterator[str]:
             yield f"KafkaUser clew-{OPERATOR}: it may change {resource['type']} {resource.get('name', '')}"
 
 
+def logged_in(documents: list[Document]) -> Iterator[str]:
+    """Where the log has users, each service comes to it as its own: rights bind only who logs in."""
+    users = {name(document) for document in of_kind(documents, "KafkaUser")}
+    for workload, container in servers(documents) if users else ():
+        given = {variable["name"]: variable for variable in container.get("env", [])}
+        if given.get("KAFKA_USER", {}).get("value") != workload.name or workload.name not in users:
+            yield f"{workload}: it does not come to the log as its user"
+        source = given.get("KAFKA_PASSWORD", {}).get("valueFrom", {}).get("secretKeyRef", {})
+        if source.get("name") != workload.name:
+            yield f"{workload}: it has no password, or another user's"
+
+
 RULES: tuple[Callable[[list[Document]], Iterator[str]], ...] = (
     guarded,
     runnable,
@@ -245,4 +258,5 @@ RULES: tuple[Callable[[list[Document]], Iterator[str]], ...] = (
     divisible,
     listed_topics,
     least_privilege,
+    logged_in,
 )

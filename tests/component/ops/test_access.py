@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from clew.chassis.topics import TopicSettings, create_topics
+from clew.chassis.errors import StartError
+from clew.chassis.settings import ServiceSettings
+from clew.chassis.topics import TopicSettings, create_topics, until_topics_fit
 from clew.local.kafka import Kafka
 from clew.local.keeper import Keeper
 from clew.local.part import Say
@@ -85,3 +87,8 @@ async def test_a_wrong_password_lets_nobody_in(door: str) -> None:
     done = await clew(as_user(door, "ops", "wrong"), "dlq", "list")
     assert (done.code, done.out) == (3, "")
     assert "Authentication failed" in " ".join(done.err.split())
+
+
+async def test_a_service_whose_user_sees_no_topics_does_not_take_them_for_missing(door: str) -> None:
+    with pytest.raises(StartError, match="does not let guest see"):
+        await until_topics_fit(ServiceSettings.model_validate(as_user(door, "guest", "guest")))

@@ -23,6 +23,7 @@ def test_both_kinds_of_clients_log_in_alike(named: dict[str, str], protocol: str
     client, hosted = access.client(), parse_security(security_of(access))
     assert client.pop("bootstrap_servers") == "broker:9092"
     assert client["security_protocol"] == protocol
+    assert client["ssl_context"] is access.tls, "authorities are read once"
     assert (client.pop("ssl_context") is None, hosted.pop("ssl_context", None) is None) == ("SSL" not in protocol,) * 2
     assert client == ({"security_protocol": "PLAINTEXT"} | hosted)
 

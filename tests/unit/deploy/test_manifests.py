@@ -49,7 +49,6 @@ def without(documents: list[Document], kind: str, name: str) -> list[Document]:
 
 def test_nothing_is_wrong_with_what_is_committed() -> None:
     assert problems(PLAIN) == []
-    assert problems(STRIMZI) == []
     assert list(without_kustomize()) == []
 
 
@@ -243,9 +242,9 @@ def test_a_secret_outside_the_contract_is_found() -> None:
 
 def test_a_resource_that_is_not_there_is_found(tmp_path: Path) -> None:
     (tmp_path / "kustomization.yaml").write_text(
-        "resources: [a.yaml]\nconfigMapGenerator: [{name: x, envs: [b.env]}]\n"
+        "resources: [a.yaml]\npatches: [{path: c.yaml}]\nconfigMapGenerator: [{name: x, envs: [b.env]}]\n"
     )
-    assert [line.rpartition(" ")[2] for line in render.missing_files(tmp_path)] == ["a.yaml", "b.env"]
+    assert [line.rpartition(" ")[2] for line in render.missing_files(tmp_path)] == ["a.yaml", "c.yaml", "b.env"]
     assert list(render.missing_files(FOLDER)) == []
 
 
@@ -279,6 +278,23 @@ def test_what_kustomize_makes_of_the_base_is_what_is_checked_without_it(command:
     made = render.rendered(command, FOLDER / "base")
     assert sorted(d["kind"] for d in made) == sorted(d["kind"] for d in PLAIN)
     assert problems(made) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        (f"{MAIN}.env.0.value", "clew-planner", "as its user"),
+        (f"{MAIN}.env.0", {"name": "KAFKA_USERS", "value": "clew-executor"}, "as its user"),
+        (f"{MAIN}.env.1.valueFrom.secretKeyRef.name", "clew-planner", "another user's"),
+        (f"{MAIN}.env.1.valueFrom", GONE, "no password"),
+    ],
+)
+def test_where_the_log_has_users_each_service_logs_in_as_its_own(
+    command: list[str], path: str, value: object, told: str
+) -> None:
+    made = render.rendered(command, FOLDER / "tests/strimzi")
+    assert problems(made) == []
+    assert any(told in line for line in rules.logged_in(broken(made, f"Deployment clew-executor {path}", value)))
 
 
 def test_what_kustomize_refuses_is_told(command: list[str], tmp_path: Path) -> None:

@@ -135,6 +135,16 @@ async def test_what_goes_to_another_topic_has_no_place_in_the_partition() -> Non
     assert log.owned.known() == 2
 
 
+@pytest.mark.parametrize(("partition", "offset"), [(1, 1), (0, 0), (0, -1)])
+async def test_a_place_where_nothing_of_ours_can_be_is_never_taken_for_valid(partition: int, offset: int) -> None:
+    log = Log()
+    log.owned.send_now(RunStory().stepped())
+    log.acknowledge()
+    place = Position.model_construct(topic=CLAIMED_TOPIC, partition=partition, offset=offset)  # as an ack is made
+    with pytest.raises(RuntimeError, match="nothing that was written"):
+        await log.owned.valid(place)
+
+
 DOINGS = ("send", "acknowledge", "lose an ack", "read", "late claim", "claim", "void record")
 
 

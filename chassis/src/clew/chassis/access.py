@@ -1,6 +1,7 @@
 """Where the log is and as whom a process comes to it: settings that services, jobs and operators share."""
 
 import ssl
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -28,7 +29,7 @@ class LogAccess(BaseSettings):
         None, validation_alias="KAFKA_CA_FILE", description="Who signed their certificates, if not a public authority"
     )
 
-    @property
+    @cached_property  # authorities are read from disk, and each range of the log that is read has its own connection
     def tls(self) -> ssl.SSLContext | None:
         return ssl.create_default_context(cafile=self.kafka_ca_file) if self.kafka_tls else None
 

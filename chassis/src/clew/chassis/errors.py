@@ -5,6 +5,7 @@
     Fenced           the partition is no longer ours: the record stays unfinished, for the owner that comes next
     LogUnreachable   the broker was just unreachable: nothing was sent
     AckTimeout       sent, and not acknowledged in time: it may still be in the log
+    OutOfSequence    a record was given up, and the log takes nothing behind it from this process: it ends
     StartError       the service cannot start like this: one line that says what to do
 
 Anything else that leaves a handler is a bug or an outage: the record is not committed, its key waits and is tried
@@ -33,6 +34,10 @@ class LogUnreachable(Exception):
 
 class AckTimeout(Exception):
     """The outcome is unknown: the record was sent and no acknowledgement came in time."""
+
+
+class OutOfSequence(Exception):
+    """The log takes nothing more from this process's producer. Only a new one, in a new process, can write again."""
 
 
 class TooManyDeadLetters(Exception):

@@ -22,7 +22,7 @@ FETCH_BYTES = 4 * 1024 * 1024  # per partition and request; larger fetches read 
 class LogReader:
     """Reads ranges of partitions. Each call has a connection of its own and leaves nothing behind.
 
-    Every method raises LogUnreachable when no broker answers.
+    Every method raises LogUnreachable when no broker answers, or none lets us read.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
@@ -99,7 +99,9 @@ class LogReader:
             await consumer.start()
             yield consumer
         except KafkaError as error:
-            raise LogUnreachable(f"no broker at {self._settings.kafka_bootstrap_servers} answers") from error
+            raise LogUnreachable(
+                f"nothing can be read at {self._settings.kafka_bootstrap_servers}: {error!r}"
+            ) from error
         finally:
             await _stop(consumer)
 

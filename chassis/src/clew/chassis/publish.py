@@ -13,12 +13,12 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, OutOfOrderSequenceNumber
 from aiokafka.partitioner import DefaultPartitioner, murmur2
 from aiokafka.structs import RecordMetadata
 
 from clew.chassis.blobs import BlobStore
-from clew.chassis.errors import AckTimeout, LogUnreachable
+from clew.chassis.errors import AckTimeout, LogUnreachable, OutOfSequence
 from clew.chassis.settings import ServiceSettings
 from clew.chassis.telemetry import current_traceparent
 from clew.contracts import codec
@@ -35,18 +35,19 @@ class Ack:
     """What the log will say of a record. Awaiting it gives the record's position, or raises AckTimeout: the log did not
     say yes, and the record may be there or not."""
 
-    __slots__ = ("_future", "_place", "_topic")
+    __slots__ = ("_future", "_out_of_sequence", "_place", "_topic")
 
-    def __init__(self, topic: str, future: "asyncio.Future[RecordMetadata]") -> None:
+    def __init__(self, topic: str, future: "asyncio.Future[RecordMetadata]", out_of_sequence: asyncio.Event) -> None:
         self._topic = topic
         self._future = future
+        self._out_of_sequence = out_of_sequence
         self._place: Position | None = None
 
     def __await__(self) -> Generator[Any, None, Position]:
         try:
             metadata = yield from self._future.__await__()
         except KafkaError as error:
-            raise AckTimeout(f"no acknowledgement: {error!r}") from error
+            raise self._refused(error) from error
         return self._position(metadata)
 
     def add_done_callback(self, told: Callable[[object], object]) -> None:
@@ -61,7 +62,12 @@ class Ack:
         try:
             return self._position(self._future.result())
         except KafkaError as error:
-            raise AckTimeout(f"no acknowledgement: {error!r}") from error
+            raise self._refused(error) from error
+
+    def _refused(self, error: KafkaError) -> AckTimeout:
+        if isinstance(error, OutOfOrderSequenceNumber):
+            self._out_of_sequence.set()
+        return AckTimeout(f"no acknowledgement: {error!r}")
 
     def _position(self, metadata: RecordMetadata) -> Position:
         if self._place is None:
@@ -94,6 +100,7 @@ class Publisher:
         self._settings = settings
         self._blobs = blobs
         self._reachable = False
+        self._out_of_sequence = asyncio.Event()
         self._routes: dict[type[Event], tuple[str, str]] = {}
 
     async def __aenter__(self) -> Self:
@@ -127,6 +134,15 @@ class Publisher:
         """Whether the broker answered when it was last asked, at most a second or so ago."""
         return self._reachable
 
+    async def watch(self) -> None:
+        """Raises OutOfSequence once a partition takes nothing more from this producer.
+
+        aiokafka numbers what it sends, and gives a batch up when its partition has had no leader for too long, or when
+        the broker refuses it for good. The broker goes on waiting for its number and refuses every later one.
+        """
+        await self._out_of_sequence.wait()
+        raise OutOfSequence("the log refuses what this process sends, because a record before it was given up")
+
     async def send(self, event: Event, *, claim: str | None = None) -> "Ack":
         """Hands an event to the producer, after all those before it. Await the result for the acknowledgement.
 
@@ -138,7 +154,7 @@ class Publisher:
             wire = await self._check_in(wire, event)
         topic, _ = self._route(type(event))
         try:
-            return Ack(topic, await self._handed_over(event, wire))
+            return Ack(topic, await self._handed_over(event, wire), self._out_of_sequence)
         except (KafkaConnectionError, KafkaTimeoutError) as error:
             raise LogUnreachable(f"nothing could be sent: {error!r}") from error
 
@@ -156,7 +172,7 @@ class Publisher:
             sending.send(None)
         except StopIteration as handed_over:
             topic, _ = self._route(type(event))
-            return Ack(topic, handed_over.value)
+            return Ack(topic, handed_over.value, self._out_of_sequence)
         sending.close()
         return None
 

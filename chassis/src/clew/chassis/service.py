@@ -174,6 +174,7 @@ class Service:
             tasks = [group.create_task(consumer.run(), name="consumer") for consumer in consumers]
             watchdog = Watchdog([consumer.stuck for consumer in consumers])
             tasks.append(group.create_task(watchdog.watch(), name="watchdog"))
+            tasks.append(group.create_task(self.publisher.watch(), name="publisher"))
             tasks += [group.create_task(run(), name=name) for name, run in self._tasks]
             self.health.ready |= {"consumers": partial(_joining, consumers), "log": self._log_away}
             del self.health.ready["start"]

@@ -8,9 +8,11 @@
 
 import asyncio
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaConnectionError, for_code
+from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError, for_code
 from pydantic import Field, ValidationError
 from pydantic_settings import SettingsConfigDict
 
@@ -96,15 +98,25 @@ async def until_topics_fit(settings: ServiceSettings) -> None:
             await admin.start()
             names = {settings.in_namespace(topic.name): topic.name for topic in load_topics().topics}
             found = await admin.describe_topics(list(names))
+            check_visible(found, settings.kafka_user)
             return check_partitions({names[topic["topic"]]: len(topic["partitions"]) for topic in found})
         except KafkaConnectionError as error:
             if monotonic() > deadline:
                 raise StartError(
-                    f"no Kafka broker answers at {settings.kafka_bootstrap_servers}: is KAFKA_BOOTSTRAP_SERVERS right?"
+                    f"no Kafka broker answers at {settings.kafka_bootstrap_servers}: are KAFKA_BOOTSTRAP_SERVERS and "
+                    "KAFKA_USER right?"
                 ) from error
             await asyncio.sleep(0.5)
         finally:
             await admin.close()
+
+
+def check_visible(found: Sequence[Mapping[str, Any]], user: str) -> None:
+    """StartError when the broker hides topics from us: they would look as if they were missing."""
+    if hidden := sorted(
+        topic["topic"] for topic in found if topic["error_code"] == TopicAuthorizationFailedError.errno
+    ):
+        raise StartError(f"the broker does not let {user or 'anybody without a user'} see {', '.join(hidden)}")
 
 
 def check_partitions(counts: dict[str, int]) -> None:

@@ -128,7 +128,7 @@ class Agents:
                 f"{step.step_id}.{attempt}",
                 len(history),
                 untrusted=told_untrusted(step, journal.state),
-            ):
+            ) as execution:
                 result = await agent.run(
                     prompt,
                     message_history=history,
@@ -138,6 +138,8 @@ class Agents:
         except (AgentRunError, ModelBroke, UserError) as error:
             said = f"{type(error).__name__}: {error}"
             raise StepError(said.encode(errors="replace").decode()) from error  # a server's words may be no text
+        if execution.has_untrusted:
+            journal.state.taint(step.step_id)
         return result.output
 
     def _deps(self, plan: PlanCreated, step: Step, journal: RunJournal) -> StepDeps:

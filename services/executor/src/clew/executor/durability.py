@@ -48,7 +48,9 @@ Words = Callable[[tuple[ContentPart, ...]], str]
 
 
 @contextmanager
-def durable(journal: Journal, step_id: str, path: str, history: int = 0, *, untrusted: bool = False) -> Generator[None]:
+def durable(
+    journal: Journal, step_id: str, path: str, history: int = 0, *, untrusted: bool = False
+) -> Generator[Execution]:
     """Everything that an agent does inside is journaled under `path`, which must be the same in every execution.
 
     `history` is the number of messages that the agent is given from before; `untrusted`: bytes from outside are in
@@ -59,7 +61,7 @@ def durable(journal: Journal, step_id: str, path: str, history: int = 0, *, untr
     execution = Execution(journal, step_id, path, history, untrusted, recorded)
     try:
         with replay_scope(), within_container(Container(execution, path)):
-            yield
+            yield execution
     except Exception:
         execution.check()
         raise

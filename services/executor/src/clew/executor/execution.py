@@ -84,6 +84,10 @@ class RunState:
     def step(self, step_id: str) -> StepState:
         return self.steps.get(step_id, _WAITING)
 
+    def taint(self, step_id: str) -> None:
+        """Bytes from outside came into a step, be it in the words in which a call failed: its end will say so."""
+        self.steps[step_id] = replace(self.step(step_id), untrusted=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Completes:

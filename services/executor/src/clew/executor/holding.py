@@ -30,6 +30,7 @@ class Ownership:
         self.partition = partition
         self.claim = bid.mine
         self._bid = bid
+        self._first = position
         self._next = position  # all before it is accounted for, and the claim was in force there
         self._unsettled: deque[Receipt] = deque()  # of what was sent under the claim, in the order of the log
         self._sender = sender
@@ -67,8 +68,14 @@ class Ownership:
 
     async def valid(self, position: Position) -> None:
         """Returns once it is known that the record that was sent to `position` under this claim counts: all places up
-        to it are accounted for. Where another's record lies between, that takes until it was read."""
+        to it are accounted for. Where another's record lies between, that takes until it was read.
+
+        RuntimeError where nothing of ours can be: in another partition, as when somebody gave the topic more of them,
+        or before our claim, as when a broker says that it has a record and no longer knows where (offset -1).
+        """
         self._raise_if_lost()
+        if position.partition != self.partition or position.offset < self._first:
+            raise RuntimeError(f"nothing that was written under claim {self.claim} is at {position}")
         if position.offset < self.known():
             return
         if not self._waiting:

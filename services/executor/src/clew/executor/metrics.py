@@ -18,5 +18,6 @@ class Metrics:
     def note_suspended(self, journal: RunJournal) -> None:
         """A run was suspended, as its journal says."""
         if (suspended := journal.state.suspended) is not None:
-            in_doubt = any(question.asked.about == "in_doubt" for question in journal.record.inbox.open.values())
+            asked = {question.asked.about for question in journal.record.inbox.open.values()}
+            in_doubt = suspended.reason == "approval" and "in_doubt" in asked
             self.suspended.labels("in_doubt" if in_doubt else suspended.reason).inc()

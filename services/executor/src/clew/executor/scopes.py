@@ -29,7 +29,8 @@ _LONGEST_PLACE = 200  # characters of a tool call's id that a key holds; a serve
 class Execution:
     """One execution of what is journaled under `path`. `unused`: recorded calls that it has not come to yet.
 
-    `broken` is what ended it: whoever caught that error on its way, nothing more is done.
+    `broken` is what ended it: whoever caught that error on its way, nothing more is done. `has_untrusted`: bytes from
+    outside came into an agent of it that is over; `untrusted`: they were in what it was given.
     """
 
     journal: Journal
@@ -41,6 +42,7 @@ class Execution:
     entered: set[str] = field(default_factory=set[str])
     names: Counter[str] = field(default_factory=Counter[str])
     broken: BaseException | None = None
+    has_untrusted: bool = False
 
     def check(self) -> None:
         if self.broken is not None:
@@ -167,8 +169,6 @@ class AgentScope:
     def finish(self) -> None:
         """The agent has its output."""
         self.execution.check_used_up(self.path)
-        if self.container.owner is not None:
-            self.container.owner.has_untrusted |= self.has_untrusted
 
     def fail(self) -> None:
         """The agent ended with an error. Tool calls of its last answer may have been stopped by it."""
@@ -228,6 +228,9 @@ def within_agent(container: Container, name: str) -> Generator[AgentScope]:
         yield scope
     finally:
         _agent.reset(token)
+        execution.has_untrusted |= scope.has_untrusted
+        if owner is not None:  # also where the agent failed: its owner is told in which words
+            owner.has_untrusted |= scope.has_untrusted
 
 
 def model_place(step: int) -> str:
