@@ -86,12 +86,14 @@ async def _watch(port: int, runs: Sequence[str], each: int, pipe: Connection) ->
     loop = asyncio.get_running_loop()
     delays: list[float] = []
     viewers: list[Viewer] = []
-    for run_id in runs:
-        for _ in range(each):
+    for number in range(each):
+        for run_id in runs:
             _, viewer = await loop.create_connection(lambda run=run_id: Viewer(run, delays), "127.0.0.1", port)
             viewers.append(viewer)
-    await asyncio.sleep(3)
-    pipe.send("watching")
+        if number in (0, each - 1):  # the first of each run, and all of them
+            await asyncio.sleep(3)
+            pipe.send(len(viewers))
+            await asyncio.to_thread(pipe.recv)
     await asyncio.wait([viewer.ended for viewer in viewers], timeout=120)
     pipe.send((delays, [viewer.tokens for viewer in viewers]))
 
@@ -133,16 +135,19 @@ class Runs:
 async def viewers(
     gateway: ServiceProcess, under_test: MemoryUnderTest, options: argparse.Namespace
 ) -> dict[str, float | None]:
-    """P7: delays of all tokens at all viewers, and what the gateway's memory grew by."""
+    """P7: delays of all tokens at all viewers, and by what the gateway's memory grows for each behind a run's first."""
     runs = Runs(under_test, options.runs)
     await runs.begin()
     ours, theirs = multiprocessing.Pipe()
-    before = psutil.Process(gateway.pid).memory_info().rss
-    each = options.viewers // options.runs
+    each = max(options.viewers // options.runs, 2)
     watching = multiprocessing.get_context("spawn").Process(target=watch, args=(gateway.port, runs.ids, each, theirs))
     watching.start()
+    first = await asyncio.to_thread(ours.recv)
+    before = psutil.Process(gateway.pid).memory_info().rss
+    ours.send("go on")
     await asyncio.to_thread(ours.recv)
     connected = psutil.Process(gateway.pid).memory_info().rss
+    ours.send("go on")
     used = psutil.Process(gateway.pid).cpu_times()
     await runs.stream(options.rate, options.seconds)
     spent = psutil.Process(gateway.pid).cpu_times()
@@ -155,7 +160,7 @@ async def viewers(
     return {
         "p50_ms": round(statistics.median(milliseconds), 1),
         "p99_ms": round(milliseconds[int(len(milliseconds) * 0.99)], 1),
-        "kib_per_connection": round((max(connected, after) - before) / 1024 / len(tokens), 1),
+        "kib_per_connection": round((max(connected, after) - before) / 1024 / (len(tokens) - first), 1),
         "viewers": len(tokens),
         "viewers_behind": sum(count != expected for count in tokens),
         "gateway_cores": round((spent.user + spent.system - used.user - used.system) / options.seconds, 2),

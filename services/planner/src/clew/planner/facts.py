@@ -41,7 +41,7 @@ class Facts:
         await asyncio.gather(*self._asking, return_exceptions=True)
 
     async def that_fit(self, tenant_id: str, user_id: str, words: str) -> Sequence[RecalledFact]:
-        """The facts about a user that share words with the message, best first; none when they do not come at once.
+        """The facts about a user that fit the message, best first; none when they do not come at once.
 
         The question is left behind, not cancelled: taking one back from a hanging server takes seconds.
         """
