@@ -8,7 +8,7 @@ import click
 from clew.cli.context import Cli, as_json, pass_cli
 from clew.replay.errors import EXIT_CODES
 from clew.replay.library import Change, Library
-from clew.replay.recording import read_file, text_of
+from clew.replay.recording import read_of, text_of
 
 WORDS: Final[dict[Change, str]] = {
     "new": "imported",
@@ -41,7 +41,7 @@ Examples:
 def import_recordings(cli: Cli, files: tuple[Path, ...], force: bool, as_json: bool) -> None:
     library = Library.of()
     texts = {file: text_of(file) for file in files}
-    recordings = {file: read_file(file) for file in files}
+    recordings = {file: read_of(file, text) for file, text in texts.items()}
     changes: dict[Path, Change] = {file: library.change(recordings[file], texts[file], force=force) for file in files}
     for file, change in changes.items():
         recording = recordings[file]

@@ -103,8 +103,13 @@ def text_of(path: Path) -> str:
 
 def read_file(path: Path) -> Recording:
     """As `read`; what is wrong is told with the name of the file."""
+    return read_of(path, text_of(path))
+
+
+def read_of(path: Path, text: str) -> Recording:
+    """As `read_file`, of a file whose text is known."""
     try:
-        return read(text_of(path))
+        return read(text)
     except BadRecording as error:
         raise type(error)(f"{path}: {error}") from error
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from clew.contracts.envelope import Position
 from clew.gateway import commands
 from clew.gateway.answers import IdempotencyKey, RunDetail, detailed, mark
+from clew.gateway.auth import Principal
 from clew.gateway.bodies import JsonRoute
 from clew.gateway.deps import Caller, Deps
 from clew.gateway.errors import NotFound
@@ -32,21 +33,6 @@ def make_router(deps: Deps) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["messages"], route_class=JsonRoute)
     reads = [Depends(positions_honoured(deps))]
 
-    async def answer(
-        caller: Caller, accepted: MessageAccepted, position: Position, prefer: str | None, response: Response
-    ) -> MessageAccepted | RunDetail:
-        mark(response, position)
-        response.headers["Location"] = f"/v1/runs/{accepted.run_id}"
-        seconds = wait_preference(prefer)
-        if seconds is None:
-            return accepted
-        response.headers["Preference-Applied"] = f"wait={seconds}"
-        run = await until_at_rest(deps, caller, accepted.run_id, position, seconds)
-        if run is None:
-            return accepted
-        response.status_code = 200
-        return await detailed(deps, caller, run)
-
     @router.post("/threads/{thread_id}/messages", status_code=202, responses=ENDED_IN_TIME)
     async def post_message(
         caller: Caller,
@@ -59,7 +45,7 @@ def make_router(deps: Deps) -> APIRouter:
         """Says something in a thread. 202 means that it is in the log."""
         ask = commands.asked(deps, caller, f"POST /v1/threads/{thread_id}/messages", key, body)
         accepted, position = await commands.post_message(deps, ask, thread_id, body)
-        return await answer(caller, accepted, position, prefer, response)
+        return await _answer(deps, caller, accepted, position, prefer, response)
 
     @router.post("/messages", status_code=202, responses=ENDED_IN_TIME)
     async def post_first_message(
@@ -68,7 +54,7 @@ def make_router(deps: Deps) -> APIRouter:
         """Says something in a new thread, made by the same request."""
         ask = commands.asked(deps, caller, "POST /v1/messages", key, body)
         accepted, position = await commands.post_first_message(deps, ask, body)
-        return await answer(caller, accepted, position, prefer, response)
+        return await _answer(deps, caller, accepted, position, prefer, response)
 
     @router.get("/threads/{thread_id}/messages", dependencies=reads, response_model=Listing[Message])
     async def list_messages(
@@ -95,3 +81,20 @@ def make_router(deps: Deps) -> APIRouter:
         return Response(page, media_type="application/json")
 
     return router
+
+
+async def _answer(
+    deps: Deps, caller: Principal, accepted: MessageAccepted, position: Position, prefer: str | None, response: Response
+) -> MessageAccepted | RunDetail:
+    """What was accepted, or the run itself, if the client waits for it and it is at rest in time."""
+    mark(response, position)
+    response.headers["Location"] = f"/v1/runs/{accepted.run_id}"
+    seconds = wait_preference(prefer)
+    if seconds is None:
+        return accepted
+    response.headers["Preference-Applied"] = f"wait={seconds}"
+    run = await until_at_rest(deps, caller, accepted.run_id, position, seconds)
+    if run is None:
+        return accepted
+    response.status_code = 200
+    return await detailed(deps, caller, run)
