@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -108,6 +109,35 @@ async def test_tail_prints_what_is_written_from_then_on(log: Log, env: dict[str,
     finally:
         process.kill()
         await process.wait()
+
+
+async def test_a_tail_that_is_paused_leaves_nothing_out(log: Log, env: dict[str, str]) -> None:
+    keyboard, terminal = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).parent / "clew"),
+        *("events", "tail", "--json"),
+        env=env,
+        stdin=terminal,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        await asyncio.wait_for(process.stderr.readline(), PATIENCE)
+        os.write(keyboard, b"x ")
+        assert b"paused" in await asyncio.wait_for(process.stderr.readline(), PATIENCE)
+        await write(log, [message("meanwhile"), message("meanwhile, too")])
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(process.stdout.readline(), 1)
+        os.write(keyboard, b" ")
+        for _ in range(2):
+            assert b"meanwhile" in await asyncio.wait_for(process.stdout.readline(), PATIENCE)
+    finally:
+        process.kill()
+        await process.wait()
+        os.close(keyboard)
+        os.close(terminal)
 
 
 async def park(log: Log, topic: str, value: bytes, **headers: str) -> str:

@@ -1,6 +1,7 @@
 """`clew events tail`: the log as it is written."""
 
 import asyncio
+import os
 import sys
 import termios
 import tty
@@ -55,7 +56,8 @@ class Pause:
         loop = asyncio.get_running_loop()
         try:
             tty.setcbreak(sys.stdin)
-            loop.add_reader(sys.stdin, lambda: self.turn() if sys.stdin.read(1) == " " else None)
+            # Not by way of Python's buffer: of two keys at once it would keep one, and nothing would tell of it.
+            loop.add_reader(sys.stdin, lambda: self.turn() if os.read(sys.stdin.fileno(), 1) == b" " else None)
             yield
         finally:
             loop.remove_reader(sys.stdin)
@@ -71,8 +73,8 @@ async def tail(cli: Cli, wanted: Filter, topics: tuple[str, ...], as_json: bool)
     pause = Pause(cli)
     async with reader(settings()) as consumer:
         await begin(consumer, await partitions(settings(), topics), wanted.since, at_end=True)
-        cli.err.note(f"following {', '.join(topics)}")
         with pause.keys():
+            cli.err.note(f"following {', '.join(topics)}")
             async for records in batches(consumer, settings()):
                 for entry in map(Entry, records):
                     await pause.over()
