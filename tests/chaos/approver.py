@@ -4,6 +4,7 @@ What is answered follows from the call alone, so that a question that comes twic
 """
 
 import asyncio
+import time
 from uuid import UUID
 
 from aiokafka.errors import KafkaError
@@ -11,7 +12,7 @@ from aiokafka.errors import KafkaError
 from clew.chassis.claims import CLAIMED_TOPIC, Claims
 from clew.chassis.errors import LogUnreachable
 from clew.contracts.execution import ApprovalRequested
-from tests.chaos.clients import PATIENCE, Clients
+from tests.chaos.clients import PATIENCE, Clients, GaveUp
 from tests.chaos.facts import Json
 from tests.support.log import Log
 
@@ -51,9 +52,11 @@ class Approver:
     async def _answer(self, request: ApprovalRequested, answer: Json) -> None:
         await asyncio.sleep(THINKS)
         path = f"/v1/runs/{request.run_id}/approvals/{request.call_id}"
-        async with asyncio.timeout(PATIENCE):
-            while (response := await self._clients.post(path, answer, f"decide {request.event_id}")).status_code == 404:
-                await asyncio.sleep(THINKS)  # who reads the log may know of the question before the views do
+        began = time.monotonic()
+        while (response := await self._clients.post(path, answer, f"decide {request.event_id}")).status_code == 404:
+            if time.monotonic() - began > PATIENCE:
+                raise GaveUp(f"POST {path}: unknown for {PATIENCE:g} s: {response.text}")
+            await asyncio.sleep(THINKS)  # who reads the log may know of the question before the views do
         assert response.status_code in (202, 409), response.text
 
 

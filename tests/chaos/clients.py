@@ -107,17 +107,23 @@ class Clients:
         assert response.status_code in (202, 409), response.text
 
     async def _insist(self, method: str, path: str, **request: object) -> httpx2.Response:
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                try:
-                    response = await self._http.request(method, self._gateway() + path, **request)  # type: ignore[arg-type]  # httpx's own names
-                except AWAY:
-                    self.answers[0] += 1
-                else:
-                    self.answers[response.status_code] += 1
-                    if response.status_code not in (429, 503):
-                        return response
-                await asyncio.sleep(PAUSE)
+        said = "nothing"
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    try:
+                        response = await self._http.request(method, self._gateway() + path, **request)  # type: ignore[arg-type]  # httpx's own names
+                    except AWAY as error:
+                        self.answers[0] += 1
+                        said = repr(error)
+                    else:
+                        self.answers[response.status_code] += 1
+                        if response.status_code not in (429, 503):
+                            return response
+                        said = f"{response.status_code} {response.text}"
+                    await asyncio.sleep(PAUSE)
+        except TimeoutError as late:
+            raise GaveUp(f"{method} {path}: no answer in {PATIENCE:g} s; the last said {said}") from late
 
     async def _follow_sse(self, run_id: UUID) -> None:
         events = self.streamed[run_id]
