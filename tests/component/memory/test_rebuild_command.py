@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from clew.chassis import clock
 from clew.memory.migrate import migrate
-from clew.memory.rebuild import Rebuild
+from clew.memory.rebuild import CannotSwap, Rebuild
 from clew.memory.rebuild_command import Bar, rebuild_from, run, verify
 from clew.views.door import Views
 from clew.views.names import Schemas
@@ -65,7 +65,11 @@ async def test_a_rebuild_is_equal_and_takes_the_place_of_the_live_tables(
     await log.write(story.whole("b", "a"))
     await project(log, env)
     assert len(tables(env["DATABASE_URL"], env["CLEW_NAMESPACE"])["events"]) == 18
+    assert indexes(env, rebuild.old.tables), "the old tables are kept"
+    with pytest.raises(CannotSwap, match="drop it with --drop-old"):
+        await rebuild.swap()
     assert await run(rebuild, accept=False, drop_old=True) == 0
+    assert not indexes(env, rebuild.old.tables)
 
 
 async def test_a_projector_goes_on_in_the_rebuilt_tables_without_a_restart(
