@@ -11,6 +11,7 @@ from clew.chassis import clock
 from clew.memory.migrate import migrate
 from clew.memory.rebuild import CannotSwap, Rebuild
 from clew.memory.rebuild_command import Bar, rebuild_from, run, verify
+from clew.memory.versions import VERSIONS, note
 from clew.views.door import Views
 from clew.views.names import Schemas
 from tests.support.log import Log, make_topics, settings_from
@@ -143,9 +144,12 @@ async def test_a_row_that_is_not_what_the_log_says_is_named_and_nothing_is_swapp
     assert await run(rebuild, accept=True, drop_old=False) == 1
     assert f"runs ({story.run_id('a')}): not the same" in capsys.readouterr().out
     assert await verify(rebuild) == 1
-    execute(env, "COMMENT ON SCHEMA {} IS 'projection 0'")
+    execute(env, f"COMMENT ON SCHEMA {{}} IS '{note({**VERSIONS, 'steps': 99})}'")
+    assert await run(rebuild, accept=True, drop_old=False) == 1, "runs are of the same version"
+    execute(env, f"COMMENT ON SCHEMA {{}} IS '{note({**VERSIONS, 'runs': 99})}'")
     assert await run(rebuild, accept=False, drop_old=False) == 1
-    assert "--accept" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert all(said in printed for said in ("steps has version 99", "runs has version 99", "--accept"))
     assert await run(rebuild, accept=True, drop_old=False) == 0
     assert "answer a" in tables(env["DATABASE_URL"], env["CLEW_NAMESPACE"])["runs"][0]
     assert await verify(rebuild) == 0
