@@ -27,7 +27,7 @@ DECLARE writers integer := hashtext('clew writers'); target integer := hashtext(
 BEGIN
     WHILE NOT pg_try_advisory_xact_lock(writers, target) LOOP
         PERFORM pg_terminate_backend(pid) FROM pg_locks
-        WHERE locktype = 'advisory' AND objsubid = 2 AND pid <> pg_backend_pid()
+        WHERE locktype = 'advisory' AND mode = 'ShareLock' AND objsubid = 2
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND classid = (writers::bigint & 4294967295)::oid AND objid = (target::bigint & 4294967295)::oid;
         PERFORM pg_sleep(0.01);
