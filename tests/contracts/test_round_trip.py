@@ -60,6 +60,7 @@ def test_an_event_of_checked_fields_is_the_one_that_the_constructor_makes(model:
         assert made.model_copy(update={"tenant_id": "other"}) == event.model_copy(update={"tenant_id": "other"})
         with pytest.raises(ValidationError, match="frozen"):
             made.tenant_id = "other"  # pyright: ignore[reportAttributeAccessIssue]
+        assert of_checked(model, dict(event)).model_fields_set == model.model_fields.keys()  # the copy has its own
 
     same()
 

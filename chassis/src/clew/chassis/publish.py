@@ -152,12 +152,12 @@ class Publisher:
         `claim` is the one under which it is written; an event that claims a partition goes to just that one.
         ValueError when `topics.yaml` does not name this service as a producer of the event's topic.
         """
+        topic, name = self._route(type(event))
         wire = self._wire(event, claim)
         if len(wire.value) > codec.MAX_BODY:
             wire = await self._check_in(wire, event)
-        topic, _ = self._route(type(event))
         try:
-            return Ack(topic, await self._handed_over(event, wire), self._over)
+            return Ack(topic, await self._handed_over(event, name, wire), self._over)
         except (KafkaConnectionError, KafkaTimeoutError) as error:
             raise LogUnreachable(f"nothing could be sent: {error!r}") from error
 
@@ -167,24 +167,24 @@ class Publisher:
         The producer waits, for metadata or for room, only before it takes a record: a send that would wait has not
         taken it yet, and is given up.
         """
+        topic, name = self._route(type(event))
         wire = self._wire(event, claim)
         if len(wire.value) > codec.MAX_BODY:
             return None
-        sending = self._handed_over(event, wire)
+        sending = self._handed_over(event, name, wire)
         try:
             sending.send(None)
         except StopIteration as handed_over:
-            topic, _ = self._route(type(event))
             return Ack(topic, handed_over.value, self._over)
         sending.close()
         return None
 
     def _wire(self, event: Event, claim: str | None) -> codec.Wire:
-        self._route(type(event))
         return codec.encode(event, source=self._service, traceparent=current_traceparent(), claim=claim)
 
-    def _handed_over(self, event: Event, wire: codec.Wire) -> Coroutine[object, None, "asyncio.Future[RecordMetadata]"]:
-        _, name = self._route(type(event))
+    def _handed_over(
+        self, event: Event, name: str, wire: codec.Wire
+    ) -> Coroutine[object, None, "asyncio.Future[RecordMetadata]"]:
         partition = event.partition if isinstance(event, PartitionClaimed) else None
         return self._producer.send(name, wire.value, key=wire.key, partition=partition, headers=wire.headers)
 

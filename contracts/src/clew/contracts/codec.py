@@ -74,11 +74,9 @@ def encode(event: Event, *, source: str, traceparent: str | None = None, claim: 
     supersedes = None
     if isinstance(event, PartitionClaimed):
         claim, supersedes = event.claim, event.supersedes
-    headers = [
-        *_constant(type(event), source),
-        ("ce_id", str(event.event_id).encode()),
-        ("ce_time", event.occurred_at.isoformat().encode()),
-    ]
+    headers = _constant(type(event), source).copy()
+    headers.append(("ce_id", str(event.event_id).encode()))
+    headers.append(("ce_time", event.occurred_at.isoformat().encode()))
     if (subject := event.subject) is not None:
         headers.append(("ce_subject", subject.encode()))
     if traceparent is not None:
@@ -88,11 +86,8 @@ def encode(event: Event, *, source: str, traceparent: str | None = None, claim: 
     if supersedes is not None:
         headers.append(("supersedes", supersedes.encode()))
     key = event.key
-    return Wire(
-        key=None if key is None else key.encode(),
-        value=event.__pydantic_serializer__.to_json(event),  # bytes; `model_dump_json` makes text of them first
-        headers=headers,
-    )
+    value = event.__pydantic_serializer__.to_json(event)  # bytes; `model_dump_json` makes text of them first
+    return Wire(None if key is None else key.encode(), value, headers)
 
 
 @cache

@@ -30,6 +30,7 @@ SYSTEM_TENANT = "system"  # for events that belong to the platform and to no ten
 _CARRIED = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
 DEEPEST_JSON = 150  # levels in one field: JSON parsers here refuse a body of more than 200 in all
 _PLAIN_INT = 2**63
+_UNKNOWN = SafeUUID.unknown  # looked up on the enumeration it costs more than all else that `derive` does
 _UUID_VERSION_5 = 5 << 76 | 0b10 << 62
 _UUID_RANDOM = ~(0xF << 76 | 0b11 << 62)  # the bits that are neither version nor variant
 
@@ -137,7 +138,7 @@ def derive(cause: UUID, *parts: object) -> UUID:
     digest = sha1(cause.bytes + "/".join(map(str, parts)).encode(), usedforsecurity=False).digest()
     derived = object.__new__(UUID)
     object.__setattr__(derived, "int", int.from_bytes(digest[:16]) & _UUID_RANDOM | _UUID_VERSION_5)
-    object.__setattr__(derived, "is_safe", SafeUUID.unknown)
+    object.__setattr__(derived, "is_safe", _UNKNOWN)
     return derived
 
 
@@ -153,6 +154,12 @@ class Value(BaseModel):
 ValueT = TypeVar("ValueT", bound=Value)
 
 
+@cache
+def _all_fields(model: type[Value]) -> set[str]:
+    """One set for all values that have all fields: values are frozen, and copies of them copy it."""
+    return set(model.model_fields)
+
+
 def of_checked(model: type[ValueT], fields: dict[str, Any]) -> ValueT:
     """A value of all its `fields`, which are known to be valid, as the constructor has them; they become its own.
 
@@ -162,7 +169,7 @@ def of_checked(model: type[ValueT], fields: dict[str, Any]) -> ValueT:
     value = model.__new__(model)
     # As `model_construct` does, without its search for aliases and defaults.
     object.__setattr__(value, "__dict__", fields)
-    object.__setattr__(value, "__pydantic_fields_set__", set(fields))
+    object.__setattr__(value, "__pydantic_fields_set__", _all_fields(model))
     object.__setattr__(value, "__pydantic_extra__", None)
     object.__setattr__(value, "__pydantic_private__", None)
     return value

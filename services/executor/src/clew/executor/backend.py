@@ -54,6 +54,7 @@ class JournalBackend(JournalCallableOperationBackend[None]):
                 model=None, event=None, capability=None, tool=None, resolve_tool=self._resolve
             ),
         )
+        self.agent = agent
         self._traits = traits
         self._policy = policy
         self._most_bytes = most_bytes

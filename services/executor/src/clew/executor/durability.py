@@ -99,13 +99,17 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         self._policy = model_policy or ModelPolicy()
         self._words = words
         self._most_bytes = most_bytes
+        self._backend: JournalBackend | None = None
 
     @property
     def in_durable_context(self) -> bool:
         return container_here() is not None
 
     def get_durable_operation_backend(self) -> JournalBackend:
-        return JournalBackend(self.name, self._traits, self._policy, self._most_bytes)
+        """One for all requests of an agent: pydantic-ai asks for it at each."""
+        if self._backend is None or self._backend.agent != self.name:
+            self._backend = JournalBackend(self.name, self._traits, self._policy, self._most_bytes)
+        return self._backend
 
     def get_default_run_id(self) -> str | None:
         container = container_here()

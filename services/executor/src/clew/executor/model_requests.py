@@ -130,11 +130,9 @@ def _message(message: ModelRequest) -> JsonValue:
 
 
 def _part(part: ModelRequestPart) -> JsonValue:
-    written = cast(dict[str, JsonValue], _jsonable(part))
-    if isinstance(part, ToolReturnPart) and part.outcome == "success":
-        return {name: value for name, value in written.items() if name not in _NOT_COPIED}
-    return written
+    told = isinstance(part, ToolReturnPart) and part.outcome == "success"
+    return _jsonable(part, _NOT_COPIED if told else None)
 
 
-def _jsonable(value: Any) -> JsonValue:
-    return cast(JsonValue, to_jsonable_python(value, serialize_unknown=True, exclude_none=True))
+def _jsonable(value: Any, without: set[str] | None = None) -> JsonValue:
+    return cast(JsonValue, to_jsonable_python(value, exclude=without, serialize_unknown=True, exclude_none=True))

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from clew.contracts.envelope import Event, Position
-from clew.executor.owned import Owned, Prompt, Receipt
+from clew.executor.owned import Owned, Receipt, SendNow
 
 FULL = 1_000  # events that may be on their way before a writer waits
 LINGER = 0.005  # seconds that an event waits for others to go with, if it may: each trip to the log costs 0.5 ms
@@ -25,7 +25,7 @@ class Outbox:
 
     def __init__(self, owned: Owned, broken: Callable[[], None]) -> None:
         self._owned = owned
-        self._prompt = owned if isinstance(owned, Prompt) else None
+        self._send_now: SendNow | None = getattr(owned, "send_now", None)
         self._broken = broken
         self._waiting: deque[tuple[Event, Waiter | None]] = deque()
         self._sent: deque[tuple[Receipt, Waiter | None]] = deque()
@@ -98,10 +98,10 @@ class Outbox:
 
     def _sent_now(self, event: Event, waiter: Waiter | None) -> bool:
         """Whether the event is dealt with: it was handed over, or could not be and broke the outbox."""
-        if self._prompt is None:
+        if self._send_now is None:
             return False
         try:
-            receipt = self._prompt.send_now(event)
+            receipt = self._send_now(event)
         except Exception as error:
             self._failed(waiter, error)
             return True

@@ -5,7 +5,7 @@ Protocols only. `ownership` is the real one, over claims, lease and log; a run t
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 from uuid import UUID
 
 from clew.contracts.envelope import Event, Position, RunEvent
@@ -38,11 +38,9 @@ class Receipt(Protocol):
     def result(self) -> Position: ...
 
 
-@runtime_checkable
-class Prompt(Protocol):
-    """A partition that takes an event without being awaited. None, and nothing was sent, where it cannot just now."""
-
-    def send_now(self, event: Event) -> Receipt | None: ...
+SendNow: TypeAlias = Callable[[Event], Receipt | None]
+"""What a partition has that takes an event without being awaited. None, and nothing was sent, where it cannot just now.
+"""
 
 
 class Past(Protocol):

@@ -48,23 +48,31 @@ class Execution:
         if self.broken is not None:
             raise self.broken
 
-    @contextmanager
-    def fatal(self) -> Generator[None]:
+    def fatal(self) -> "_Fatal":
         """What goes wrong in here ends the execution: it is neither a model's failure nor a tool's."""
-        self.check()
-        try:
-            yield
-        except (ToolFailed, AgentRunError, ModelBroke):
-            raise
-        except Exception as error:
-            self.broken = error
-            raise
+        return _Fatal(self)
 
     def check_used_up(self, path: str) -> None:
         """At the end of what lies under `path`, whatever the journal has there must have been asked for."""
         for key, recorded in self.unused.items():
             if key.startswith(path + "/"):
                 raise Diverged(f"the journal holds {named(recorded)}, and this code came to its end without it")
+
+
+class _Fatal:
+    """A class and no generator: each call enters three of them."""
+
+    __slots__ = ("_execution",)
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+
+    def __enter__(self) -> None:
+        self._execution.check()
+
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, ToolFailed | AgentRunError | ModelBroke):
+            self._execution.broken = error
 
 
 @dataclass(slots=True)
