@@ -40,7 +40,10 @@ INSERT INTO runs (run_id, tenant_id, thread_id, partition, created_at, last_seq,
     requests, input_tokens, output_tokens)
 SELECT pg_temp.run(n), 't1', '{thread}', 0, now(), 8, 'completed', 'a', now(), now(), 0, 0, 0
 FROM generate_series(1, {runs}) n;
-ANALYZE messages, plans, runs;
+INSERT INTO sibling_blocks
+SELECT thread_id, coalesce(parent_run_id, thread_id), (record_offset / 1024 + 1) * 1024, tenant_id, count(*)
+FROM plans GROUP BY 1, 2, 3, 4;
+ANALYZE messages, plans, runs, sibling_blocks;
 """
 
 
@@ -77,6 +80,18 @@ async def test_a_page_in_a_tree_of_10000_runs_costs_a_page(
     path = await t1.messages(thread_id, thread.current_run_id)
     assert len(path) == messages
     assert [message.role for message in path[:2]] == ["user", "assistant"]
+
+
+@pytest.mark.parametrize(
+    ("parent", "first"), [("CASE WHEN n > 1 THEN pg_temp.run(1) END", 2), ("NULL::uuid", 1)], ids=["answers", "roots"]
+)
+async def test_the_revision_of_a_message_counts_the_siblings_before_it_however_many_they_are(
+    stack_env: dict[str, str], fresh: str, t1: TenantViews, parent: str, first: int
+) -> None:
+    thread_id = fill(stack_env, fresh, parent, 3000)
+    for number in (first, 1022, 1023, 1024, 1025, 2047, 2048, 3000):
+        path = await t1.messages(thread_id, UUID(md5(f"run{number}".encode()).hexdigest()))
+        assert [message.revision for message in path[-2:]] == [number - first + 1] * 2
 
 
 async def paged(

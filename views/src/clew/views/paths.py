@@ -17,7 +17,10 @@ Enough: TypeAlias = Callable[[Sequence[Message]], bool]
 AT_ONCE: Final = 1000  # runs of one question about a whole path
 # `step` ends a path that goes in circles. OFFSET 0 makes each look-up one by key: Postgres guesses how long a thread
 # is, and joins whole ones when it is wrong. No index serves IS NOT DISTINCT FROM: what goes on from a run is never
-# looked for among all that its thread has. `revision`: one more than the siblings that were said before.
+# looked for among all that its thread has.
+# `revision`: one more than the siblings that were planned before; all of them, where there is no plan yet. Those of
+# whole blocks of the log were counted when they came. No index is asked for an expression, which might tell of rows
+# that are not the tenant's: `own` has the values.
 UP: Final = """
 WITH RECURSIVE path AS (
     SELECT n.*, 1 AS step FROM path_nodes n WHERE run_id = %(run)s AND thread_id = %(thread)s
@@ -28,14 +31,24 @@ WITH RECURSIVE path AS (
 )
 """
 REVISION: Final = """
-SELECT path.*, 1 + CASE WHEN path.up IS NULL THEN (
-    SELECT count(*) FROM run_places s
-    WHERE s.thread_id = %(thread)s AND s.parent_run_id IS NULL AND s.message_offset < path.message_offset
+SELECT path.*, 1 + before.planned + CASE WHEN path.up IS NULL THEN (
+    SELECT count(*) FROM plan_places s
+    WHERE s.thread_id = %(thread)s AND s.parent_run_id IS NULL AND s.made
+    AND s.plan_offset >= before.upto AND s.plan_offset < own.place
 ) ELSE (
-    SELECT count(*) FROM path_children s
-    WHERE s.up = path.up AND s.thread_id IS NOT DISTINCT FROM %(thread)s AND s.message_offset < path.message_offset
+    SELECT count(*) FROM plan_places s
+    WHERE s.parent_run_id = path.up AND s.thread_id IS NOT DISTINCT FROM %(thread)s
+    AND s.plan_offset >= before.upto AND s.plan_offset < own.place
 ) END AS revision
-FROM path ORDER BY step
+FROM path, LATERAL (
+    SELECT coalesce(path.up, %(thread)s) AS up,
+        coalesce((SELECT plan_offset FROM plan_places WHERE run_id = path.run_id), 9223372036854775807) AS place
+    OFFSET 0
+) own, LATERAL (
+    SELECT coalesce(sum(planned), 0) AS planned, coalesce(max(behind), 0) AS upto FROM sibling_blocks
+    WHERE thread_id = %(thread)s AND up = own.up AND behind <= own.place
+) before
+ORDER BY step
 """
 IDS: Final = """
 WITH RECURSIVE path AS (

@@ -17,6 +17,7 @@ from clew.memory.projections import (
     missed_steers,
     plans,
     runs,
+    siblings,
     signals,
     steps,
     summaries,
@@ -25,13 +26,14 @@ from clew.memory.projections import (
 )
 from clew.memory.projections.table import Projection
 
-PROJECTION_VERSION: Final = 2  # raise it with any change that gives other rows for the same log
+PROJECTION_VERSION: Final = 3  # raise it with any change that gives other rows for the same log
 EVENTS: Final = events.EVENTS  # written first: it decides which of the numbered events count
 VOID_EVENTS: Final = void_events.VOID_EVENTS  # written for the records that do not count, and nothing else is
 ALL: Final[tuple[Projection, ...]] = (
     *threads.ALL,
     messages.MESSAGES,
     plans.PLANS,
+    siblings.SIBLINGS,
     runs.RUNS,
     steps.STEPS,
     calls.CALLS,
