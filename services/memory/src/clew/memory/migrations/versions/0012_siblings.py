@@ -1,6 +1,6 @@
-"""How many siblings were planned before a run, without looking at each of them.
+"""How many siblings were planned before a run, without looking at each of them; and where a message stands that waits.
 
-Filled from the plans that are there: a rebuild gives the same rows.
+The table is filled from the plans that are there: a rebuild gives the same rows.
 """
 
 from alembic import context, op
@@ -32,6 +32,35 @@ VIEWS = {
     "FROM plans",
 }
 
+NODES = """
+CREATE OR REPLACE VIEW {views}.path_nodes WITH (security_invoker = true) AS
+SELECT r.run_id, r.thread_id, r.tenant_id, r.forked_from IS NOT NULL AS fork,
+    coalesce(p.parent_run_id, CASE WHEN p.plan IS NULL THEN {wanted} END, r.forked_from) AS up,
+    m.message_id, m.content, m.text, m.created_at AS asked_at, m.record_offset AS message_offset,
+    r.status, r.output, r.ended_at
+FROM runs r
+LEFT JOIN messages m ON m.run_id = r.run_id
+LEFT JOIN plans p ON p.run_id = r.run_id
+WHERE NOT EXISTS (SELECT FROM deleted_threads d WHERE d.thread_id = r.thread_id)
+"""
+# As the planner will decide: behind the run that the message names, beside a sibling, or behind the newest before it
+# that has not come to nothing.
+WANTED = """CASE
+        WHEN m.parent_run_id IS NOT NULL THEN m.parent_run_id
+        WHEN (SELECT e.body ->> 'sibling_of' FROM events e WHERE e.run_id = m.run_id AND e.seq = 0) IS NOT NULL THEN (
+            SELECT s.parent_run_id FROM events e JOIN plans s ON s.run_id = (e.body ->> 'sibling_of')::uuid
+            WHERE e.run_id = m.run_id AND e.seq = 0
+        )
+        ELSE (
+            SELECT b.run_id FROM messages b
+            LEFT JOIN plans bp ON bp.run_id = b.run_id
+            LEFT JOIN runs br ON br.run_id = b.run_id
+            WHERE b.thread_id = m.thread_id AND b.tenant_id = m.tenant_id AND b.record_offset < m.record_offset
+            AND (bp.plan IS NOT NULL OR (bp.failure IS NULL AND br.ended_at IS NULL))
+            ORDER BY b.record_offset DESC LIMIT 1
+        )
+    END"""
+
 
 def upgrade() -> None:
     views = context.config.attributes["schemas"].views
@@ -48,10 +77,12 @@ def upgrade() -> None:
     for view, query in VIEWS.items():
         op.execute(f"CREATE VIEW {views}.{view} WITH (security_invoker = true) AS {query}")
         op.execute(f"GRANT SELECT ON {views}.{view} TO clew_reader, clew_recovery")
+    op.execute(NODES.format(views=views, wanted=WANTED))
 
 
 def downgrade() -> None:
     views = context.config.attributes["schemas"].views
+    op.execute(NODES.format(views=views, wanted="m.parent_run_id"))
     for view in VIEWS:
         op.execute(f"DROP VIEW {views}.{view}")
     op.execute("DROP INDEX ix_plans_roots")
