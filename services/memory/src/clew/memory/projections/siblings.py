@@ -35,4 +35,4 @@ def project(event: PlanCreated, record: Record) -> Projected:
     return (row,)
 
 
-SIBLINGS: Final = Projection(TABLE, project, PlanCreated)
+PROJECTION: Final = Projection(TABLE, project, PlanCreated)
