@@ -17,7 +17,7 @@ from clew.contracts.execution import (
     StepStarted,
     TokenDelta,
 )
-from clew.contracts.planning import Plan, PlanCreated, Step
+from clew.contracts.planning import Plan, PlanCreated, PlanFailed, PlanFailure, Step
 from clew.contracts.usage import Usage
 
 NAMES = UUID("00000000-0000-4000-8000-00000000c1e3")
@@ -90,6 +90,12 @@ class Story:
             parent_run_id=None if parent is None else self.run_id(parent),
             actionable=True,
             plan=PLAN,
+        )
+
+    def refused(self, run: str, reason: PlanFailure) -> PlanFailed:
+        of = derive(self.id, run, 0)
+        return PlanFailed(
+            **self.stamp(run, 1), **self.where(run), seq=1, message_event_id=of, reason=reason, detail="No."
         )
 
     def started(self, run: str, seq: int = 2) -> RunStarted:

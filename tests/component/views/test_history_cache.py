@@ -16,7 +16,7 @@ from clew.memory.histories import Histories
 from clew.memory.metrics import Metrics
 from clew.views.door import Views
 from clew.views.history import LIFETIME, MOST_PAGES, opened, sealed
-from clew.views.live import LiveReader
+from clew.views.live import KEEPING, LiveReader
 from clew.views.models import Message, Page
 from clew.views.tenant import TenantViews
 from tests.support.memory import MemoryUnderTest
@@ -38,8 +38,10 @@ def redis(stack_env: dict[str, str]) -> Redis:
 
 
 async def texts(t1: TenantViews, run: str | None = None) -> list[str]:
+    """The texts of the first page. What is to be kept of it is kept then: answers do not wait for that."""
     story = Story()
     page = await page_of(t1, story.thread_id, None if run is None else story.run_id(run))
+    await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == KEEPING))
     return [message.text for message in page.items]
 
 

@@ -40,7 +40,10 @@ INSERT INTO runs (run_id, tenant_id, thread_id, partition, created_at, last_seq,
     requests, input_tokens, output_tokens)
 SELECT pg_temp.run(n), 't1', '{thread}', 0, now(), 8, 'completed', 'a', now(), now(), 0, 0, 0
 FROM generate_series(1, {runs}) n;
-ANALYZE messages, plans, runs;
+INSERT INTO sibling_blocks
+SELECT thread_id, coalesce(parent_run_id, thread_id), (record_offset / 1024 + 1) * 1024, tenant_id, count(*)
+FROM plans GROUP BY 1, 2, 3, 4;
+ANALYZE messages, plans, runs, sibling_blocks;
 """
 
 
@@ -77,6 +80,18 @@ async def test_a_page_in_a_tree_of_10000_runs_costs_a_page(
     path = await t1.messages(thread_id, thread.current_run_id)
     assert len(path) == messages
     assert [message.role for message in path[:2]] == ["user", "assistant"]
+
+
+@pytest.mark.parametrize(
+    ("parent", "first"), [("CASE WHEN n > 1 THEN pg_temp.run(1) END", 2), ("NULL::uuid", 1)], ids=["answers", "roots"]
+)
+async def test_the_revision_of_a_message_counts_the_siblings_before_it_however_many_they_are(
+    stack_env: dict[str, str], fresh: str, t1: TenantViews, parent: str, first: int
+) -> None:
+    thread_id = fill(stack_env, fresh, parent, 3000)
+    for number in (first, 1022, 1023, 1024, 1025, 2047, 2048, 3000):
+        path = await t1.messages(thread_id, UUID(md5(f"run{number}".encode()).hexdigest()))
+        assert [message.revision for message in path[-2:]] == [number - first + 1] * 2
 
 
 async def paged(
@@ -213,3 +228,26 @@ async def test_a_fork_of_a_run_that_read_bytes_from_outside_is_tainted_and_its_s
         await projecting.project(start, end)
     found = {name: await t1.any_untrusted([story.run_id("a"), story.run_id(name)]) for name in "abcfgh"}
     assert found == {"a": False, "b": True, "c": False, "f": True, "g": True, "h": False}
+
+
+async def test_a_message_that_waits_for_its_plan_stands_where_it_will(
+    projecting: MemoryUnderTest, t1: TenantViews
+) -> None:
+    story = Story()
+    beside = story.asked("b2", "question b2").model_copy(update={"sibling_of": story.run_id("b")})
+    again = story.asked("a2", "question a2").model_copy(update={"sibling_of": story.run_id("a")})
+    busy = story.refused("no", "busy")
+    cancelled = RunCancelled(**story.stamp("c", 2), **story.where("c"), seq=2)
+    await projecting.project(story.created(), *story.whole("a"), *story.whole("b", "a"))
+    await projecting.project(story.asked("no"), busy, story.asked("c"), cancelled, story.asked("d"), story.asked("e"))
+    await projecting.project(beside, again, story.asked("f", parent="a2"))
+    paths = {"e": "abde", "b2": ["a", "b2"], "a2": ["a2"], "f": ["a2", "f"]}
+    for run, expected in paths.items():
+        whole = await t1.messages(story.thread_id, story.run_id(run))
+        asked = [message.run_id for message in whole if message.role == "user"]
+        assert asked == [story.run_id(name) for name in expected], run
+        for newest_first in (False, True):
+            found = await paged(t1, story.thread_id, story.run_id(run), 2, newest_first=newest_first)
+            assert found == (whole[::-1] if newest_first else whole)
+    [*_, newest] = await t1.messages(story.thread_id, story.run_id("b2"))
+    assert newest.revision == 2

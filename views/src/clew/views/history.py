@@ -5,6 +5,7 @@ torn or foreign is never served, whoever wrote it and whatever was lost. The pag
 goes as a whole: when nobody has read the thread for a while, when it is deleted, or when there are too many.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Mapping
@@ -73,11 +74,27 @@ class HistoryCache:
         self._live = live
         self._metrics = metrics
 
-    async def find(self, key: str, name: str, version: int) -> bytes | None:
-        """The page of that name, if it is cached in this version."""
-        found, page = await self._found(key, name, version)
-        self._metrics.histories.labels(found).inc()
-        return page
+    async def find(self, key: str, name: str) -> bytes | None:
+        """What is kept under that name, still sealed. Where nothing is, that is counted; else `opened` does it."""
+        try:
+            kept = await self._live.cached(key, name)
+        except LiveUnavailable:
+            self._metrics.histories.labels("unavailable").inc()
+            return None
+        if kept is None:
+            self._metrics.histories.labels("miss").inc()
+        return kept
+
+    def opened(self, kept: bytes, version: int) -> bytes | None:
+        """The page that was found, if it is sound and shows this version."""
+        try:
+            known, page = opened(kept)
+        except ValueError as error:
+            logger.warning("a cached page cannot be read and is made anew: %s", error)
+            self._metrics.histories.labels("corrupt").inc()
+            return None
+        self._metrics.histories.labels("hit" if known == version else "stale").inc()
+        return page if known == version else None
 
     async def names(self, key: str) -> list[str]:
         """The pages that are there, in whatever version."""
@@ -86,20 +103,6 @@ class HistoryCache:
         except LiveUnavailable:
             return []
 
-    async def _found(self, key: str, name: str, version: int) -> tuple[str, bytes | None]:
-        try:
-            raw = await self._live.cached(key, name)
-        except LiveUnavailable:
-            return "unavailable", None
-        if raw is None:
-            return "miss", None
-        try:
-            known, page = opened(raw)
-        except ValueError as error:
-            logger.warning("a cached page cannot be read and is made anew: %s", error)
-            return "corrupt", None
-        return ("hit", page) if known == version else ("stale", None)
-
     async def keep(self, key: str, version: int, pages: Mapping[str, bytes]) -> None:
         """Keeps pages by their names."""
         made = {name: sealed(version, page) for name, page in pages.items()}
@@ -107,6 +110,10 @@ class HistoryCache:
             await self._live.keep(key, made, LIFETIME, MOST_PAGES)
         except LiveUnavailable as error:
             logger.debug("a history is not cached: %s", error)
+
+    def keep_soon(self, key: str, version: int, pages: Mapping[str, bytes]) -> None:
+        """The same, while nobody waits for it."""
+        self._live.keep_soon(self.keep(key, version, pages))
 
 
 class HistoryPages:
@@ -124,15 +131,15 @@ class HistoryPages:
         InvalidCursor when its `after` is no place in these messages.
         """
         place = None if wanted.after is None else PathPlace.parse(wanted.after)
-        known = await self._known(wanted.thread_id)
+        key = self._keys.history(self._tenant_id, wanted.thread_id)
+        known, kept = await asyncio.gather(self._known(wanted.thread_id), self._cache.find(key, wanted.name))
         if known is None:
             return None
         version, leaf = known
-        key = self._keys.history(self._tenant_id, wanted.thread_id)
-        if (cached := await self._cache.find(key, wanted.name, version)) is not None:
-            return cached
+        if kept is not None and (page := self._cache.opened(kept, version)) is not None:
+            return page
         page = await self._read(wanted, place, leaf)
-        await self._cache.keep(key, version, {wanted.name: page})
+        self._cache.keep_soon(key, version, {wanted.name: page})
         return page
 
     async def refresh(self, thread_id: UUID) -> None:

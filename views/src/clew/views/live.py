@@ -1,7 +1,8 @@
 """Reading Redis: live streams of runs and cached histories. When it fails, Postgres is asked instead."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
@@ -25,6 +26,7 @@ REST: Final = 1.0  # seconds for which a cache that failed is not asked again: n
 SLACK: Final = timedelta(seconds=1)  # above the longest wait for news, before Redis counts as hanging
 WAIT: Final = timedelta(milliseconds=100)  # of one read for news: a run that joins the others waits this long at most
 FETCH: Final = 500  # entries of one read, for each stream
+KEEPING: Final = "kept while nobody waits"  # the name of such tasks
 GONE: Final = UUID(int=0)  # no run: somebody tells that the thread was deleted
 T = TypeVar("T")
 Entry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
@@ -58,6 +60,7 @@ class LiveReader:
         self._patient: Redis | None = None
         self._cache: Redis | None = None
         self._resting_until = 0.0
+        self._keeping = set[asyncio.Task[None]]()
 
     async def __aenter__(self) -> Self:
         if self._url is not None:
@@ -69,6 +72,7 @@ class LiveReader:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await asyncio.gather(*self._keeping)
         for client in (self._quick, self._patient, self._cache):
             if client is not None:
                 await client.aclose()
@@ -111,6 +115,12 @@ class LiveReader:
 
         if (await self._glance(put))[-1] > most:
             await self._glance(lambda redis: _awaited(redis.delete(key)))
+
+    def keep_soon(self, work: Coroutine[None, None, None]) -> None:
+        """Keeps something while nobody waits for it. `work` raises nothing, and is done when this closes."""
+        task = asyncio.create_task(work, name=KEEPING)
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
 
     async def kept(self, keys: Sequence[str]) -> list[bool]:
         """Whether there is something under each of the keys."""

@@ -104,7 +104,7 @@ class RunHead(Model):
 
 
 class Message(Model):
-    """One side's words. `revision` counts the siblings: 1 the first version, 2 the one after an edit."""
+    """One side's words. `revision` is one more than the siblings planned before: 2 after an edit."""
 
     message_id: UUID
     run_id: UUID

@@ -17,7 +17,10 @@ Enough: TypeAlias = Callable[[Sequence[Message]], bool]
 AT_ONCE: Final = 1000  # runs of one question about a whole path
 # `step` ends a path that goes in circles. OFFSET 0 makes each look-up one by key: Postgres guesses how long a thread
 # is, and joins whole ones when it is wrong. No index serves IS NOT DISTINCT FROM: what goes on from a run is never
-# looked for among all that its thread has. `revision`: one more than the siblings that were said before.
+# looked for among all that its thread has.
+# `revision`: one more than the siblings that were planned before; all of them, where there is no plan yet. Those of
+# whole blocks of the log were counted when they came. No index is asked for an expression, which might tell of rows
+# that are not the tenant's: `own` has the values.
 UP: Final = """
 WITH RECURSIVE path AS (
     SELECT n.*, 1 AS step FROM path_nodes n WHERE run_id = %(run)s AND thread_id = %(thread)s
@@ -28,14 +31,24 @@ WITH RECURSIVE path AS (
 )
 """
 REVISION: Final = """
-SELECT path.*, 1 + CASE WHEN path.up IS NULL THEN (
-    SELECT count(*) FROM run_places s
-    WHERE s.thread_id = %(thread)s AND s.parent_run_id IS NULL AND s.message_offset < path.message_offset
+SELECT path.*, 1 + before.planned + CASE WHEN path.up IS NULL THEN (
+    SELECT count(*) FROM plan_places s
+    WHERE s.thread_id = %(thread)s AND s.parent_run_id IS NULL AND s.made
+    AND s.plan_offset >= before.upto AND s.plan_offset < own.place
 ) ELSE (
-    SELECT count(*) FROM path_children s
-    WHERE s.up = path.up AND s.thread_id IS NOT DISTINCT FROM %(thread)s AND s.message_offset < path.message_offset
+    SELECT count(*) FROM plan_places s
+    WHERE s.parent_run_id = path.up AND s.thread_id IS NOT DISTINCT FROM %(thread)s
+    AND s.plan_offset >= before.upto AND s.plan_offset < own.place
 ) END AS revision
-FROM path ORDER BY step
+FROM path, LATERAL (
+    SELECT coalesce(path.up, %(thread)s) AS up,
+        coalesce((SELECT plan_offset FROM plan_places WHERE run_id = path.run_id), 9223372036854775807) AS place
+    OFFSET 0
+) own, LATERAL (
+    SELECT coalesce(sum(planned), 0) AS planned, coalesce(max(behind), 0) AS upto FROM sibling_blocks
+    WHERE thread_id = %(thread)s AND up = own.up AND behind <= own.place
+) before
+ORDER BY step
 """
 IDS: Final = """
 WITH RECURSIVE path AS (
@@ -149,16 +162,17 @@ class Paths:
     async def after(self, leaf: UUID, place: PathPlace | None, limit: int) -> Page[Message]:
         """The `limit` messages behind `place` in the path to `leaf` (None: the first ones); `next` as in every list."""
         start = await self._root(leaf) if place is None else place.run_id
-        said, whole = await self._said_from(start, leaf, limit // 2 + 4)  # enough where each run has an answer
+        goes_on = place is not None
+        said, whole = await self._said_from(start, leaf, limit // 2 + 4, goes_on)  # enough where each run has an answer
         if len(_behind(said, place)) <= limit and not whole:
-            said, whole = await self._said_from(start, leaf, limit + 4)
+            said, whole = await self._said_from(start, leaf, limit + 4, goes_on)
         behind = _behind(said, place)
         page, more = behind[:limit], len(behind) > limit or not whole
         return Page[Message](items=page, next=str(_place(leaf, page[-1])) if more and page else None)
 
-    async def _said_from(self, start: UUID, leaf: UUID, most: int) -> tuple[list[Message], bool]:
+    async def _said_from(self, start: UUID, leaf: UUID, most: int, goes_on: bool) -> tuple[list[Message], bool]:
         """What was said from the run `start` on, in at most so many runs, and whether that is all up to `leaf`."""
-        nodes = await self._down(start, leaf, most)
+        nodes = await self._down(start, leaf, most, goes_on)
         said = said_in(await self._with_origin(nodes))
         if not nodes or nodes[-1]["run_id"] == leaf:
             return said, True
@@ -183,12 +197,13 @@ class Paths:
         """The run, the one before it and so on, at most `most`."""
         return await self._rows(UP + REVISION, run=run_id, most=most)
 
-    async def _down(self, start: UUID, leaf: UUID, most: int) -> list[Row]:
-        """The run and those behind it towards `leaf`, at most `most`. InvalidCursor when `leaf` is not behind it."""
+    async def _down(self, start: UUID, leaf: UUID, most: int, goes_on: bool) -> list[Row]:
+        """The run and those behind it towards `leaf`, at most `most`. When `leaf` is not behind it, InvalidCursor if
+        the path `goes_on` from there; else it was taken for the root, and the path's own root is."""
         nodes = await self._rows(DOWN + REVISION, run=start, leaf=leaf, most=most)
         if len(nodes) == most or (nodes and nodes[-1]["run_id"] == leaf):
             return nodes
-        ids = (await self._ids(leaf, start))[:most]
+        ids = (await self._ids(leaf, start if goes_on else None))[:most]
         return await self._rows(NAMED + REVISION, runs=ids)
 
     async def _root(self, leaf: UUID) -> UUID:

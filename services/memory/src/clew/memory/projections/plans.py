@@ -35,8 +35,8 @@ TABLE: Final = Table(
     *usage_columns(),
     *place(),
 )
-Index(None, TABLE.c.parent_run_id)
-Index("ix_plans_roots", TABLE.c.thread_id, postgresql_where=TABLE.c.parent_run_id.is_(None))
+Index("ix_plans_children", TABLE.c.parent_run_id, TABLE.c.record_offset)
+Index("ix_plans_roots", TABLE.c.thread_id, TABLE.c.record_offset, postgresql_where=TABLE.c.parent_run_id.is_(None))
 
 
 def project(event: PlanCreated | PlanFailed, record: Record) -> Projected:
