@@ -60,24 +60,18 @@ def beside(app: ASGIApp, deps: Deps) -> ASGIApp:
 
     def either(scope: Scope, receive: Receive, send: SendMessage) -> Awaitable[None]:
         if scope["type"] == "websocket" and scope["path"] == PATH:
-            return _talk(deps, WebSocket(scope, receive, send))
+            return Session(deps, WebSocket(scope, receive, send)).run()
         return app(scope, receive, send)
 
     return either
 
 
-async def _talk(deps: Deps, socket: WebSocket) -> None:
-    offered: list[str] = socket.scope.get("subprotocols", [])
-    await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
-    await Session(deps, socket.state.principal, socket).run()
-
-
 class Session:
     """One connection. `run` returns when it is over, and nothing of it is left behind."""
 
-    def __init__(self, deps: Deps, caller: Principal, socket: WebSocket) -> None:
+    def __init__(self, deps: Deps, socket: WebSocket) -> None:
         self._deps = deps
-        self._caller = caller
+        self._caller: Principal = socket.state.principal
         self._socket = socket
         self._turn = asyncio.Lock()
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
@@ -90,20 +84,17 @@ class Session:
         return self._deps.views.tenant(self._caller.tenant_id)
 
     async def run(self) -> None:
+        offered: list[str] = self._socket.scope.get("subprotocols", [])
+        await self._socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
+        code: int | None = None
         with self._deps.streams.one(lambda: self._end(GOING_AWAY)):
-            code = await self._talk()
+            try:
+                async with asyncio.TaskGroup() as self._tasks:
+                    await self._listen()
+            except* SessionOver as over:
+                code = next((one.code for one in _leaves(over) if one.code is not None), None)
             if code is not None:
                 await self._close(code)
-
-    async def _talk(self) -> int | None:
-        """Until it is over; then the code to close with, or None when the client has gone."""
-        code: int | None = None
-        try:
-            async with asyncio.TaskGroup() as self._tasks:
-                await self._listen()
-        except* SessionOver as over:
-            code = next((one.code for one in _leaves(over) if one.code is not None), None)
-        return code
 
     async def _listen(self) -> None:
         try:
