@@ -96,8 +96,8 @@ async def look_up(deps: Deps, made: UUID, ask: Callable[[], Awaitable[T | None]]
 
 
 async def _in_turn(deps: Deps, ask: Callable[[], Awaitable[T]]) -> T:
-    """What `ask` answers. When very many come at once they wait here, where each holds a tenth of what it would hold
-    once it waits for a connection; Unavailable when its turn does not come."""
+    """What `ask` answers. When very many come at once they wait here, where each holds less than once it waits for a
+    connection; Unavailable when its turn does not come."""
     try:
         async with asyncio.timeout(TURN.total_seconds()):
             await deps.turns.acquire()
