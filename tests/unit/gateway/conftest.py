@@ -14,6 +14,7 @@ from clew.gateway.app import create_app
 from clew.gateway.auth import Principal, nobody_asked
 from clew.gateway.deps import Deps
 from clew.gateway.edge import Edge, Gate, Origins
+from clew.gateway.live import beside
 from clew.gateway.storage import connect
 from tests.support.gateway_ports import MemoryLog, MemoryViews
 from tests.support.log import settings_from
@@ -52,7 +53,7 @@ def build(log: MemoryLog, views: MemoryViews) -> tuple[ASGIApp, Deps, Gate]:
     gate = Gate()
     gate.open = True
     origins = Origins(["https://app.example"], local_only=True)
-    return Edge(create_app(deps), two_tenants, origins, gate, clock.new_id), deps, gate
+    return Edge(beside(create_app(deps), deps), two_tenants, origins, gate, clock.new_id), deps, gate
 
 
 def client_of(app: ASGIApp) -> httpx2.AsyncClient:

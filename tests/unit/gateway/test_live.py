@@ -220,6 +220,17 @@ async def test_subscriptions_are_bounded_and_named_once(gateway: Gateway) -> Non
         assert (await connection.hear())["problem"]["status"] == 429
 
 
+async def test_a_viewer_that_waits_is_two_tasks(gateway: Gateway) -> None:
+    thread_id = await gateway.thread()
+    async with talk(gateway.app) as connection:
+        accepted = await ask(connection, thread_id)
+        before = asyncio.all_tasks()
+        async with talk(gateway.app) as viewer:
+            viewer.say(type="subscribe", id="a", run_id=accepted["run_id"])
+            assert [(await viewer.hear())["type"] for _ in range(2)] == ["accepted", "event"]
+            assert len(asyncio.all_tasks() - before) == 2  # the connection and its subscription
+
+
 async def test_a_reader_that_takes_nothing_is_cut_and_told_where_to_go_on(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,7 +65,7 @@ def build(settings: Settings) -> Service:
     gate = service.use(Gate())
     deps = Deps(service.publisher, views, service.log.ends, files, clock.now, clock.new_id, service.stopping)
     origins = Origins(settings.allowed_origins, local_only=settings.auth == "none")
-    edge = Edge(create_app(deps), authenticator(settings, service), origins, gate, clock.new_id)
+    edge = Edge(live.beside(create_app(deps), deps), authenticator(settings, service), origins, gate, clock.new_id)
     service.serve(cast(ASGIApp, edge), settings.host, settings.port)
     service.check("views", views.check)
     service.task("streams", deps.streams.see_off)
@@ -84,11 +84,10 @@ def authenticator(settings: Settings, service: Service) -> Authenticator:
 
 
 def create_app(deps: Deps) -> FastAPI:
-    """The API as an ASGI application, without what stands before it (`edge`)."""
+    """The REST API as an ASGI application, without the WebSocket (`live`) and what stands before both (`edge`)."""
     app = FastAPI(title="Clew", version=version("clew-gateway"), description=ABOUT, redirect_slashes=False)
     install(app)
     token = Depends(HTTPBearer(auto_error=False, description="An API key; none is needed with `CLEW_AUTH=none`"))
     for make_router in REST:
         app.include_router(make_router(deps), dependencies=[token], responses={"4XX": PROBLEM, "503": PROBLEM})
-    app.include_router(live.make_router(deps))
     return app

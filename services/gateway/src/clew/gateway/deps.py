@@ -17,6 +17,8 @@ from clew.gateway.news import News
 from clew.gateway.storage import DocumentStore
 from clew.views.door import Views
 
+AT_ONCE = 10  # questions about single things; as many as the views have connections
+
 
 @dataclass(frozen=True, slots=True)
 class Deps:
@@ -31,6 +33,7 @@ class Deps:
     stopping: asyncio.Event
     recent: Recent = field(default_factory=Recent)
     news: News = field(default_factory=News)
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     streams: Streams = field(init=False)
 
     def __post_init__(self) -> None:

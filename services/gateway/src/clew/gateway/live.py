@@ -6,14 +6,15 @@ of a stopping process ends in `leaving`.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter
-from starlette.types import Message
+from starlette.types import ASGIApp, Message, Receive, Scope
+from starlette.types import Send as SendMessage
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from clew.gateway import commands, errors, frames, steering_frames
@@ -31,7 +32,9 @@ from clew.views.database import ViewsUnavailable
 from clew.views.fanout import Torn
 from clew.views.live import GONE
 from clew.views.models import RunHead
+from clew.views.tenant import TenantViews
 
+PATH = "/v1/ws"
 PROTOCOL = "clew.v1"
 MAX_SUBSCRIPTIONS = 64  # of one connection
 SLOW_AFTER = 5.0  # seconds in which not one frame could be handed over
@@ -51,74 +54,76 @@ class SessionOver(Exception):
     code: int | None = None
 
 
-def make_router(deps: Deps) -> APIRouter:
-    router = APIRouter()
+def beside(app: ASGIApp, deps: Deps) -> ASGIApp:
+    """`app`, with the WebSocket beside it: inside, each connection would hold the frames of all its layers for as long
+    as it is open, and each message would pass through them."""
 
-    async def talk(socket: WebSocket) -> None:
-        offered: list[str] = socket.scope.get("subprotocols", [])
-        await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
-        await Session(deps, socket.state.principal, socket).run()
+    def either(scope: Scope, receive: Receive, send: SendMessage) -> Awaitable[None]:
+        if scope["type"] == "websocket" and scope["path"] == PATH:
+            return Session(deps, WebSocket(scope, receive, send)).run()
+        return app(scope, receive, send)
 
-    # Starlette's own route: FastAPI's would keep what it injects, which is nothing, for as long as the socket is open.
-    router.add_websocket_route("/v1/ws", talk)
-    return router
+    return either
 
 
 class Session:
     """One connection. `run` returns when it is over, and nothing of it is left behind."""
 
-    def __init__(self, deps: Deps, caller: Principal, socket: WebSocket) -> None:
+    def __init__(self, deps: Deps, socket: WebSocket) -> None:
         self._deps = deps
-        self._caller = caller
-        self._views = deps.views.tenant(caller.tenant_id)
+        self._caller: Principal = socket.state.principal
         self._socket = socket
         self._turn = asyncio.Lock()
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
         self._sent: dict[UUID, str] = {}
-        self._over: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._code: int | None = None
+        self._life = asyncio.timeout(None)  # until the client has been idle for too long, or `_end` is called
+
+    @property
+    def _views(self) -> TenantViews:
+        return self._deps.views.tenant(self._caller.tenant_id)
 
     async def run(self) -> None:
+        offered: list[str] = self._socket.scope.get("subprotocols", [])
+        await self._socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
+        code: int | None = None
         with self._deps.streams.one(lambda: self._end(GOING_AWAY)):
-            code = await self._talk()
+            try:
+                async with asyncio.TaskGroup() as self._tasks:
+                    await self._listen()
+            except* SessionOver as over:
+                code = next((one.code for one in _leaves(over) if one.code is not None), None)
             if code is not None:
                 await self._close(code)
 
-    async def _talk(self) -> int | None:
-        """Until it is over; then the code to close with, or None when the client has gone."""
-        code: int | None = None
-        try:
-            async with asyncio.TaskGroup() as self._tasks:
-                self._tasks.create_task(self._until_over(), name="over")
-                await self._listen()
-        except* SessionOver as over:
-            code = next((one.code for one in _leaves(over) if one.code is not None), None)
-        return code
-
     async def _listen(self) -> None:
-        while True:
-            message = await self._heard()
-            if message is None:
-                continue
-            if message["type"] == "websocket.disconnect":
-                raise SessionOver
-            text: str | None = message.get("text")
-            if text is None:
-                raise SessionOver(NOT_TEXT)
-            frame_id, frame = frames.read(text)
-            if isinstance(frame, Problem):
-                await self._say(frames.error(frame_id, frame))
-            else:
-                await self._obey(frame)
-
-    async def _heard(self) -> Message | None:
-        """What the client says; None when it has been silent for long, as one that only listens may be."""
         try:
-            async with asyncio.timeout(IDLE_AFTER):
-                return await self._socket.receive()
+            async with self._life:
+                while True:
+                    self._rest()
+                    await self._hear(await self._socket.receive())
         except TimeoutError:
-            if self._subscriptions:
-                return None
-            raise SessionOver(IDLE) from None
+            if not self._life.expired():
+                raise
+            raise SessionOver(IDLE if self._code is None else self._code) from None
+
+    def _rest(self) -> None:
+        """From now on the client is idle, unless it listens."""
+        if not self._life.expired():
+            idle_at = asyncio.get_running_loop().time() + IDLE_AFTER
+            self._life.reschedule(None if self._subscriptions else idle_at)
+
+    async def _hear(self, message: Message) -> None:
+        if message["type"] == "websocket.disconnect":
+            raise SessionOver
+        text: str | None = message.get("text")
+        if text is None:
+            raise SessionOver(NOT_TEXT)
+        frame_id, frame = frames.read(text)
+        if isinstance(frame, Problem):
+            await self._say(frames.error(frame_id, frame))
+        else:
+            await self._obey(frame)
 
     async def _obey(self, frame: frames.ClientFrame) -> None:
         try:
@@ -169,11 +174,11 @@ class Session:
             run = await find_run(self._deps, self._caller, frame.run_id)
             after = frame.after if isinstance(frame.after, str) else None
             place = place_in(run, after, "#/after")
-            return lambda: self._relay(frame.id, run.id, place)
+            return partial(self._relay, frame.id, run.id, place)  # and not the run itself, which is large
         assert frame.thread_id is not None  # the schema says that it is one of the two
         thread = await find_thread(self._deps, self._caller, frame.thread_id)
         places = _places(frame.after if isinstance(frame.after, dict) else {})
-        return lambda: self._relay_thread(frame.id, thread.id, places)
+        return partial(self._relay_thread, frame.id, thread.id, places)
 
     async def _unsubscribe(self, frame: Unsubscribe) -> None:
         task = self._subscriptions.pop(frame.id, None)
@@ -192,6 +197,7 @@ class Session:
             assert problem is not None
             await self._say(frames.error(subscription, problem))
         self._subscriptions.pop(subscription, None)
+        self._rest()
         await self._say(frames.ended(subscription))
 
     async def _relay(self, subscription: str, run_id: UUID, after: Cursor | None) -> None:
@@ -258,12 +264,11 @@ class Session:
             if event is not None:
                 self._sent[event.run_id] = event.cursor
 
-    async def _until_over(self) -> None:
-        raise SessionOver(await self._over)
-
     def _end(self, code: int) -> None:
-        if not self._over.done():
-            self._over.set_result(code)
+        if self._code is None:
+            self._code = code
+            with suppress(RuntimeError):  # it has ended by itself
+                self._life.reschedule(asyncio.get_running_loop().time())
 
     async def _close(self, code: int) -> None:
         with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):

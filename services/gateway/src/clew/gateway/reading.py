@@ -23,6 +23,7 @@ from clew.views.cursor import Cursor, InvalidCursor
 from clew.views.models import Run, Thread
 
 PATIENCE = timedelta(seconds=1)  # how long a question waits for the views
+TURN = timedelta(seconds=10)  # how long a question waits until it is asked
 MESSAGES = topic_of(UserMessageReceived).name
 T = TypeVar("T")
 After = Annotated[str | None, Query(description="What the page before gave as `next`; exclusive")]
@@ -86,12 +87,26 @@ async def find_run(deps: Deps, caller: Principal, run_id: UUID) -> Run:
 
 async def look_up(deps: Deps, made: UUID, ask: Callable[[], Awaitable[T | None]], topic: str, missing: str) -> T:
     """What `ask` finds in the views. NotFound, saying `missing`, when `topic` never told of it, nor does now."""
-    if (thing := await ask()) is not None:
+    if (thing := await _in_turn(deps, ask)) is not None:
         return thing
     await _catch_up(deps, made, topic)
-    if (thing := await ask()) is not None:
+    if (thing := await _in_turn(deps, ask)) is not None:
         return thing
     raise NotFound(missing)
+
+
+async def _in_turn(deps: Deps, ask: Callable[[], Awaitable[T]]) -> T:
+    """What `ask` answers. When very many come at once they wait here, where each holds less than once it waits for a
+    connection; Unavailable when its turn does not come."""
+    try:
+        async with asyncio.timeout(TURN.total_seconds()):
+            await deps.turns.acquire()
+    except TimeoutError:
+        raise Unavailable("Too many ask at once; try again.") from None
+    try:
+        return await ask()
+    finally:
+        deps.turns.release()
 
 
 async def _catch_up(deps: Deps, made: UUID, topic: str) -> None:
