@@ -101,11 +101,13 @@ class StepCompleted(RunEvent):
 
 
 class StepFailed(RunEvent):
-    """The step is over without a result. `skipped`: its policy lets the run go on."""
+    """The step is over without a result. `skipped`: its policy lets the run go on. `untrusted`: bytes from outside may
+    be in the error, which later steps are told."""
 
     step_id: Slug
     error: Text
     skipped: bool = False
+    untrusted: bool = False
 
 
 class CallEvent(RunEvent):
@@ -184,11 +186,15 @@ class ThreadTitled(RunEvent):
 
 
 class HistorySummarised(RunEvent):
-    """A summary stands for the messages of the path from `first_run_id` to `last_run_id`; nothing is deleted."""
+    """A summary stands for the messages of the path from `first_run_id` to `last_run_id`; nothing is deleted.
+
+    `untrusted`: bytes from outside went into what it stands for.
+    """
 
     first_run_id: UUID
     last_run_id: UUID
     summary: Text
+    untrusted: bool = False
 
 
 class RunSuspended(RunEvent):

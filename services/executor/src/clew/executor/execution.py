@@ -199,7 +199,8 @@ def _evolve_step(state: RunState, event: StepStarted | StepRetried | StepComplet
         case StepCompleted():
             step = replace(step, status="completed", output=event.output, untrusted=event.untrusted, error="")
         case StepFailed():
-            step = replace(step, status="skipped" if event.skipped else "failed", error=event.error)
+            status, untrusted = "skipped" if event.skipped else "failed", step.untrusted or event.untrusted
+            step = replace(step, status=status, error=event.error, untrusted=untrusted)
     state.steps[event.step_id] = step
     if not isinstance(event, StepStarted):
         state.interrupted = 0
