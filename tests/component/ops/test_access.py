@@ -17,6 +17,8 @@ from clew.chassis import clock
 from clew.chassis.errors import StartError
 from clew.chassis.settings import ServiceSettings
 from clew.chassis.topics import TopicSettings, create_topics, until_topics_fit
+from clew.contracts.conversation import ThreadCreated
+from clew.contracts.envelope import root_stamp
 from clew.contracts.planning import PlanCreated
 from clew.contracts.topics import load_topics
 from clew.local.kafka import Kafka
@@ -153,6 +155,8 @@ async def test_topics_are_made_and_a_planner_plans_with_the_rights_that_its_mani
     )
     async with running("planner", planner, tmp_path), log.as_service("gateway") as gateway:
         asked = message("What is 2 + 2?")
+        stamp = root_stamp(clock.new_id(), "local", clock.now())
+        await gateway.publish(ThreadCreated(**stamp, thread_id=asked.thread_id, created_by="me"))
         await gateway.publish(asked)
         [plan] = await log.wait_for("plans", 1)
     assert isinstance(plan, PlanCreated)
