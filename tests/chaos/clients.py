@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidHandshake, WebSocketException
 from tests.chaos.facts import Json, Sent
 from tests.chaos.workload import Talk, Turn
 
-PATIENCE = 120.0  # seconds after which a client gives up: no part is away for as long
+PATIENCE = 240.0  # seconds after which a client gives up: no part is away for as long, on a slow machine either
 PAUSE = 0.4  # seconds between two tries
 FINAL = frozenset({"run.completed", "run.failed", "run.cancelled"})
 AWAY = (httpx2.TransportError, OSError)

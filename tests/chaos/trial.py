@@ -25,7 +25,7 @@ from tests.chaos.approver import Approver
 from tests.chaos.clients import Clients
 from tests.chaos.facts import Facts
 from tests.chaos.fleet import READY, Command, Fleet, plain
-from tests.chaos.schedule import SESSION, STALL, Act
+from tests.chaos.schedule import GAP, PARTS, SESSION, STALL, Act
 from tests.chaos.script import ScriptedModel
 from tests.chaos.watch import Watch
 from tests.chaos.workload import Talk
@@ -110,8 +110,7 @@ class Trial:
             async with asyncio.TaskGroup() as group:
                 for talk in self.plan.talks:
                     group.create_task(clients.hold(talk))
-                for act in self.plan.acts:
-                    group.create_task(self._do(act, fleet, log))
+                group.create_task(self._do_all(fleet, log))
             over = time.monotonic()
             await _until_quiet(Watch(log))
             drain = time.monotonic() - over
@@ -123,8 +122,20 @@ class Trial:
             await asyncio.wait([approver])
         return planted, drain
 
+    async def _do_all(self, fleet: Fleet, log: Log) -> None:
+        """Each act at its time. Where a part takes long to come back, as on a slow machine, what follows is put off:
+        else one outage would join the next, and nobody be answered for minutes."""
+        began = time.monotonic()
+        late = 0.0
+        async with asyncio.TaskGroup() as group:
+            for act in self.plan.acts:
+                await asyncio.sleep(began + act.at + late - time.monotonic())
+                doing = group.create_task(self._do(act, fleet, log))
+                if act.kind in PARTS:
+                    await doing
+                    late = max(late, time.monotonic() - began - act.at - GAP)
+
     async def _do(self, act: Act, fleet: Fleet, log: Log) -> None:
-        await asyncio.sleep(act.at)
         self.done[f"{act.kind} {act.target}"] += 1
         match act.kind:
             case "kill":
@@ -148,7 +159,7 @@ class Trial:
                 await self._take_away(act)
 
     async def _take_away(self, act: Act) -> None:
-        """A part is down for a while. On a slow machine the one before may still be coming up: it is waited for."""
+        """A part is down for a while."""
         end = self.stack.kill_part if act.kind.endswith("kill") else self.stack.stop_part
         async with self._one_part:
             await end(act.target)

@@ -1,10 +1,12 @@
 """A producer on real Kafka of which a record was refused."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.producer.sender import Sender
 
 from clew.chassis import clock
 from clew.chassis.errors import AckTimeout, OutOfSequence
@@ -47,3 +49,17 @@ async def test_a_producer_that_the_log_takes_nothing_more_from_ends_its_process(
             await watching
     async with log.as_service("gateway") as another:
         await another.publish(message("behind", thread_id))
+
+
+async def test_a_producer_whose_sending_broke_off_ends_its_process(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def breaks(*_: object) -> None:
+        raise KeyError("a connection that somebody else has forgotten")
+
+    async with asyncio.timeout(PATIENCE), log.as_service("gateway") as gateway:
+        watching = asyncio.create_task(gateway.watch())
+        await gateway.publish(message("before", clock.new_id()))
+        monkeypatch.setattr(Sender, "_send_produce_req", breaks)
+        with pytest.raises(AckTimeout):
+            await gateway.publish(message("behind", clock.new_id()), timeout=timedelta(seconds=1))
+        with pytest.raises(OutOfSequence):
+            await watching

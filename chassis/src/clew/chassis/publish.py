@@ -100,7 +100,7 @@ class Publisher:
         self._settings = settings
         self._blobs = blobs
         self._reachable = False
-        self._out_of_sequence = asyncio.Event()
+        self._over = asyncio.Event()
         self._routes: dict[type[Event], tuple[str, str]] = {}
 
     async def __aenter__(self) -> Self:
@@ -114,6 +114,8 @@ class Publisher:
             partitioner=cast(DefaultPartitioner, _partition),  # any callable of its kind will do
         )
         await self._producer.start()
+        if (sending := self._producer._sender.sender_task) is not None:  # pyright: ignore[reportPrivateUsage]  # tests watch this seam
+            sending.add_done_callback(lambda _: self._over.set())
         for topic in load_topics().written_by(self._service):
             # The first send need not ask, and the probe below asks for these and not for every topic there is.
             await self._producer.partitions_for(self._settings.in_namespace(topic.name))
@@ -135,13 +137,14 @@ class Publisher:
         return self._reachable
 
     async def watch(self) -> None:
-        """Raises OutOfSequence once a partition takes nothing more from this producer.
+        """Raises OutOfSequence once a partition takes nothing more from this producer, or nothing is sent any more.
 
         aiokafka numbers what it sends, and gives a batch up when its partition has had no leader for too long, or when
-        the broker refuses it for good. The broker goes on waiting for its number and refuses every later one.
+        the broker refuses it for good. The broker goes on waiting for its number and refuses every later one. What
+        aiokafka did not expect ends the task that sends, and nothing says so but the record that waits for ever.
         """
-        await self._out_of_sequence.wait()
-        raise OutOfSequence("the log refuses what this process sends, because a record before it was given up")
+        await self._over.wait()
+        raise OutOfSequence("the log takes nothing more from this process, because a record before was given up")
 
     async def send(self, event: Event, *, claim: str | None = None) -> "Ack":
         """Hands an event to the producer, after all those before it. Await the result for the acknowledgement.
@@ -154,7 +157,7 @@ class Publisher:
             wire = await self._check_in(wire, event)
         topic, _ = self._route(type(event))
         try:
-            return Ack(topic, await self._handed_over(event, wire), self._out_of_sequence)
+            return Ack(topic, await self._handed_over(event, wire), self._over)
         except (KafkaConnectionError, KafkaTimeoutError) as error:
             raise LogUnreachable(f"nothing could be sent: {error!r}") from error
 
@@ -172,7 +175,7 @@ class Publisher:
             sending.send(None)
         except StopIteration as handed_over:
             topic, _ = self._route(type(event))
-            return Ack(topic, handed_over.value, self._out_of_sequence)
+            return Ack(topic, handed_over.value, self._over)
         sending.close()
         return None
 

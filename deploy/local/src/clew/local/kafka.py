@@ -94,6 +94,7 @@ class Kafka:
             env=part_env(),
             ready=self._answers,
             cwd=self._folder,
+            ready_timeout=timedelta(seconds=120),  # on a busy machine the JVM alone takes half of a minute
             stop_timeout=timedelta(seconds=30),
             orphan_signal=signal.SIGTERM,
         )
