@@ -90,20 +90,8 @@ class Fleet:
             pid = member.process.pid
             self._signal(member, signal.SIGSTOP)
             await asyncio.sleep(seconds)
-            self._wake(member, pid)
-
-    async def hand_back(self, service: str, choice: int, seconds: float) -> None:
-        """Stands still until others have what it had. They die just before it goes on: it comes to messages that
-        nobody has taken in, and gets its partitions back."""
-        if member := self._chosen(service, choice):
-            pid = member.process.pid
-            self._signal(member, signal.SIGSTOP)
-            await asyncio.sleep(seconds)
-            for other in self._running(service):
-                if other is not member:
-                    self._signal(other, signal.SIGKILL)
-            await asyncio.sleep(AGAIN)
-            self._wake(member, pid)
+            if member.process.running and member.process.pid == pid:
+                self._signal(member, signal.SIGCONT)
 
     async def term(self, service: str, choice: int) -> None:
         if member := self._chosen(service, choice):
@@ -181,10 +169,6 @@ class Fleet:
             os.killpg(member.process.pid, number)
             if number == signal.SIGKILL:
                 member.ours += 1
-
-    def _wake(self, member: Member, pid: int) -> None:
-        if member.process.running and member.process.pid == pid:
-            self._signal(member, signal.SIGCONT)
 
     def _term(self, member: Member) -> bool:
         """SIGTERM to the process alone. False when there is none: its keeper brings another."""

@@ -11,7 +11,6 @@ Kind = Literal[
     "stall-kill",
     "stall-freeze",
     "overtake",
-    "hand-back",
     "term",
     "rolling",
     "scale",
@@ -27,9 +26,7 @@ STALL: Final = 1.5  # seconds that Kafka stands still: what is sent meanwhile is
 PAUSE: Final = (2.5, 5.0)  # seconds between two acts
 GAP: Final = 9.0  # seconds that the stack is given after an act on a part that all depend on
 PARTS: Final = frozenset({"kafka-term", "kafka-kill", "postgres-term", "postgres-kill", "stall-kill"})
-LONG: Final = 18.0  # seconds for an act in which processes come up again, and one is frozen
-
-OF_ALL: Final = frozenset({"overtake", "hand-back"})
+LONG: Final = 18.0  # seconds for an act in which processes come up again, and one is frozen then
 
 # What the mechanisms are about happens more often.
 ROUND: Final[tuple[tuple[Kind, str], ...]] = (
@@ -61,7 +58,6 @@ LONG_ROUND: Final[tuple[tuple[Kind, str], ...]] = (
     ("kill", "ingestion"),
     ("freeze", "gateway"),
     ("overtake", "executor"),
-    ("hand-back", "executor"),
 )
 TAKE_OVERS: Final[tuple[tuple[Kind, str], ...]] = (
     ("freeze", "executor"),
@@ -78,8 +74,6 @@ TAKE_OVERS: Final[tuple[tuple[Kind, str], ...]] = (
 )
 _OVERTAKE: Final[tuple[Kind, str]] = ("overtake", "executor")
 LATE_CLAIMS: Final = (_OVERTAKE,) * 4
-_HAND_BACK: Final[tuple[Kind, str]] = ("hand-back", "executor")
-HANDED_BACK: Final = (_HAND_BACK,) * 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +96,11 @@ def schedule(seed: int, seconds: float, acts: Sequence[tuple[Kind, str]] = ROUND
     while not planned or at < seconds:
         for kind, target in random.sample(acts, len(acts)):
             planned.append(Act(round(at, 2), kind, target, _lasting(random, kind), random.randrange(1000)))
-            at += random.uniform(*PAUSE) + (GAP if kind in PARTS else LONG if kind in OF_ALL else 0)
+            at += random.uniform(*PAUSE) + (GAP if kind in PARTS else LONG if kind == "overtake" else 0)
     return planned
 
 
 def _lasting(random: Random, kind: Kind) -> float:
-    if kind in OF_ALL or kind in ("freeze", "stall-freeze"):
+    if kind in ("freeze", "stall-freeze", "overtake"):
         return round(random.uniform(*FROZEN), 2)
     return random.choice((0.0, 1.0, 3.0)) if kind in PARTS else 0.0

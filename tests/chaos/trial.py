@@ -140,9 +140,8 @@ class Trial:
         match act.kind:
             case "kill":
                 await fleet.kill(act.target, act.choice)
-            case "freeze" | "hand-back":
-                stand_still = fleet.freeze if act.kind == "freeze" else fleet.hand_back
-                await stand_still(act.target, act.choice, act.seconds)
+            case "freeze":
+                await fleet.freeze(act.target, act.choice, act.seconds)
             case "stall-kill" | "stall-freeze":
                 await self._stall(act, fleet)
             case "overtake":

@@ -28,12 +28,13 @@ from clew.local.problems import free_port
 from deploy.manifests.generate import user_resource
 from tests.component.ops.test_commands import clew
 from tests.support.log import Log, message, settings_from
+from tests.support.planning import ANNOUNCED
 from tests.support.services import ServiceProcess, running
 
 # aiokafka is typed in part only, and has no word of its own for making ACLs.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportPrivateUsage=false
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 USERS = {"ops": "right", "guest": "guest", "clew-planner": "plan"}
 # Kafka's numbers for what an ACL says.
 KINDS = {"topic": 2, "group": 3}
@@ -153,6 +154,8 @@ async def test_topics_are_made_and_a_planner_plans_with_the_rights_that_its_mani
         user_resource("planner", load_topics())["spec"]["authorization"]["acls"],
         namespace,
     )
+    async with log.as_service("executor") as executor:
+        await executor.publish(ANNOUNCED)  # a planner is not ready before it knows whom it plans for
     async with running("planner", planner, tmp_path), log.as_service("gateway") as gateway:
         asked = message("What is 2 + 2?")
         stamp = root_stamp(clock.new_id(), "local", clock.now())
