@@ -130,7 +130,7 @@ async def allow(open_door: str, user: str, acls: Sequence[Mapping[str, Any]], na
             kind, name = acl["resource"]["type"], f"{namespace}.{acl['resource']['name']}"
             for operation in acl["operations"]:
                 asked = KINDS[kind], name, LITERAL, f"User:{user}", "*", OPERATIONS[operation], ALLOW
-                said = await admin._send_request(CreateAclsRequest(*asked))
+                said: Any = await admin._send_request(CreateAclsRequest(*asked))
                 assert [code for code, _ in said.creation_responses] == [0], said
     finally:
         await admin.close()
