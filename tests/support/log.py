@@ -1,7 +1,7 @@
 """The log as tests see it: topics in a namespace, events in, events out."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
@@ -17,7 +17,8 @@ from clew.chassis.records import Decoder, Record
 from clew.chassis.settings import ServiceSettings
 from clew.chassis.topics import TopicSettings, create_topics
 from clew.contracts.conversation import TextPart, UserMessageReceived
-from clew.contracts.envelope import Event, root_stamp
+from clew.contracts.envelope import Event, Position, root_stamp
+from clew.contracts.topics import topic_of
 
 PATIENCE = 30.0  # seconds after which something that has not come is a failure
 
@@ -56,6 +57,15 @@ class Log:
     async def as_service(self, name: str) -> AsyncGenerator[Publisher]:
         async with Publisher(name, self.settings, self.blobs) as publisher:
             yield publisher
+
+    async def write(self, events: Iterable[Event]) -> dict[str, Position]:
+        """Writes events as services that may. The last position in each topic."""
+        written: dict[str, Position] = {}
+        for event in events:
+            topic = topic_of(type(event))
+            async with self.as_service(topic.producers[0]) as publisher:
+                written[topic.name] = await publisher.publish(event)
+        return written
 
     async def write_raw(
         self, topic: str, value: bytes | None, *, key: bytes | None = None, headers: list[tuple[str, bytes]]

@@ -27,8 +27,10 @@ from clew.memory.live import LiveStreams, tokens_handler
 from clew.memory.metrics import Metrics
 from clew.memory.projections.table import metadata
 from clew.memory.projector import Projector
+from clew.memory.settings import Settings
 from clew.memory.store import Store
 from clew.views.names import Schemas
+from tests.support.log import Log
 
 PARTITIONS = 4
 BUSY = timedelta(seconds=5)  # for Redis on a machine that runs other tests too
@@ -93,6 +95,21 @@ class MemoryLog:
         return records[-1]
 
 
+class RealLog(MemoryLog):
+    """The real log where the projector under test would be given lists."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        return await self._log.reader.ends(topic)
+
+    async def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Record]:
+        async for record in self._log.reader.read(topic, partition, start, end):
+            yield record
+
+
 class MemoryUnderTest:
     """A projector with all that belongs to it; `letters` are the dead letters that it sent."""
 
@@ -117,6 +134,12 @@ class MemoryUnderTest:
 
     async def _keep_letter(self, letter: RecordDeadLettered) -> None:
         self.letters.append(letter)
+
+
+def memory_settings(env: Mapping[str, str]) -> Settings:
+    """The settings that memory with this environment has."""
+    aliases = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    return Settings.model_validate({name: value for name, value in env.items() if name in aliases})
 
 
 async def decode(record: Record) -> Event:

@@ -12,6 +12,7 @@ from clew.memory.app import PROJECTED
 from clew.memory.lag import TOO_FAR, Lag
 from clew.memory.migrate import head, migrate
 from clew.memory.store import Store
+from clew.memory.versions import VERSIONS, note
 from clew.views.names import Schemas
 from tests.support.memory import MemoryUnderTest, drop
 from tests.support.story import Story
@@ -48,3 +49,18 @@ async def test_tables_of_another_revision_are_refused_with_what_to_run(
     with pytest.raises(StartError, match=f"is at revision 9999; this version writes {head()}"):
         await Store(url, schemas).__aenter__()
     drop(url, f"x{namespace[-10:]}")
+
+
+async def test_tables_that_other_projections_filled_are_refused_with_what_to_run(
+    stack_env: dict[str, str], fresh: str
+) -> None:
+    url, schemas = stack_env["DATABASE_URL"], Schemas.of(fresh)
+    with psycopg.connect(url, autocommit=True) as connection:
+        for said, expected in (
+            (note({**VERSIONS, "runs": 99}), f"runs has version 99 and not {VERSIONS['runs']}"),
+            ("projection 1", "what filled the tables is not known"),
+        ):
+            connection.execute(f"COMMENT ON SCHEMA {schemas.tables} IS '{said}'".encode())
+            with pytest.raises(StartError, match=f"{expected}. Run clew memory rebuild --accept"):
+                await Store(url, schemas).__aenter__()
+        connection.execute(f"COMMENT ON SCHEMA {schemas.tables} IS '{note()}'".encode())

@@ -17,6 +17,7 @@ from clew.memory.migrate import migrate
 from clew.memory.projections import ALL, EVENTS, VOID_EVENTS
 from clew.memory.projections.table import metadata
 from clew.memory.vectors import TABLE as VECTORS
+from clew.memory.versions import NOTED, note
 from clew.views.names import Schemas
 from tests.support.memory import drop
 from tests.support.memory import tables as rows
@@ -63,6 +64,8 @@ def test_each_migration_goes_forward_and_back_over_rows_in_every_table(
     found = rows(url, namespace)
     assert {name: found[name] for name in kept} == {name: full[name] for name in kept}
     assert "runs" in kept
+    with psycopg.connect(url) as connection:
+        assert connection.execute(NOTED, [Schemas.of(namespace).tables]).fetchone() == (note(),)
     drop(url, namespace)
 
 

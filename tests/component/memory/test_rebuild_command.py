@@ -1,42 +1,24 @@
 """Rebuilds beside live tables: equal and swapped, interrupted, different, and of another version. On real Kafka."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator
 
 import psycopg
 import pytest
 import pytest_asyncio
 
 from clew.chassis import clock
-from clew.chassis.records import Record
-from clew.contracts.envelope import Event
-from clew.contracts.topics import topic_of
 from clew.memory.migrate import migrate
-from clew.memory.rebuild import Rebuild
+from clew.memory.rebuild import CannotSwap, Rebuild
 from clew.memory.rebuild_command import Bar, rebuild_from, run, verify
-from clew.memory.settings import Settings
+from clew.memory.versions import VERSIONS, note
 from clew.views.door import Views
 from clew.views.names import Schemas
 from tests.support.log import Log, make_topics, settings_from
-from tests.support.memory import MemoryLog, drop, memory, tables
+from tests.support.memory import RealLog, drop, memory, memory_settings, tables
 from tests.support.story import Story
 
 pytestmark = pytest.mark.stack
-
-
-class RealLog(MemoryLog):
-    """The real log where the projector under test would be given lists."""
-
-    def __init__(self, log: Log) -> None:
-        super().__init__()
-        self._log = log
-
-    async def ends(self, topic: str) -> dict[int, int]:
-        return await self._log.reader.ends(topic)
-
-    async def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Record]:
-        async for record in self._log.reader.read(topic, partition, start, end):
-            yield record
 
 
 @pytest.fixture
@@ -54,18 +36,7 @@ async def log(env: dict[str, str]) -> AsyncGenerator[Log]:
 
 @pytest.fixture
 def rebuild(env: dict[str, str]) -> Rebuild:
-    return rebuild_from(settings(env), Bar())
-
-
-def settings(env: dict[str, str]) -> Settings:
-    aliases = {str(field.validation_alias) for field in Settings.model_fields.values()}
-    return Settings.model_validate({name: value for name, value in env.items() if name in aliases})
-
-
-async def write(log: Log, events: Sequence[Event]) -> None:
-    for event in events:
-        async with log.as_service(topic_of(type(event)).producers[0]) as publisher:
-            await publisher.publish(event)
+    return rebuild_from(memory_settings(env), Bar())
 
 
 async def project(log: Log, env: dict[str, str]) -> None:
@@ -83,7 +54,7 @@ async def test_a_rebuild_is_equal_and_takes_the_place_of_the_live_tables(
     log: Log, env: dict[str, str], rebuild: Rebuild
 ) -> None:
     story = Story()
-    await write(log, [story.created(), *story.whole("a"), *story.document("notes", "words")])
+    await log.write([story.created(), *story.whole("a"), *story.document("notes", "words")])
     await project(log, env)
     execute(env, "INSERT INTO {}.fact_vectors VALUES (gen_random_uuid(), 't1', 'a model', 'of a text', ARRAY[1.5])")
     live = tables(env["DATABASE_URL"], env["CLEW_NAMESPACE"])
@@ -92,21 +63,25 @@ async def test_a_rebuild_is_equal_and_takes_the_place_of_the_live_tables(
     assert (len(live["events"]), len(live["fact_vectors"])) == (9, 1)
     async with Views(env["DATABASE_URL"], env["REDIS_URL"], env["CLEW_NAMESPACE"]) as views:
         assert await views.tenant("t1").run(story.run_id("a")) is not None
-    await write(log, story.whole("b", "a"))
+    await log.write(story.whole("b", "a"))
     await project(log, env)
     assert len(tables(env["DATABASE_URL"], env["CLEW_NAMESPACE"])["events"]) == 18
+    assert indexes(env, rebuild.old.tables), "the old tables are kept"
+    with pytest.raises(CannotSwap, match="drop it with --drop-old"):
+        await rebuild.swap()
     assert await run(rebuild, accept=False, drop_old=True) == 0
+    assert not indexes(env, rebuild.old.tables)
 
 
 async def test_a_projector_goes_on_in_the_rebuilt_tables_without_a_restart(
     log: Log, env: dict[str, str], rebuild: Rebuild
 ) -> None:
     story = Story()
-    await write(log, [story.created(), *story.whole("a")])
+    await log.write([story.created(), *story.whole("a")])
     async with memory(env, env["CLEW_NAMESPACE"], RealLog(log)) as live:
         await live.take([])
         assert await run(rebuild, accept=False, drop_old=False) == 0
-        await write(log, story.whole("b", "a"))
+        await log.write(story.whole("b", "a"))
         await live.take(await log.records("user-messages"))
         await live.take(await log.records("task-updates"))
     assert len(tables(env["DATABASE_URL"], env["CLEW_NAMESPACE"])["events"]) == 17, "all but the plan of b"
@@ -126,10 +101,10 @@ async def test_events_that_come_while_a_rebuild_is_swapped_are_all_in_the_tables
                 for topic in ("user-messages", "plans", "task-updates"):
                     await live.take(await log.records(topic))
 
-    await write(log, [stories[0].created(), *stories[0].whole("a")])
+    await log.write([stories[0].created(), *stories[0].whole("a")])
     async with asyncio.TaskGroup() as group:
         group.create_task(keep_projecting())
-        writing = group.create_task(write(log, [e for s in stories[1:] for e in (s.created(), *s.whole("a"))]))
+        writing = group.create_task(log.write([e for s in stories[1:] for e in (s.created(), *s.whole("a"))]))
         assert await run(rebuild, accept=False, drop_old=False) == 0
         await writing
         over.set()
@@ -142,12 +117,12 @@ async def test_events_that_come_while_a_rebuild_is_swapped_are_all_in_the_tables
 async def test_a_long_log_is_read_by_two_processes_and_indexed_when_it_is_read(log: Log, env: dict[str, str]) -> None:
     for number in range(3):
         story = Story(f"long {number}")
-        await write(log, [story.created(), *story.whole("a")])
+        await log.write([story.created(), *story.whole("a")])
     await project(log, env)
     seen: list[tuple[int, int]] = []
-    long = rebuild_from(settings(env), lambda done, total: seen.append((done, total)), processes=2, bulk=1)
+    long = rebuild_from(memory_settings(env), lambda done, total: seen.append((done, total)), processes=2, bulk=1)
     verdict = await long.run()
-    assert verdict.rows == []
+    assert verdict.rows == {}
     assert seen[-1] == (30, 30)
     assert indexes(env, long.new.tables) == indexes(env, long.live.tables)
     await long.drop_new()
@@ -163,15 +138,18 @@ async def test_a_row_that_is_not_what_the_log_says_is_named_and_nothing_is_swapp
     log: Log, env: dict[str, str], rebuild: Rebuild, capsys: pytest.CaptureFixture[str]
 ) -> None:
     story = Story()
-    await write(log, [story.created(), *story.whole("a")])
+    await log.write([story.created(), *story.whole("a")])
     await project(log, env)
     execute(env, "UPDATE {}.runs SET output = 'something else'")
     assert await run(rebuild, accept=True, drop_old=False) == 1
     assert f"runs ({story.run_id('a')}): not the same" in capsys.readouterr().out
     assert await verify(rebuild) == 1
-    execute(env, "COMMENT ON SCHEMA {} IS 'projection 0'")
+    execute(env, f"COMMENT ON SCHEMA {{}} IS '{note({**VERSIONS, 'steps': 99})}'")
+    assert await run(rebuild, accept=True, drop_old=False) == 1, "runs are of the same version"
+    execute(env, f"COMMENT ON SCHEMA {{}} IS '{note({**VERSIONS, 'runs': 99})}'")
     assert await run(rebuild, accept=False, drop_old=False) == 1
-    assert "--accept" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert all(said in printed for said in ("steps has version 99", "runs has version 99", "--accept"))
     assert await run(rebuild, accept=True, drop_old=False) == 0
     assert "answer a" in tables(env["DATABASE_URL"], env["CLEW_NAMESPACE"])["runs"][0]
     assert await verify(rebuild) == 0
@@ -182,14 +160,14 @@ async def test_a_rebuild_that_was_interrupted_goes_on_where_it_was(
     log: Log, env: dict[str, str], rebuild: Rebuild
 ) -> None:
     story = Story()
-    await write(log, [story.created(), *story.whole("a")])
+    await log.write([story.created(), *story.whole("a")])
     await project(log, env)
     await rebuild.run()
-    await write(log, story.whole("b", "a"))
+    await log.write(story.whole("b", "a"))
     await project(log, env)
     seen: list[tuple[int, int]] = []
-    again = rebuild_from(settings(env), lambda done, total: seen.append((done, total)))
+    again = rebuild_from(memory_settings(env), lambda done, total: seen.append((done, total)))
     verdict = await again.run()
-    assert verdict.rows == []
+    assert verdict.rows == {}
     assert seen[-1] == (9, 9), "only what the first one had not read"
     await again.drop_new()

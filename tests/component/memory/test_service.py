@@ -1,6 +1,6 @@
 """Memory as a process, on real Kafka, Postgres and Redis: killed, starved, and served garbage."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,8 +9,6 @@ import pytest_asyncio
 
 from clew.chassis import clock
 from clew.contracts.deadletters import RecordDeadLettered
-from clew.contracts.envelope import Event, Position
-from clew.contracts.topics import topic_of
 from clew.memory.migrate import migrate
 from clew.views.client import ClientEvent
 from clew.views.door import Views
@@ -49,28 +47,18 @@ async def views(log: Log, env: dict[str, str]) -> AsyncGenerator[Views]:
         yield opened
 
 
-async def write(log: Log, events: Sequence[Event]) -> dict[str, Position]:
-    """Writes events as the services that may; the last position in each topic."""
-    written: dict[str, Position] = {}
-    for event in events:
-        topic = topic_of(type(event))
-        async with log.as_service(topic.producers[0]) as publisher:
-            written[topic.name] = await publisher.publish(event)
-    return written
-
-
 async def test_a_run_is_followed_live_while_memory_is_killed_in_the_middle(
     log: Log, service: ServiceProcess, views: Views
 ) -> None:
     story = Story(begin=clock.now())
     first, rest = [story.created(), *story.whole("a")[:5]], story.whole("a")[5:]
-    await write(log, first)
+    await log.write(first)
     events: list[ClientEvent] = []
     async for event in views.tenant("t1").follow(story.run_id("a"), None):
         events.append(event)
         if event.seq == 4:
             await service.kill()
-            await write(log, rest)
+            await log.write(rest)
             await service.start()
     assert [event.seq for event in events] == list(range(9))
     run = await views.tenant("t1").run(story.run_id("a"))
@@ -81,11 +69,11 @@ async def test_a_run_is_followed_live_while_memory_is_killed_in_the_middle(
 async def test_tokens_reach_a_follower(log: Log, service: ServiceProcess, views: Views) -> None:
     story = Story(begin=clock.now())
     whole = story.whole("a")
-    await write(log, [story.created(), *whole[:6]])
+    await log.write([story.created(), *whole[:6]])
     texts: list[object] = []
     async for event in views.tenant("t1").follow(story.run_id("a"), None):
         if event.type == "call.started":
-            await write(log, [story.token("a", 0, "It "), story.token("a", 1, "is 4.")])
+            await log.write([story.token("a", 0, "It "), story.token("a", 1, "is 4.")])
         if event.type == "token.delta":
             texts.append(event.data["text"])
         if len(texts) == 2:
@@ -102,7 +90,7 @@ async def test_garbage_becomes_dead_letters_and_the_next_event_is_projected(
     await log.write_raw("user-messages", None, key=b"k", headers=good)
     await log.write_raw("user-messages", b"{}", key=b"k", headers=[("ce_type", b"clew.comet-seen.v1"), *good[1:]])
     story = Story()
-    position = (await write(log, [story.created()]))["user-messages"]
+    position = (await log.write([story.created()]))["user-messages"]
     assert await views.passed(position, WAIT)
     assert await views.tenant("t1").thread(story.thread_id) is not None
     letters = [event for event in await log.wait_for("dead-letters", 5) if isinstance(event, RecordDeadLettered)]
@@ -114,7 +102,7 @@ async def test_a_schema_that_was_lost_is_filled_again_from_the_log(
     log: Log, service: ServiceProcess, views: Views, env: dict[str, str]
 ) -> None:
     story = Story()
-    written = await write(log, [story.created(), *story.whole("a")])
+    written = await log.write([story.created(), *story.whole("a")])
     assert await views.passed(written["task-updates"], WAIT)
     await service.stop()
     migrate(env["DATABASE_URL"], env["CLEW_NAMESPACE"], "base")

@@ -80,10 +80,12 @@ async def test_a_cursor_of_a_deleted_thread_is_404(gateway: Gateway) -> None:
     gateway.log.events.append(ThreadDeleted(**stamp, thread_id=message.thread_id, deleted_by="user"))
     gateway.log.events.remove(message)  # the views subtract what was deleted
     path = f"/v1/runs/{message.run_id}/events"
-    answer = await gateway.client.get(path, headers=STREAM | {"Last-Event-ID": f"{message.run_id}:0"})
-    assert answer.status_code == 404
-    answer = await gateway.client.get(f"/v1/agui/{message.thread_id}/{message.run_id}")
-    assert answer.status_code == 404
+    last, agui = {"Last-Event-ID": f"{message.run_id}:0"}, f"/v1/agui/{message.thread_id}/{message.run_id}"
+    for url, headers in ((path, STREAM | last), (f"{path}?after={message.run_id}:0", {}), (agui, {}), (agui, last)):
+        assert (await gateway.client.get(url, headers=headers)).status_code == 404, url
+    async with talk(gateway.app) as connection:
+        connection.say(type="subscribe", id="s", run_id=str(message.run_id), after=f"{message.run_id}:0")
+        assert (await connection.hear())["problem"]["status"] == 404
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "201", "1e2", "x", "9" * 50])

@@ -1,11 +1,12 @@
 """`clew memory rebuild` and `verify` where they cannot begin: one line that says why, and no traceback."""
 
 import gc
+import re
 from collections.abc import Generator
 
 import pytest
 
-from clew.memory.rebuild_command import main
+from clew.memory.rebuild_command import Bar, main
 
 Capture = pytest.CaptureFixture[str]
 WHERE = ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL")
@@ -47,3 +48,13 @@ def test_a_postgres_that_does_not_answer_is_told_by_an_exit_code_of_its_own(
     monkeypatch.setenv("DATABASE_URL", "postgresql://clew@127.0.0.1:1/clew")
     assert ended("verify") == 3, "1 would say that the views differ"
     assert "127.0.0.1" in capsys.readouterr().err
+
+
+def test_the_bar_tells_how_far_it_is_how_fast_and_how_long_it_takes_yet(capsys: Capture) -> None:
+    bar = Bar()
+    bar(1, 4000)
+    assert re.search(r"\[\.{30}\] 1 of 4,000  [\d,]+ events/s  [\d,]+ s left", capsys.readouterr().err)
+    bar(2, 4000)
+    assert capsys.readouterr().err == "", "not for every event"
+    bar(4000, 4000)
+    assert re.search(r"\[#{30}\] 4,000 of 4,000  [\d,]+ events/s  done", capsys.readouterr().err)

@@ -8,6 +8,7 @@ from typing import Any, Final, LiteralString, NamedTuple, Self, TypeAlias
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg.rows import DictRow, dict_row
+from psycopg.sql import Composed
 from psycopg_pool import AsyncConnectionPool
 
 from clew.views.names import Schemas
@@ -35,7 +36,7 @@ class _ConnectionCut(ViewsUnavailable):
 class Query(NamedTuple):
     """SQL with its parameters."""
 
-    text: LiteralString
+    text: LiteralString | Composed
     parameters: Sequence[Any] | Mapping[str, Any] = ()  # Any: what psycopg takes
 
 

@@ -11,13 +11,14 @@ from prometheus_client import CollectorRegistry
 
 from clew.contracts.envelope import SYSTEM_TENANT, Position
 from clew.views.audit import AuditViews
-from clew.views.database import Database, Query, ViewsUnavailable
+from clew.views.database import Database, Query, Row, ViewsUnavailable
 from clew.views.hub import Hub
 from clew.views.live import LiveReader, LiveUnavailable
 from clew.views.metrics import Metrics
 from clew.views.names import Keys
 from clew.views.nearness import Embedder, Nearness
 from clew.views.past import PastReader
+from clew.views.projected import ROWS, projected
 from clew.views.recovery import RecoveryViews
 from clew.views.tenant import TenantViews
 
@@ -69,6 +70,13 @@ class Views:
         """The views of one tenant."""
         parts = (self._database, self._live, self.hub, self._keys, self._nearness, self._metrics)
         return TenantViews(*parts, tenant_id)
+
+    async def projected(self, tenant_id: str, name: str, limit: int = ROWS, **equal: object) -> list[Row]:
+        """What a projection's own query says to this tenant: its rows that hold these values, in no order.
+
+        LookupError when memory has no such projection, or not these columns.
+        """
+        return await projected(self._database, tenant_id, name, limit, equal)
 
     async def histories_kept(self, threads: Sequence[tuple[str, UUID]]) -> list[tuple[str, UUID]]:
         """Those of the threads (tenant, thread) whose history is in the cache, in whatever version."""

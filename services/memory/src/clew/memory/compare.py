@@ -1,7 +1,7 @@
 """Whether two sets of tables say the same: a checksum per table, and the rows where it differs. Reads, never writes."""
 
 from collections.abc import Iterable
-from typing import Final, TypeAlias, cast
+from typing import Final, NamedTuple, cast
 
 from psycopg import AsyncConnection
 from psycopg.abc import QueryNoTemplate
@@ -9,13 +9,32 @@ from psycopg.abc import QueryNoTemplate
 from clew.memory.projections.table import metadata
 
 SHOWN: Final = 10  # rows of each difference
-Checksum: TypeAlias = tuple[object, ...]
+COLUMNS: Final = """
+SELECT table_name, string_agg(column_name || ' ' || udt_name, ', ' ORDER BY ordinal_position)
+FROM information_schema.columns WHERE table_schema = %s AND table_name <> ALL(%s) GROUP BY table_name
+"""
+NOT_PROJECTED: Final = ["alembic_version", *(t.name for t in metadata.tables.values() if "derived" in t.info)]
+
+
+class Checksum(NamedTuple):
+    """Of one table: its columns and their types, how many rows it has, and a sum over them."""
+
+    columns: str
+    rows: object
+    sum: object
 
 
 async def checksums(connection: AsyncConnection, schema: str) -> dict[str, Checksum]:
-    """Rows and checksum of each projected table, the same whatever the order of the rows."""
-    compared = sorted(table.name for table in metadata.tables.values() if "derived" not in table.info)
-    return {name: await _checksum(connection, schema, name) for name in compared}
+    """Of each projected table that is there, the same whatever the order of the rows."""
+    rows = await (await connection.execute(COLUMNS, [schema, NOT_PROJECTED])).fetchall()
+    return {name: await _checksum(connection, schema, name, columns) for name, columns in sorted(rows)}
+
+
+def difference(table: str, live: Checksum | None, rebuilt: Checksum | None) -> str | None:
+    """What is not the same of the tables themselves; None where it can only be the rows."""
+    if live is None or rebuilt is None:
+        return f"{table}: only in the {'rebuilt' if live is None else 'live'} tables"
+    return None if live.columns == rebuilt.columns else f"{table}: {rebuilt.columns}; live: {live.columns}"
 
 
 async def differing_rows(
@@ -33,10 +52,10 @@ def short(lines: Iterable[str]) -> list[str]:
     return held if len(held) <= SHOWN else [*held[:SHOWN], f"and {len(held) - SHOWN} more"]
 
 
-async def _checksum(connection: AsyncConnection, schema: str, table: str) -> Checksum:
+async def _checksum(connection: AsyncConnection, schema: str, table: str, columns: str) -> Checksum:
     query = f"SELECT count(*), sum(hashtextextended(t::text, 0)::numeric) FROM {schema}.{table} t"
     row = await (await connection.execute(cast(QueryNoTemplate, query))).fetchone()
-    return () if row is None else row
+    return Checksum(columns, *(row or (None, None)))
 
 
 async def _rows(connection: AsyncConnection, schema: str, table: str) -> dict[str, object]:

@@ -13,12 +13,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, make_url, text
 
-from clew.memory.projections import PROJECTION_VERSION
+from clew.memory.made import make, unmake_views
+from clew.memory.versions import NOTED
 from clew.views.names import Schemas
 
 LOCK = 0x636C6577  # any fixed number: "clew". One for every namespace, because roles belong to the whole server
 ROLES = ("clew_reader", "clew_recovery")
-VERSION_COMMENT = f"projection {PROJECTION_VERSION}"  # on the schema: what filled it, whatever its name is later
 logger = logging.getLogger(__name__)
 
 
@@ -37,7 +37,9 @@ def migrate_schemas(database_url: str, schemas: Schemas, revision: str = "head")
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
             _prepare(connection, schemas)
+            unmake_views(connection, schemas)
             _move(connection, schemas, revision)
+            _complete(connection, schemas)
     finally:
         engine.dispose()
     logger.info("schema %s is at revision %s", schemas.tables, revision)
@@ -63,7 +65,6 @@ def _prepare(connection: Connection, schemas: Schemas) -> None:
     for schema in (schemas.tables, schemas.views):
         if connection.scalar(text("SELECT to_regnamespace(:schema)"), {"schema": schema}) is None:
             connection.execute(text(f"CREATE SCHEMA {schema}"))
-            connection.execute(text(f"COMMENT ON SCHEMA {schema} IS '{VERSION_COMMENT}'"))
         connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO {', '.join(ROLES)}"))
     connection.execute(text(f"SET LOCAL search_path TO {schemas.tables}"))
 
@@ -74,6 +75,15 @@ def _move(connection: Connection, schemas: Schemas, revision: str) -> None:
         config.set_main_option("script_location", str(scripts).replace("%", "%%"))
         config.attributes.update(connection=connection, schemas=schemas)
         (command.downgrade if _is_back(config, connection, revision) else command.upgrade)(config, revision)
+
+
+def _complete(connection: Connection, schemas: Schemas) -> None:
+    """What no revision makes stands on the newest one, and what was noted of the tables is gone with the first."""
+    revision = MigrationContext.configure(connection).get_current_revision()
+    if revision is None:
+        connection.execute(text(f"COMMENT ON SCHEMA {schemas.tables} IS NULL"))
+    elif revision == head():
+        make(connection, schemas, connection.exec_driver_sql(NOTED, (schemas.tables,)).scalar_one())
 
 
 def _is_back(config: Config, connection: Connection, revision: str) -> bool:

@@ -16,10 +16,11 @@ from sqlalchemy import Index
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex
 
-from clew.memory.compare import checksums, differing_rows
-from clew.memory.migrate import VERSION_COMMENT, migrate_schemas
+from clew.memory.compare import checksums, difference, differing_rows
+from clew.memory.migrate import migrate_schemas
 from clew.memory.projections.table import metadata
 from clew.memory.store import Partition
+from clew.memory.versions import FENCE, NOTED, differences, note
 from clew.views.names import Schemas
 
 # Dead letters are kept in the log for a month and in the views for ever: those that the log has forgotten are copied.
@@ -46,10 +47,15 @@ class CannotSwap(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a rebuild found. `rows` names what differs; `same_version`: both were projected by the same rules."""
+    """What a rebuild found. `rows` names what differs, by table; `versions` the projections that are others than those
+    which filled the live tables, each with how. What differs in a table of the same version is `wrong`."""
 
-    rows: Sequence[str]
-    same_version: bool
+    rows: Mapping[str, Sequence[str]]
+    versions: Mapping[str, str]
+
+    @property
+    def wrong(self) -> Sequence[str]:
+        return [row for table, rows in self.rows.items() if table not in self.versions for row in rows]
 
 
 class Rebuild:
@@ -77,18 +83,20 @@ class Rebuild:
         async with self._connect() as connection:
             if (version := await self._version(connection, self.live)) is None:
                 raise CannotSwap(f"there is no schema {self.live.tables}: run python -m clew.memory migrate")
-            if await self._version(connection, self.new) not in (None, VERSION_COMMENT):
+            if await self._version(connection, self.new) not in (None, note()):
                 await self._drop(connection, self.new)
         migrate_schemas(self._url, self.new)
         async with self._connect(IsolationLevel.REPEATABLE_READ) as snapshot, snapshot.transaction():
             await self._fill(await self._offsets(snapshot))
-            return Verdict(await self._differences(snapshot), version == VERSION_COMMENT)
+            return Verdict(await self._differences(snapshot), differences(version))
 
     async def swap(self) -> None:
         """The rebuilt tables and views become the live ones, in one transaction. CannotSwap when old ones are there."""
         async with self._connect() as connection, connection.transaction():
             if await self._version(connection, self.old) is not None:
                 raise CannotSwap(f"schema {self.old.tables} of an earlier rebuild is there: drop it with --drop-old")
+            if differences(await self._version(connection, self.live) or ""):
+                await self._execute(connection, FENCE.format(schema=self.live.tables))
             # Whoever projects waits here, and then finds the rebuilt tables under the name that it knows.
             await self._execute(connection, f"LOCK TABLE {self.live.tables}.offsets IN ACCESS EXCLUSIVE MODE")
             await self._fill(await self._offsets(connection))
@@ -124,15 +132,17 @@ class Rebuild:
             await self._execute(connection, PASS_FORGOTTEN.format(**names), columns)
             await self._execute(connection, KEEP_FORGOTTEN.format(**names))
 
-    async def _differences(self, snapshot: AsyncConnection) -> list[str]:
-        found: list[str] = []
+    async def _differences(self, snapshot: AsyncConnection) -> dict[str, list[str]]:
         async with self._connect() as connection:
             live, rebuilt = await asyncio.gather(
                 checksums(snapshot, self.live.tables), checksums(connection, self.new.tables)
             )
-            for table in live:
-                if live[table] != rebuilt[table]:
-                    found += await differing_rows(snapshot, self.live.tables, connection, self.new.tables, table)
+            found: dict[str, list[str]] = {}
+            for table in sorted(name for name in {*live, *rebuilt} if live.get(name) != rebuilt.get(name)):
+                if (shape := difference(table, live.get(table), rebuilt.get(table))) is not None:
+                    found[table] = [shape]
+                else:
+                    found[table] = await differing_rows(snapshot, self.live.tables, connection, self.new.tables, table)
         return found
 
     async def _offsets(self, connection: AsyncConnection, schemas: Schemas | None = None) -> dict[Partition, int]:
@@ -142,8 +152,7 @@ class Rebuild:
 
     async def _version(self, connection: AsyncConnection, schemas: Schemas) -> str | None:
         """What filled the tables; "" when nobody noted it, None when there are none."""
-        query = "SELECT coalesce(obj_description(oid, 'pg_namespace'), '') FROM pg_namespace WHERE nspname = %s"
-        row = await (await connection.execute(query, [schemas.tables])).fetchone()
+        row = await (await connection.execute(NOTED, [schemas.tables])).fetchone()
         return None if row is None else str(row[0])
 
     async def _drop(self, connection: AsyncConnection, schemas: Schemas) -> None:

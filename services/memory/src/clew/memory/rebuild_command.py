@@ -20,6 +20,7 @@ from clew.memory.compare import short
 from clew.memory.filling import Ends, Told, fill, fill_apart, shares
 from clew.memory.rebuild import BULK, CannotSwap, Progress, Rebuild, Verdict
 from clew.memory.settings import Settings
+from clew.memory.versions import told
 from clew.views.names import Schemas
 
 BAR = 30  # characters
@@ -76,11 +77,11 @@ async def run(rebuild: Rebuild, *, accept: bool, drop_old: bool) -> int:
         return 0
     verdict = await rebuild.run()
     _tell(verdict)
-    if verdict.rows and verdict.same_version:
+    if verdict.wrong:
         print("The same rules gave other rows: nothing is swapped. The rebuilt tables stay in", rebuild.new.tables)
         return 1
     if verdict.rows and not accept:
-        print("Another version of the projections wrote the live tables. To swap: clew memory rebuild --accept")
+        print("Other projections filled the live tables. To swap: clew memory rebuild --accept")
         return 1
     await rebuild.swap()
     print(f"swapped; the old tables are in {rebuild.old.tables} until clew memory rebuild --drop-old")
@@ -96,7 +97,9 @@ async def verify(rebuild: Rebuild) -> int:
 
 
 def _tell(verdict: Verdict) -> None:
-    print("\n".join(short(verdict.rows)) if verdict.rows else "equal, table by table")
+    if verdict.versions:
+        print("projections:", told(verdict.versions))
+    print("\n".join(line for rows in verdict.rows.values() for line in short(rows)) or "equal, table by table")
 
 
 class Bar:

@@ -27,6 +27,7 @@ from clew.memory.offsets import Place
 from clew.memory.projections import ALL, EVENTS, OF, VOID_EVENTS, void_events
 from clew.memory.projections.packing import BinaryArray, BinaryArrayDumper, TextArray, TextArrayDumper
 from clew.memory.projections.table import Projection, Row
+from clew.memory.versions import HOLD, NOTED, differences, told
 from clew.views.names import Schemas
 
 Partition: TypeAlias = tuple[str, int]  # topic and number
@@ -89,7 +90,9 @@ class Store:
         for array, dumper in ((BinaryArray, BinaryArrayDumper), (TextArray, TextArrayDumper)):
             self._connection.adapters.register_dumper(array, dumper)
         try:
+            await self._connection.execute(HOLD, [self._schema])
             await self._check_revision(self._connection)
+            await self._check_versions(self._connection)
         except BaseException:
             await self.close()
             raise
@@ -105,6 +108,13 @@ class Store:
             raise StartError(
                 f"schema {self._schema} {has}; this version writes {head()}: run python -m clew.memory migrate"
             )
+
+    async def _check_versions(self, connection: AsyncConnection) -> None:
+        """StartError when other projections than those of this code filled the tables."""
+        row = await (await connection.execute(NOTED, [self._schema])).fetchone()
+        if found := differences("" if row is None else row[0]):
+            what = f"schema {self._schema} is not what this version writes: {told(found)}"
+            raise StartError(f"{what}. Run clew memory rebuild --accept")
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None

@@ -98,4 +98,4 @@ _SAID: Final[Mapping[type[CallEvent], Callable[[Any], Row]]] = {
     CallFailed: _failed,
     CallInDoubt: _in_doubt,
 }
-CALLS: Final = Projection(TABLE, project, *_SAID)
+PROJECTION: Final = Projection(TABLE, project, *_SAID)

@@ -27,4 +27,4 @@ def project(event: CapabilitiesAnnounced, record: Record) -> Projected:
     }
 
 
-CAPABILITIES: Final = Projection(TABLE, project, CapabilitiesAnnounced)
+PROJECTION: Final = Projection(TABLE, project, CapabilitiesAnnounced)

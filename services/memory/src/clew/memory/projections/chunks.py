@@ -45,4 +45,4 @@ def project(event: ChunksEmbedded, _record: Record) -> Projected:
         }
 
 
-CHUNKS: Final = Projection(TABLE, project, ChunksEmbedded)
+PROJECTION: Final = Projection(TABLE, project, ChunksEmbedded)

@@ -75,7 +75,7 @@ def resolved(event: DeadLetterResolved, _record: Record) -> Projected:
     }
 
 
-ALL: Final = (
+PROJECTIONS: Final = (
     Projection(TABLE, project, RecordDeadLettered),
     Projection(RESOLUTIONS, resolved, DeadLetterResolved),
 )

@@ -97,7 +97,7 @@ def deleted(event: DocumentDeleted, record: Record) -> Projected:
     }
 
 
-ALL: Final = (
+PROJECTIONS: Final = (
     Projection(UPLOADED, uploaded, DocumentUploaded),
     Projection(PROGRESS, progress, DocumentParsed, DocumentIngested, DocumentFailed),
     Projection(DELETED, deleted, DocumentDeleted),

@@ -48,4 +48,4 @@ def project(event: RunEvent, record: Record) -> Projected:
     return (row,)
 
 
-EVENTS: Final = Projection(TABLE, project, RunEvent)
+PROJECTION: Final = Projection(TABLE, project, RunEvent)

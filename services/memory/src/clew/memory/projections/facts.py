@@ -84,7 +84,7 @@ def _identity(event: FactEvent, record: Record) -> dict[str, object]:
     }
 
 
-ALL: Final = (
+PROJECTIONS: Final = (
     Projection(FACTS, remembered, FactRemembered),
     Projection(CHANGES, changed, FactChanged),
     Projection(FORGOTTEN, forgotten, FactForgotten),

@@ -52,4 +52,4 @@ def project(event: UserMessageReceived, record: Record) -> Projected:
     }
 
 
-MESSAGES: Final = Projection(TABLE, project, UserMessageReceived)
+PROJECTION: Final = Projection(TABLE, project, UserMessageReceived)

@@ -36,4 +36,4 @@ def project(event: SteerMissed, record: Record) -> Projected:
     }
 
 
-MISSED_STEERS: Final = Projection(TABLE, project, SteerMissed)
+PROJECTION: Final = Projection(TABLE, project, SteerMissed)

@@ -67,4 +67,4 @@ def _failed(event: PlanFailed) -> dict[str, object]:
     return {"failure": event.reason, "detail": text(event.detail)}
 
 
-PLANS: Final = Projection(TABLE, project, PlanCreated, PlanFailed)
+PROJECTION: Final = Projection(TABLE, project, PlanCreated, PlanFailed)

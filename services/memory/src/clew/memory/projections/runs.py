@@ -136,4 +136,4 @@ _SAID: Final[Mapping[type[Event], Callable[[Any], Row]]] = {
 }
 
 
-RUNS: Final = Projection(TABLE, project, RunEvent, RunForkRequested)
+PROJECTION: Final = Projection(TABLE, project, RunEvent, RunForkRequested)

@@ -47,4 +47,4 @@ def project(event: Signal, record: Record) -> Projected:
     }
 
 
-SIGNALS: Final = Projection(TABLE, project, *get_args(Signal))
+PROJECTION: Final = Projection(TABLE, project, *get_args(Signal))

@@ -67,4 +67,4 @@ def _said(event: StepEvent) -> dict[str, object]:
             return {"status": status, "error": text(event.error), "ended_at": event.occurred_at}
 
 
-STEPS: Final = Projection(TABLE, project, *get_args(StepEvent))
+PROJECTION: Final = Projection(TABLE, project, *get_args(StepEvent))

@@ -41,4 +41,4 @@ def project(event: HistorySummarised, record: Record) -> Projected:
     }
 
 
-SUMMARIES: Final = Projection(TABLE, project, HistorySummarised)
+PROJECTION: Final = Projection(TABLE, project, HistorySummarised)

@@ -113,10 +113,23 @@ def _exactly(cost: float) -> Decimal:
 
 class Projection:
     """One table: `project(event, record)` gives the rows that an event means for it. It sees the events `of` these
-    types and no others."""
+    types and no others.
 
-    def __init__(self, table: Table, project: Callable[[E, Record], Projected], *of: type[E]) -> None:
+    `version` is raised with any change that gives other rows for the same log. `query` is what readers see of the table
+    under its name; with it the table is made from here, without it by the revisions.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        project: Callable[[E, Record], Projected],
+        *of: type[E],
+        version: int = 1,
+        query: str | None = None,
+    ) -> None:
         self.table = table
+        self.version = version
+        self.query = query
         self.project: Callable[[Any, Record], Projected] = project  # Any: one `of` these; `OF` sees to it
         self.of = of
         self._columns = [column for column in table.columns if column.computed is None]

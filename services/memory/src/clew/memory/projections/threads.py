@@ -127,7 +127,7 @@ def activity(event: ThreadEvent, record: Record) -> Projected:
     return (row,)
 
 
-ALL: Final = (
+PROJECTIONS: Final = (
     Projection(THREADS, created, ThreadCreated),
     Projection(CHANGES, changed, ThreadChanged),
     Projection(TITLES, titled, ThreadTitled),

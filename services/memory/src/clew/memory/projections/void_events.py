@@ -64,4 +64,4 @@ def _uuid(said: str | None) -> UUID | None:
         return None
 
 
-VOID_EVENTS: Final = Projection(TABLE, lambda event, record: ())
+PROJECTION: Final = Projection(TABLE, lambda event, record: ())
