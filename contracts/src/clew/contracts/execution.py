@@ -101,8 +101,7 @@ class StepCompleted(RunEvent):
 
 
 class StepFailed(RunEvent):
-    """The step is over without a result. `skipped`: its policy lets the run go on. `untrusted`: bytes from outside may
-    be in the error, which later steps are told."""
+    """The step is over without a result. `skipped`: its policy lets the run go on. `untrusted`: as is its error."""
 
     step_id: Slug
     error: Text
@@ -186,10 +185,7 @@ class ThreadTitled(RunEvent):
 
 
 class HistorySummarised(RunEvent):
-    """A summary stands for the messages of the path from `first_run_id` to `last_run_id`; nothing is deleted.
-
-    `untrusted`: bytes from outside went into what it stands for.
-    """
+    """A summary stands for the messages of the path from `first_run_id` to `last_run_id`; `untrusted`, as they are."""
 
     first_run_id: UUID
     last_run_id: UUID

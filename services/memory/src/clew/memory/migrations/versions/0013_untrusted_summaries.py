@@ -2,8 +2,8 @@
 
 from alembic import context, op
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012_versions"
 branch_labels = None
 depends_on = None
 
