@@ -135,8 +135,9 @@ class Clients:
                 async with self._http.stream("GET", url, params=query, headers=headers) as response:
                     if response.status_code == 200:
                         async for line in response.aiter_lines():
-                            if line.startswith("data:"):
-                                events.append(json.loads(line.removeprefix("data:")))
+                            told: Json = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
+                            if "cursor" in told:  # else it is what the gateway says before it cuts the stream off
+                                events.append(told)
             except AWAY:
                 self.answers[0] += 1
             await asyncio.sleep(PAUSE)

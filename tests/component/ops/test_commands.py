@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from clew.contracts.codec import encode
 from clew.contracts.conversation import UserMessageReceived
 from clew.contracts.envelope import derive
 from clew.contracts.execution import PartitionClaimed
+from clew.ops.letters import REDRIVE_OF
 from tests.support.log import PATIENCE, Log, make_topics, message, settings_from
 
 pytestmark = pytest.mark.stack
@@ -200,6 +202,33 @@ async def test_no_more_letters_than_asked_for_are_written_again_in_a_second(log:
     at = [record.timestamp.timestamp() for record in (await log.records("user-messages"))[-3:]]
     assert [later - earlier >= 0.24 for earlier, later in pairwise(at)] == [True, True]
     assert len(await log.records("plans")) == 1, "the filter left it out"
+
+
+async def test_a_redrive_that_was_killed_is_ended_by_the_next_one_and_nothing_is_written_twice(
+    log: Log, env: dict[str, str]
+) -> None:
+    places = [await park(log, "user-messages", b"not json") for _ in range(4)]
+
+    async def written_again() -> list[str]:
+        headers = [dict(record.headers) for record in await log.records("user-messages")]
+        return [said[REDRIVE_OF].decode() for said in headers if REDRIVE_OF in said]
+
+    first = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).parent / "clew"),
+        *("dlq", "redrive", "--rate", "0.5"),
+        env=env,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    async with asyncio.timeout(PATIENCE):
+        while not await written_again():
+            await asyncio.sleep(0.05)
+    first.kill()
+    assert await first.wait() == -signal.SIGKILL, "it was in the middle"
+    assert len(await written_again()) < len(places)
+    assert (await clew(env, "dlq", "redrive")).code == 0
+    assert sorted(await written_again()) == sorted(places)
+    assert (await clew(env, "dlq", "list")).out == ""
 
 
 async def test_a_dropped_letter_is_no_longer_open(log: Log, env: dict[str, str]) -> None:

@@ -245,13 +245,13 @@ async def test_summaries_of_a_thread_are_read_in_order_and_go_with_it(
     story = Story()
     first = {"first_run_id": story.run_id("a"), "last_run_id": story.run_id("a")}
     made = [
-        HistorySummarised(**story.stamp(text), **story.where("b"), seq=seq, summary=text, **first)
-        for seq, text in ((3, "one"), (4, "two"))
+        HistorySummarised(**story.stamp(text), **story.where("b"), seq=seq, summary=text, untrusted=untrusted, **first)
+        for seq, text, untrusted in ((3, "one", False), (4, "two", True))
     ]
     await projecting.project(story.created(), *story.whole("a"), *story.whole("b", "a")[:3], *made)
-    assert [(s.summary, s.run_id) for s in await t1.summaries(story.thread_id)] == [
-        ("one", story.run_id("b")),
-        ("two", story.run_id("b")),
+    assert [(s.summary, s.run_id, s.untrusted) for s in await t1.summaries(story.thread_id)] == [
+        ("one", story.run_id("b"), False),
+        ("two", story.run_id("b"), True),
     ]
     assert await views.tenant("t2").summaries(story.thread_id) == []
     assert await texts(t1, "a") == ["question a", "answer a"], "nothing is deleted"

@@ -226,7 +226,7 @@ async def test_a_fork_of_a_run_that_read_bytes_from_outside_is_tainted_and_its_s
         start = story.started(name).model_copy(update={"forked_from": story.run_id(of), "after_seq": 5})
         end = story.ended(name)[-1].model_copy(update={"seq": 3})
         await projecting.project(start, end)
-    found = {name: await t1.any_untrusted([story.run_id("a"), story.run_id(name)]) for name in "abcfgh"}
+    found = {name: await t1.any_untrusted(await t1.messages(story.thread_id, story.run_id(name))) for name in "abcfgh"}
     assert found == {"a": False, "b": True, "c": False, "f": True, "g": True, "h": False}
 
 
@@ -251,3 +251,15 @@ async def test_a_message_that_waits_for_its_plan_stands_where_it_will(
             assert found == (whole[::-1] if newest_first else whole)
     [*_, newest] = await t1.messages(story.thread_id, story.run_id("b2"))
     assert newest.revision == 2
+
+
+@pytest.mark.parametrize("untrusted", [True, False])
+async def test_a_message_from_outside_that_got_no_answer_taints_what_is_said_after_it(
+    projecting: MemoryUnderTest, t1: TenantViews, untrusted: bool
+) -> None:
+    story = Story(f"child {untrusted}")
+    asked = story.asked("a").model_copy(update={"untrusted": untrusted})
+    await projecting.project(story.created(), asked, story.planned("a"), *story.whole("b", "a"))
+    said = await t1.messages(story.thread_id, story.run_id("b"))
+    assert [message.role for message in said] == ["user", "user", "assistant"]
+    assert await t1.any_untrusted(said) is untrusted

@@ -108,6 +108,17 @@ async def test_what_makes_no_sense_is_a_mistake_in_using_the_command(
     assert gateway.asked == []
 
 
+async def test_instructions_that_are_no_text_are_refused_and_their_file_is_named(
+    gateway: ScriptedGateway, capsys: Capture, tmp_path: Path
+) -> None:
+    (tmp_path / "latin.md").write_bytes(b"caf\xe9")
+    done = await clew(
+        gateway.url, capsys, "run", "fork", RUN, "--at", "3", "--instructions", str(tmp_path / "latin.md")
+    )
+    assert (done.code, gateway.asked) == (2, [])
+    assert "latin.md cannot be read" in " ".join(done.err.split())
+
+
 async def test_an_event_that_is_not_there_is_refused_and_nothing_begins(
     gateway: ScriptedGateway, capsys: Capture
 ) -> None:

@@ -243,6 +243,14 @@ async def test_regenerating_says_the_same_message_beside_the_run(scene: Scene) -
     assert (again.content, again.model, again.sibling_of) == (scene.message.content, "other", scene.message.run_id)
     assert again.run_id != scene.message.run_id
     assert answer.headers["Location"] == f"/v1/runs/{again.run_id}"
+    assert not again.untrusted
+
+
+async def test_a_message_from_outside_is_still_that_when_it_is_said_again(scene: Scene) -> None:
+    events = scene.gateway.log.events
+    events[events.index(scene.message)] = scene.message.model_copy(update={"untrusted": True})
+    await scene.post("regenerate", {})
+    assert scene.written(UserMessageReceived).untrusted
 
 
 async def test_a_message_may_take_the_place_of_another_one(scene: Scene) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
@@ -119,6 +120,8 @@ def test_without_the_address_of_the_log_the_variable_is_named(
         ("events tail --topic nothing", "nothing"),
         ("dlq redrive --rate 0", "--rate"),
         ("dlq drop", "name records, or choose"),
+        (f"dlq drop plans/1/2 --topic plans --run {UUID(int=1)}", "plans/1/2 and --topic, --run"),
+        ("dlq redrive plans/1/2 plans/1/3 --reason Malformed", "plans/1/2 plans/1/3 and --reason"),
     ],
 )
 def test_what_was_typed_wrongly_is_named(command: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:

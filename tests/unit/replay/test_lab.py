@@ -243,6 +243,12 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_is_asked(tmp
     assert (done.exit_code, "reused" in done.stderr) == (2, False)
 
 
+def test_instructions_that_are_no_text_are_refused_and_their_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "latin.md").write_bytes(b"caf\xe9")
+    done = CliRunner().invoke(clew, ["lab", str(HISTORIES), "--instructions", str(tmp_path / "latin.md")])
+    assert (done.exit_code, "latin.md cannot be read" in done.stderr) == (2, True)
+
+
 def test_a_judge_without_leave_to_ask_is_refused() -> None:
     done = CliRunner().invoke(clew, ["lab", str(HISTORIES), "--judge", "openai:x"])
     assert (done.exit_code, "--live" in done.stderr) == (2, True)

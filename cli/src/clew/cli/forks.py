@@ -77,7 +77,7 @@ def _text_of_file(context: click.Context, option: click.Parameter, value: Path |
     try:
         return value.read_text()
     except (OSError, UnicodeError) as error:
-        raise click.BadParameter(str(error)) from None
+        raise click.BadParameter(f"{value} cannot be read: {error}") from None
 
 
 @click.command("fork", help=HELP)

@@ -101,11 +101,12 @@ class StepCompleted(RunEvent):
 
 
 class StepFailed(RunEvent):
-    """The step is over without a result. `skipped`: its policy lets the run go on."""
+    """The step is over without a result. `skipped`: its policy lets the run go on. `untrusted`: as is its error."""
 
     step_id: Slug
     error: Text
     skipped: bool = False
+    untrusted: bool = False
 
 
 class CallEvent(RunEvent):
@@ -184,11 +185,12 @@ class ThreadTitled(RunEvent):
 
 
 class HistorySummarised(RunEvent):
-    """A summary stands for the messages of the path from `first_run_id` to `last_run_id`; nothing is deleted."""
+    """A summary stands for the messages of the path from `first_run_id` to `last_run_id`; `untrusted`, as they are."""
 
     first_run_id: UUID
     last_run_id: UUID
     summary: Text
+    untrusted: bool = False
 
 
 class RunSuspended(RunEvent):

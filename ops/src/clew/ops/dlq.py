@@ -147,8 +147,8 @@ async def redrive(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    found = await all_letters(settings())
-    chosen = named(found, records) if records else choose([letter for letter in found if letter.resolved is None])
+    _one_way(records)
+    chosen = _chosen(await all_letters(settings()), records, choose)
     if body is not None and len(chosen) != 1:
         raise click.UsageError("--edit is for one record: name it")
     edited = None if body is None else json.dumps(_json_of(body)).encode()
@@ -204,10 +204,9 @@ async def drop(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    if not records and not any(click.get_current_context().params[name] for name in FILTERS):
+    if not _one_way(records):
         raise click.UsageError("name records, or choose some by filters")
-    found = await all_letters(settings())
-    chosen = named(found, records) if records else choose([letter for letter in found if letter.resolved is None])
+    chosen = _chosen(await all_letters(settings()), records, choose)
     if dry_run:
         for letter in chosen:
             told(cli, letter, None, as_json)
@@ -216,6 +215,21 @@ async def drop(
         for letter in chosen:
             await driver.resolve(letter, None, note=note)
             told(cli, letter, None, as_json)
+
+
+def _one_way(records: Sequence[str]) -> bool:
+    """Whether letters are named or filtered. UsageError when they are both: what would that mean?"""
+    given = [f"--{name}" for name in FILTERS if click.get_current_context().params[name]]
+    if records and given:
+        raise click.UsageError(f"name records or filter, not both: {' '.join(records)} and {', '.join(given)}")
+    return bool(records or given)
+
+
+def _chosen(
+    found: Sequence[Letter], records: Sequence[str], choose: Callable[[Sequence[Letter]], list[Letter]]
+) -> list[Letter]:
+    """Those named, or else the open ones that the filters let through."""
+    return named(found, records) if records else choose([letter for letter in found if letter.resolved is None])
 
 
 def named(found: Sequence[Letter], records: Sequence[str]) -> list[Letter]:

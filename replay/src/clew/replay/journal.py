@@ -264,7 +264,8 @@ def _step(event: RunEvent | None) -> JsonValue:
         case StepCompleted():
             return {"end": "completed", "output": event.output, "untrusted": event.untrusted}
         case StepFailed():
-            return {"end": "skipped" if event.skipped else "failed", "error": event.error}
+            end = "skipped" if event.skipped else "failed"
+            return {"end": end, "error": event.error, "untrusted": event.untrusted}
         case StepRetried():
             return {"end": "retried", "error": event.error}
         case _:

@@ -87,8 +87,8 @@ async def _recording(tenant: TenantViews, run_id: UUID) -> Recording | None:
     if plan is None or plan.parent_run_id is None:
         return recording
     said = await tenant.messages(plan.thread_id, plan.parent_run_id)
-    untrusted = await tenant.any_untrusted([message.run_id for message in said if message.role == "assistant"])
-    return Recording(events, said, (), await tenant.summaries(plan.thread_id), untrusted)
+    summaries = await tenant.summaries(plan.thread_id)
+    return Recording(events, said, (), summaries, await tenant.any_untrusted(said))
 
 
 @asynccontextmanager

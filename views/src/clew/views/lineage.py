@@ -1,6 +1,6 @@
 """What came of what, across runs and threads: what a fork goes on from, and what was begun by a call."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
@@ -21,7 +21,7 @@ WHERE r.thread_id = ANY(%s) AND c.kind = 'tool' AND c.name = 'delegate'
 THERE: Final = "SELECT thread_id FROM threads WHERE thread_id = ANY(%s) ORDER BY thread_id"
 
 
-async def any_untrusted(database: Database, tenant_id: str, run_ids: Sequence[UUID]) -> bool:
+async def any_untrusted(database: Database, tenant_id: str, run_ids: Collection[UUID]) -> bool:
     """Whether bytes from outside went into one of these runs, or into one that a fork among them goes on from."""
     if not run_ids:
         return False

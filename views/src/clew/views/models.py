@@ -162,12 +162,14 @@ class Fact(Model):
 
 
 class Summary(Model):
-    """A text that stands for the messages of a path from its root to `last_run_id`. `run_id`: the run that made it."""
+    """A text that stands for the messages of a path from its root to `last_run_id`. `run_id`: the run that made it.
+    `untrusted`: bytes from outside went into what it stands for."""
 
     run_id: UUID
     first_run_id: UUID
     last_run_id: UUID
     summary: str
+    untrusted: bool = False
 
 
 class Capabilities(Model):

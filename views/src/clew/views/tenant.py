@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Final, LiteralString, TypeVar
 from uuid import UUID
 
-from clew.contracts.conversation import ApprovalDecided
+from clew.contracts.conversation import ApprovalDecided, UserMessageReceived
 from clew.contracts.envelope import RunEvent, RunScoped
 from clew.contracts.execution import RunStarted
 from clew.views import lineage
@@ -174,9 +174,13 @@ class TenantViews:
     def _paths(self, thread_id: UUID) -> Paths:
         return Paths(self._database, self._tenant_id, thread_id)
 
-    async def any_untrusted(self, run_ids: Sequence[UUID]) -> bool:
-        """Whether bytes from outside went into one of these runs, or into one that a fork among them goes on from."""
-        return await lineage.any_untrusted(self._database, self._tenant_id, run_ids)
+    async def any_untrusted(self, said: Sequence[Message]) -> bool:
+        """Whether bytes from outside went into these messages of a path: into an answer, or into what began it."""
+        answered = {message.run_id for message in said if message.role == "assistant"}
+        begun = [] if not said or said[0].run_id in answered else await self.run_events(said[0].run_id, upto=0)
+        if any(isinstance(event, UserMessageReceived) and event.untrusted for event in begun):  # a child run's own
+            return True
+        return await lineage.any_untrusted(self._database, self._tenant_id, answered)
 
     async def threads_below(self, thread_id: UUID) -> list[UUID]:
         """The threads of the runs that this one's runs began by a call, of those that theirs began, and so on."""
@@ -184,8 +188,8 @@ class TenantViews:
 
     async def summaries(self, thread_id: UUID) -> list[Summary]:
         """What was made of the thread's long histories, in the order in which it was made."""
-        made = "SELECT run_id, first_run_id, last_run_id, summary FROM summaries WHERE thread_id = %s"
-        rows = await self._rows(made + " ORDER BY record_offset", thread_id)
+        made = "SELECT run_id, first_run_id, last_run_id, summary, untrusted FROM summaries"
+        rows = await self._rows(f"{made} WHERE thread_id = %s ORDER BY record_offset", thread_id)
         return [Summary.model_validate(row) for row in rows]
 
     async def events(self, run_id: UUID, after: Cursor | None, limit: int = PAGE) -> list[ClientEvent]:

@@ -197,7 +197,10 @@ def _configuration(
         raise click.UsageError(f"--tools-path: {error}") from error
     if unknown := [name for name in allowed if name not in tools]:
         raise click.UsageError(f"--allow-tool: there is no tool {unknown[0]!r}")
-    text = instructions.read_text() if instructions is not None else None
+    try:
+        text = instructions.read_text() if instructions is not None else None
+    except (OSError, UnicodeError) as error:
+        raise click.UsageError(f"--instructions: {instructions} cannot be read: {error}") from error
     requests = int(os.environ.get("CLEW_STEP_REQUESTS") or Settings.model_fields["step_requests"].default)
     return Configuration(model, text, tools, frozenset(allowed), requests, planning)
 

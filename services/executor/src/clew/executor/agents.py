@@ -101,9 +101,9 @@ class Agents:
         await give_title(plan, journal)
         conversation = await self._conversations.of(plan)
         remembered = any(fact.untrusted for fact in plan.facts)
-        journal.state.told_untrusted = plan.untrusted or conversation.untrusted or remembered
-        summariser = Summariser(journal, model, self._limits.model, self._limits.history)
-        history = as_told(await summariser.told(conversation))
+        told = await Summariser(journal, model, self._limits.model, self._limits.history).told(conversation)
+        journal.state.told_untrusted = plan.untrusted or conversation.untrusted or told.untrusted or remembered
+        history = as_told(told)
 
         async def perform(step: Step, attempt: int) -> str:
             return await self._perform(plan, history, journal, step, attempt)
@@ -121,23 +121,19 @@ class Agents:
     ) -> str:
         agent = self._agent_of(step, plan.model, journal.origin.instructions if journal.origin is not None else None)
         prompt = step_prompt(written(plan.content), plan.plan, step, journal.state, plan.facts)
-        try:
-            with durable(
-                journal,
-                step.step_id,
-                f"{step.step_id}.{attempt}",
-                len(history),
-                untrusted=told_untrusted(step, journal.state),
-            ) as execution:
+        told = told_untrusted(step, journal.state)
+        path = f"{step.step_id}.{attempt}"
+        with durable(journal, step.step_id, path, len(history), untrusted=told) as execution:
+            try:
                 result = await agent.run(
                     prompt,
                     message_history=history,
                     deps=self._deps(plan, step, journal),
                     usage_limits=UsageLimits(request_limit=self._limits.requests),
                 )
-        except (AgentRunError, ModelBroke, UserError) as error:
-            said = f"{type(error).__name__}: {error}"
-            raise StepError(said.encode(errors="replace").decode()) from error  # a server's words may be no text
+            except (AgentRunError, ModelBroke, UserError) as error:
+                said = f"{type(error).__name__}: {error}".encode(errors="replace").decode()  # a server's may be no text
+                raise StepError(said, execution.has_untrusted) from error
         if execution.has_untrusted:
             journal.state.taint(step.step_id)
         return result.output

@@ -6,10 +6,10 @@ before a run begins, so that the choice is the same in every execution. Asking f
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 
+from clew.contracts.execution import HistorySummarised
 from clew.executor.conversation import as_history
 from clew.views.models import Message, Summary
 
@@ -19,20 +19,22 @@ READ = "(I have read the summary.)"
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A summary of what is no longer told word by word, if any, and the messages after it, oldest first."""
+    """A summary of what is no longer told word by word, if any, and the messages after it, oldest first. `untrusted`:
+    bytes from outside went into what the summary stands for."""
 
     messages: Sequence[Message]
     summary: str | None = None
+    untrusted: bool = False
 
     @property
     def size(self) -> int:
         """Characters."""
         return len(self.summary or "") + sum(len(message.text) for message in self.messages)
 
-    def after(self, last_run_id: UUID, summary: str) -> "History | None":
-        """The history with everything up to a run told by `summary`; None where no turn of it ends with that run."""
-        ends = [end for end in _turns(self.messages) if self.messages[end - 1].run_id == last_run_id]
-        return History(self.messages[ends[-1] :], summary) if ends else None
+    def after(self, made: Summary | HistorySummarised) -> "History | None":
+        """The history with everything up to a run told by a summary; None where no turn of it ends with that run."""
+        ends = [end for end in _turns(self.messages) if self.messages[end - 1].run_id == made.last_run_id]
+        return History(self.messages[ends[-1] :], made.summary, made.untrusted) if ends else None
 
     def oldest(self, limit: int) -> Sequence[Message]:
         """The messages that a summary is to stand for, of a history that is too long: so many that half of `limit` is
@@ -51,7 +53,7 @@ def known(said: Sequence[Message], summaries: Iterable[Summary]) -> History:
     """The history of a path, with the summary that stands for most of it."""
     path, whole = {message.run_id for message in said}, History(said)
     usable = [made for made in summaries if made.run_id in path]
-    told = [shorter for made in usable if (shorter := whole.after(made.last_run_id, made.summary)) is not None]
+    told = [shorter for made in usable if (shorter := whole.after(made)) is not None]
     return min(reversed(told), key=lambda history: len(history.messages), default=whole)
 
 

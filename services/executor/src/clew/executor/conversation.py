@@ -29,8 +29,8 @@ UNANSWERED = "(This message was not answered.)"
 class Conversation:
     """What was `said` before a run on its path, oldest first, and the summaries that were made in its thread.
 
-    What the newest summary of the path stands for may be left out. `untrusted`: an answer was made of bytes from
-    outside, or by a run that was told of such a one.
+    What the newest summary of the path stands for may be left out. `untrusted`: bytes from outside are in what was
+    said: in a message, in an answer, or in what the run was told that gave it. Summaries speak for themselves.
     """
 
     said: Sequence[Message] = ()
@@ -73,8 +73,7 @@ class Conversations:
         made = await until_available(lambda: tenant.summaries(plan.thread_id))
         last = partial(_summarised, summaries=made)
         said = await until_available(lambda: tenant.newest_messages(plan.thread_id, parent, last))
-        answered = [message.run_id for message in said if message.role == "assistant"]
-        return said, made, await until_available(lambda: tenant.any_untrusted(answered))
+        return said, made, await until_available(lambda: tenant.any_untrusted(said))
 
 
 def _summarised(said: Sequence[Message], summaries: Sequence[Summary]) -> bool:

@@ -45,7 +45,7 @@ async def _ended(journal: RunJournal, call: Call, child: ChildRunEnded, took: fl
         await journal.completed(call, child.output or "", child.usage, took, untrusted=True)
         return child.output or ""
     error = f"the child run was {child.status}: {child.error or 'no reason was given'}"
-    await journal.completed(call, {"status": child.status, "error": error}, child.usage, took, untrusted=False)
+    await journal.completed(call, {"status": child.status, "error": error}, child.usage, took, untrusted=True)
     raise StepError(error)
 
 

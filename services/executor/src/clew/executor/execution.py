@@ -63,9 +63,8 @@ class RunState:
     """What the events of a run say. `last_seq` is the highest number taken; 1 before the executor's first.
 
     `interrupted` counts the take-overs since the run last came further; `requests` the model requests that were begun,
-    here and in child runs; `active` is how long it was under way before `active_since`. It grows in place: a run
-    of a thousand calls must not copy itself a thousand times. `told_untrusted` is no event's, but known from the first
-    step on: bytes from outside are in what every step is told, the message or the conversation before it.
+    here and in child runs; `active` is how long it was under way before `active_since`. It grows in place, or a run of
+    a thousand calls copied itself as often. `told_untrusted`: bytes from outside are in what every step is told.
     """
 
     last_seq: int = FIRST_SEQ - 1
@@ -200,6 +199,7 @@ def _evolve_step(state: RunState, event: StepStarted | StepRetried | StepComplet
             step = replace(step, status="completed", output=event.output, untrusted=event.untrusted, error="")
         case StepFailed():
             step = replace(step, status="skipped" if event.skipped else "failed", error=event.error)
+            step = replace(step, untrusted=step.untrusted or event.untrusted)
     state.steps[event.step_id] = step
     if not isinstance(event, StepStarted):
         state.interrupted = 0

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import cast
-from uuid import UUID
 
 from pydantic import JsonValue
 from pydantic_ai.direct import model_request
@@ -52,20 +51,27 @@ class Summariser:
         history, own = known(conversation.said, conversation.summaries), list(self.journal.record.summaries)
         for number in count():
             if number < len(own):
-                history = history.after(own[number].last_run_id, own[number].summary) or history
+                history = history.after(own[number]) or history
             elif history.size <= self.limit or not history.messages:
                 return history
             else:
-                history = await self._shorter(number, history, conversation.first_run_id)
+                history = await self._shorter(number, history, conversation)
         raise AssertionError("count() has no end")
 
-    async def _shorter(self, number: int, history: History, first: UUID) -> History:
+    async def _shorter(self, number: int, history: History, conversation: Conversation) -> History:
         oldest = history.oldest(self.limit)
-        last, summary = oldest[-1].run_id, await self._summary(number, history.summary, oldest)
+        summary = await self._summary(number, history.summary, oldest)
+        untrusted = history.untrusted or conversation.untrusted
         await self.journal.append(
-            lambda s: HistorySummarised(**s, first_run_id=first, last_run_id=last, summary=summary)
+            lambda s: HistorySummarised(
+                **s,
+                first_run_id=conversation.first_run_id,
+                last_run_id=oldest[-1].run_id,
+                summary=summary,
+                untrusted=untrusted,
+            )
         )
-        return History(history.messages[len(oldest) :], summary)
+        return History(history.messages[len(oldest) :], summary, untrusted)
 
     async def _summary(self, number: int, before: str | None, said: Sequence[Message]) -> str:
         key = f"{STEP}/summary/{number}"

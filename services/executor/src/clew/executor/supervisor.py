@@ -20,7 +20,14 @@ SHORT = timedelta(seconds=1)  # a wait that is not worth a suspension
 
 
 class StepError(Exception):
-    """A step came to nothing; the message is for the person who reads it. What follows is for its policy to say."""
+    """A step came to nothing; the message is for the person who reads it. What follows is for its policy to say.
+
+    `untrusted`: bytes from outside may be in the message beyond those that the run's state knows of.
+    """
+
+    def __init__(self, message: str, untrusted: bool = False) -> None:
+        super().__init__(message)
+        self.untrusted = untrusted
 
 
 class RunError(Exception):
@@ -64,7 +71,7 @@ async def _attempt(step: Step, journal: RunJournal, perform: Perform, now: Clock
         output = await perform(step, number)
     except StepError as error:
         journal.waits.left(step.step_id)
-        await _end_without_result(step, number, str(error), journal, now)
+        await _end_without_result(step, number, error, journal, now)
     else:
         journal.waits.left(step.step_id)
         await journal.append(
@@ -94,11 +101,14 @@ async def _until(wake_at: datetime, step: Step, journal: RunJournal, now: Clock)
         await asyncio.sleep(wait.total_seconds())
 
 
-async def _end_without_result(step: Step, number: int, error: str, journal: RunJournal, now: Clock) -> None:
+async def _end_without_result(step: Step, number: int, error: StepError, journal: RunJournal, now: Clock) -> None:
     match after_failure(step, number, now()):
         case Retry(wake_at=wake_at):
             await journal.append(
-                lambda s: StepRetried(**s, step_id=step.step_id, attempt=number, error=error, wake_at=wake_at)
+                lambda s: StepRetried(**s, step_id=step.step_id, attempt=number, error=str(error), wake_at=wake_at)
             )
         case GiveUp(skipped=skipped):
-            await journal.append(lambda s: StepFailed(**s, step_id=step.step_id, error=error, skipped=skipped))
+            untrusted = error.untrusted or tainted(step, journal.state)
+            await journal.append(
+                lambda s: StepFailed(**s, step_id=step.step_id, error=str(error), skipped=skipped, untrusted=untrusted)
+            )

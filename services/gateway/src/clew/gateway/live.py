@@ -109,7 +109,7 @@ class Session:
 
     def _rest(self) -> None:
         """From now on the client is idle, unless it listens."""
-        if not self._life.expired():
+        if self._code is None and not self._life.expired():
             idle_at = asyncio.get_running_loop().time() + IDLE_AFTER
             self._life.reschedule(None if self._subscriptions else idle_at)
 

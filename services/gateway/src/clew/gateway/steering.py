@@ -108,8 +108,8 @@ async def regenerate(deps: Deps, ask: Asked, run_id: UUID, body: RegenerateCreat
     if not first or not isinstance(message := first[0], UserMessageReceived):
         raise Unavailable("The views do not have the message of the run yet; try again.")
     model = body.model or message.model
-    event = message_received(deps, ask, run.thread_id, message.content, model=model, sibling_of=run.id)
-    return await _begin(deps, ask, event)
+    again = message_received(deps, ask, run.thread_id, message.content, model=model, sibling_of=run.id)
+    return await _begin(deps, ask, again.model_copy(update={"untrusted": message.untrusted}))
 
 
 async def fork(deps: Deps, ask: Asked, run_id: UUID, body: ForkCreate) -> tuple[ForkAccepted, Position]:

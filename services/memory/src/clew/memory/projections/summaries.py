@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import Column, Index, Table, Text
+from sqlalchemy import Boolean, Column, Index, Table, Text
 
 from clew.chassis.records import Record
 from clew.contracts.execution import HistorySummarised
@@ -18,6 +18,7 @@ TABLE: Final = Table(
     uuid("first_run_id"),
     uuid("last_run_id"),
     Column("summary", Text, nullable=False),
+    Column("untrusted", Boolean, nullable=False),
     moment("created_at"),
     *place(),
 )
@@ -33,6 +34,7 @@ def project(event: HistorySummarised, record: Record) -> Projected:
         "first_run_id": event.first_run_id,
         "last_run_id": event.last_run_id,
         "summary": text(event.summary),
+        "untrusted": event.untrusted,
         "created_at": event.occurred_at,
         "partition": record.partition,
         "record_offset": record.offset,

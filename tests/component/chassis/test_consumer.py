@@ -1,0 +1,146 @@
+"""A consumer in this process, on real Kafka: what it commits when partitions are taken away, and when it is full."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from clew.chassis import clock, consumer
+from clew.chassis.blobs import S3BlobStore
+from clew.chassis.consumer import KeyedConsumer
+from clew.chassis.context import Context
+from clew.chassis.dispatch import Dispatcher, Registration
+from clew.chassis.keyed import Limits
+from clew.chassis.lease import Lease
+from clew.chassis.metrics import Metrics
+from clew.chassis.publish import Publisher
+from clew.chassis.records import Decoder
+from clew.contracts.codec import encode
+from clew.contracts.conversation import UserMessageReceived, text_of
+from clew.contracts.envelope import Event, root_stamp
+from clew.contracts.execution import RunStarted
+from tests.support.log import PATIENCE, Log, message
+
+# aiokafka is typed in part only, and what a consumer has paused is nobody else's business.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateUsage=false
+pytestmark = pytest.mark.stack
+LONG_AGO = 1_000_000.0  # more seconds than any test takes
+
+
+class Member:
+    """A consumer of messages and task updates. A message that says `slow` is in hand until `gate` is open."""
+
+    def __init__(self, log: Log, limits: Limits | None = None) -> None:
+        self.began: list[str] = []
+        self.heard: list[RunStarted] = []
+        self.gate = asyncio.Event()
+        self.metrics = Metrics()
+        self.namespace = log.settings.namespace
+        blobs = S3BlobStore(log.settings)
+        publisher = Publisher("planner", log.settings, blobs)
+        dispatcher = Dispatcher("planner", log.settings.namespace, Decoder(blobs), publisher, self.metrics, clock.now)
+        dispatcher.handlers = {
+            UserMessageReceived: Registration(self._on_message),
+            RunStarted: Registration(self._on_run_started),
+        }
+        topics, lease = ["user-messages", "task-updates"], Lease(log.settings.session_seconds)
+        self.keyed = KeyedConsumer(
+            "planner", log.settings, topics, dispatcher, [], self.metrics, lease, lambda: True, limits
+        )
+
+    @property
+    def in_hand(self) -> float:
+        """Records, as operators see it."""
+        return self.metrics.registry.get_sample_value("clew_open_records") or 0
+
+    @property
+    def paused(self) -> frozenset[TopicPartition]:
+        return frozenset(self._consumer.paused())
+
+    def partitions_of(self, topic: str) -> frozenset[TopicPartition]:
+        name = self.namespace + "." + topic
+        return frozenset(tp for tp in self._consumer.assignment() if tp.topic == name)
+
+    @property
+    def _consumer(self) -> AIOKafkaConsumer:
+        return self.keyed._membership.consumer
+
+    async def _on_message(self, message: UserMessageReceived, context: Context) -> AsyncIterator[Event]:
+        self.began.append(text_of(message.content))
+        if self.began[-1].startswith("slow"):
+            await self.gate.wait()
+        return
+        yield
+
+    async def _on_run_started(self, started: RunStarted, context: Context) -> AsyncIterator[Event]:
+        self.heard.append(started)
+        return
+        yield
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        task = asyncio.create_task(self.keyed.run())
+        try:
+            await until(lambda: self.keyed.joined or task.done())
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            self.gate.set()
+            await self.keyed.stop()
+
+
+def started() -> RunStarted:
+    stamp = root_stamp(clock.new_id(), "local", clock.now())
+    return RunStarted(**stamp, thread_id=clock.new_id(), run_id=clock.new_id(), seq=2, model="m", code_version="1")
+
+
+async def until(met: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not met():
+            await asyncio.sleep(0.02)
+
+
+async def test_what_is_finished_when_partitions_are_taken_away_is_committed_before(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "COMMIT_INTERVAL", LONG_AGO)
+    first, second = Member(log), Member(log)
+    async with log.as_service("gateway") as gateway:
+        slow = await gateway.publish_all([message(f"slow {n}") for n in range(8)])
+        quick = await gateway.publish_all([message(f"quick {n}") for n in range(24)])
+    assert {place.partition for place in slow} & {place.partition for place in quick}, "some finish above a slow one"
+    async with first.running():
+        await until(lambda: len(first.began) == 32)
+        assert await log.committed("planner", "user-messages") == 0
+        async with second.running():
+            await until(lambda: bool(second.began))
+            await asyncio.sleep(1)  # what comes behind the first
+    assert {word.split()[0] for word in second.began} == {"slow"}, "only what was not finished is begun again"
+
+
+@pytest.mark.parametrize("limits", [Limits(running=4, records=20), Limits(running=4, size=30_000)], ids=str)
+async def test_a_process_that_is_full_takes_no_more_work_in_until_half_of_it_is_done_and_hears_control(
+    log: Log, monkeypatch: pytest.MonkeyPatch, limits: Limits
+) -> None:
+    monkeypatch.setattr(consumer, "FETCH", 10)
+    member, one = Member(log, limits), len(encode(message("slow".ljust(1000)), source="gateway").value) + 36
+    most = min(limits.records, limits.size // one + 1) + consumer.FETCH - 1
+    async with log.as_service("gateway") as gateway:
+        await gateway.publish_all([message(f"slow {n}".ljust(1000)) for n in range(80)])
+    async with member.running(), log.as_service("executor") as executor:
+        await until(lambda: member.paused == member.partitions_of("user-messages"))
+        in_hand = member.in_hand
+        assert most - consumer.FETCH < in_hand <= most
+        await executor.publish(started())
+        await until(lambda: len(member.heard) == 1)
+        await asyncio.sleep(5 * consumer.POLL_MS / 1000)
+        assert (member.in_hand, len(member.began)) == (in_hand, limits.running), "five polls later"
+        assert member.paused == member.partitions_of("user-messages")
+        member.gate.set()
+        await until(lambda: len(member.began) == 80)
+        await until(lambda: not member.paused)
+    assert len(set(member.began)) == 80
