@@ -134,8 +134,8 @@ async def rebuilt(env: Mapping[str, str], count: int) -> float:
     rebuild = rebuild_from(settings, lambda done, total: filled.append(perf_counter()), processes=2)
     start = perf_counter()
     verdict = await rebuild.run()
-    if verdict.rows:
-        raise SystemExit(f"the rebuild differs: {verdict.rows[:5]}")
+    if verdict.wrong:
+        raise SystemExit(f"the rebuild differs: {verdict.wrong[:5]}")
     return count / (filled[-1] - start)
 
 

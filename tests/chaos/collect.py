@@ -100,7 +100,7 @@ async def _differing(env: Mapping[str, str]) -> Sequence[str]:
     rebuild = rebuild_from(settings, lambda done, total: None)
     verdict = await rebuild.run()
     await rebuild.drop_new()
-    return verdict.rows
+    return verdict.wrong
 
 
 def _above(raw: RawCommit) -> frozenset[int]:

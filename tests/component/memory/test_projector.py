@@ -1,6 +1,7 @@
 """The projector on a real Postgres: redelivered, out of order, cut off, fenced, and poisoned."""
 
 import asyncio
+from collections.abc import AsyncIterator, Mapping
 
 import psycopg
 import pytest
@@ -10,7 +11,7 @@ from clew.contracts.deadletters import from_base64
 from clew.contracts.execution import CapabilitiesAnnounced, ToolSpec
 from clew.memory.entry import Entry, lasts
 from clew.memory.offsets import Place
-from clew.memory.store import StaleOffsets, Store
+from clew.memory.store import Partition, StaleOffsets, Store
 from clew.views.door import Views
 from clew.views.names import Schemas
 from clew.views.tenant import TenantViews
@@ -167,6 +168,25 @@ async def test_two_projectors_on_the_same_records_write_them_once(
     run = await t1.run(Story().run_id("a"))
     assert run is not None
     assert run.usage.requests == 1
+
+
+async def test_a_hole_that_another_projector_fills_meanwhile_moves_no_offset_back(
+    projecting: MemoryUnderTest, written: list[Record], stack_env: dict[str, str], fresh: str
+) -> None:
+    class Overtaken(MemoryLog):
+        async def read_all(self, ranges: Mapping[Partition, tuple[int, int]], size: int) -> AsyncIterator[list[Record]]:
+            async for chunk in MemoryLog.read_all(self, ranges, 1):
+                yield chunk
+                await projecting.take(written)
+                reached.append(await projecting.store.offsets(list(ranges)))
+
+    reached: list[Mapping[Partition, Place]] = []
+    log = Overtaken()
+    log.records = projecting.log.records
+    async with memory(stack_env, fresh, log) as late:
+        await late.take(written[-1:])
+    assert len(reached) > 3
+    assert all(later == reached[0] for later in reached), "an offset went back"
 
 
 async def test_a_projector_that_fell_behind_another_is_fenced(

@@ -101,7 +101,9 @@ class Session:
             async with self._life:
                 while True:
                     self._rest()
-                    await self._hear(await self._socket.receive())
+                    message = await self._socket.receive()
+                    self._live_until(None)
+                    await self._hear(message)
         except TimeoutError:
             if not self._life.expired():
                 raise
@@ -109,9 +111,11 @@ class Session:
 
     def _rest(self) -> None:
         """From now on the client is idle, unless it listens."""
+        self._live_until(None if self._subscriptions else asyncio.get_running_loop().time() + IDLE_AFTER)
+
+    def _live_until(self, when: float | None) -> None:
         if self._code is None and not self._life.expired():
-            idle_at = asyncio.get_running_loop().time() + IDLE_AFTER
-            self._life.reschedule(None if self._subscriptions else idle_at)
+            self._life.reschedule(when)
 
     async def _hear(self, message: Message) -> None:
         if message["type"] == "websocket.disconnect":
@@ -120,10 +124,7 @@ class Session:
         if text is None:
             raise SessionOver(NOT_TEXT)
         frame_id, frame = frames.read(text)
-        if isinstance(frame, Problem):
-            await self._say(frames.error(frame_id, frame))
-        else:
-            await self._obey(frame)
+        await (self._say(frames.error(frame_id, frame)) if isinstance(frame, Problem) else self._obey(frame))
 
     async def _obey(self, frame: frames.ClientFrame) -> None:
         try:

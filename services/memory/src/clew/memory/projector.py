@@ -174,18 +174,19 @@ class Projector:
 
     async def _take(self, batch: Sequence[Decoded]) -> None:
         """Projects the records that are not in the store, after those before them that did not come."""
-        firsts = {(record.topic, record.partition): record.offset for record, _ in reversed(batch)}
+        firsts = _firsts(batch)
         if new := [partition for partition in firsts if partition not in self._places]:
             self._places |= await self._store.offsets(new)
         await self._fill(firsts)
-        if any(offset < self._places[partition].next_offset for partition, offset in firsts.items()):
-            batch = [(record, event) for record, event in batch if self._is_new(record)]
         await self._write_batch(batch)
 
     def _is_new(self, record: Record) -> bool:
         return record.offset >= self._places[record.topic, record.partition].next_offset
 
     async def _write_batch(self, batch: Sequence[Decoded]) -> None:
+        """Writes what is not in the store, where another process may have been meanwhile."""
+        if any(offset < self._places[partition].next_offset for partition, offset in _firsts(batch).items()):
+            batch = [(record, event) for record, event in batch if self._is_new(record)]
         if batch:
             await self._write(await self._intake.entries(batch, self._places))
 
@@ -218,6 +219,10 @@ class Projector:
         middle = len(entries) // 2
         await self._write(entries[:middle])
         await self._write(entries[middle:])
+
+
+def _firsts(batch: Sequence[Decoded]) -> dict[Partition, int]:
+    return {(record.topic, record.partition): record.offset for record, _ in reversed(batch)}
 
 
 def _is_poison(error: BaseException) -> bool:
