@@ -1,6 +1,7 @@
 """People with programs: they send with a key and come again until they are answered, watch runs, and decide.
 
-What the gateway acknowledged is kept in `sent`; what a watcher was sent, over all its connections, in `streamed`.
+What the gateway acknowledged is kept in `sent`; what a watcher was sent, over all its connections, in `streamed`; what
+a gateway called missing for ever, in `torn`.
 """
 
 import asyncio
@@ -36,6 +37,7 @@ class Clients:
     gateways: Sequence[str]
     sent: list[Sent] = field(default_factory=list[Sent])
     streamed: dict[UUID, list[Json]] = field(default_factory=dict[UUID, list[Json]])
+    torn: list[tuple[UUID, str]] = field(default_factory=list[tuple[UUID, str]])
     answers: Counter[int] = field(default_factory=Counter[int])
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _turn: "count[int]" = field(default_factory=count)
@@ -136,8 +138,10 @@ class Clients:
                     if response.status_code == 200:
                         async for line in response.aiter_lines():
                             told: Json = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
-                            if "cursor" in told:  # else it is what the gateway says before it cuts the stream off
+                            if "cursor" in told:
                                 events.append(told)
+                            elif told:  # the gateway cuts the stream off, because an event is missing for ever
+                                self.torn.append((run_id, str(told)))
             except AWAY:
                 self.answers[0] += 1
             await asyncio.sleep(PAUSE)

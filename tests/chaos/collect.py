@@ -48,6 +48,7 @@ async def facts(
         rows=rows,
         statuses=statuses,
         streams=[Streamed(run, events, await _held(clients, run)) for run, events in clients.streamed.items()],
+        torn=tuple(clients.torn),
         lags=await lags(log),
         planted=planted,
         differing=await _differing(env),

@@ -56,6 +56,7 @@ class Facts(LogFacts):
     asked: Sequence[Asked] = ()
     commits: Sequence[Commit] = ()
     streams: Sequence[Streamed] = ()
+    torn: Sequence[tuple[UUID, str]] = ()  # streams that were cut off with these words: an event is missing for ever
     differing: Sequence[str] = ()
 
     @cached_property

@@ -35,7 +35,7 @@ async def main(env: dict[str, str]) -> None:
         await log.write(STORY.whole("b", "a"))
         for topic in ("user-messages", "plans", "task-updates"):
             await live.take(await log.records(topic))
-        [row] = await views.projected("t1", "thread_answers", thread_id=STORY.thread_id)
+        [row] = await views.projected("t1", "thread_answers", {"thread_id": STORY.thread_id})
         assert row["answers"] == 2, "and as it comes"
         assert await views.projected("t2", "thread_answers") == [], "it is another tenant's"
     assert await verify(rebuild) == 0

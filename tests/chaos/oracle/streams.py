@@ -15,6 +15,8 @@ def streams_equal_views(facts: Facts) -> Iterator[Violation]:
         if numbered not in (list(stream.held), _without_late_plan(stream)):
             yield Violation("I10", f"run {stream.run_id} was streamed otherwise than it is held", _difference(stream))
         yield from _wrong_words(stream)
+    for run_id, told in facts.torn:
+        yield Violation("I10", f"run {run_id}: a stream was told that an event is missing for ever", [told])
 
 
 def _token(event: Json) -> bool:

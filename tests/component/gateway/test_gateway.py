@@ -353,6 +353,7 @@ async def test_messages_are_accepted_while_postgres_is_down(stage: Stage, stack:
     await until(20, lambda: stage.http.get(f"/v1/runs/{posted.json()['run_id']}"), 200)
 
 
+@pytest.mark.timeout(150)  # a broker that comes up again on a slow machine
 async def test_while_kafka_is_down_nothing_is_accepted_and_nothing_half_done(stage: Stage, stack: Stack) -> None:
     await stage.say("before")
     await stack.kill_part("kafka")

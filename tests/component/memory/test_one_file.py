@@ -67,6 +67,6 @@ async def test_a_projection_is_added_by_one_file_filled_by_a_rebuild_and_read_by
         with pytest.raises(LookupError):
             await views.projected("t1", "nothing")
         with pytest.raises(LookupError):
-            await views.projected("t1", "thread_answers", colour="red")
+            await views.projected("t1", "thread_answers", {"colour": "red"})
     for name in (namespace, f"{namespace}x"):
         drop(url, name)

@@ -1,5 +1,6 @@
 """Who may see and do what in Postgres, asked with the roles themselves."""
 
+import asyncio
 from collections.abc import Generator
 
 import psycopg
@@ -116,12 +117,19 @@ async def test_what_one_question_is_asked_with_is_gone_before_the_next(stack_env
         "nullif(current_setting('clew.tenant', true), '') AS tenant, current_setting('plan_cache_mode') AS plans"
     )
     async with Database(stack_env["DATABASE_URL"], fresh) as database:
-        before = await database.as_recovery(said)
-        assert before[0][0]["plans"] == "auto"
+
+        async def is_plain_again(pid: object) -> bool:
+            """A pool may have opened another connection: it is asked until it gives the same one."""
+            while (now := (await database.as_recovery(said))[0][0])["of"] != pid:
+                await asyncio.sleep(0.01)
+            return {**now, "of": None} == {**before, "of": None}
+
+        [[before]] = await database.as_recovery(said)
+        assert before["plans"] == "auto"
         [_, [within]] = await database.as_tenant("t1", Query(PATH, ["elsewhere"]), said, planned_once=True)
         assert (within["tenant"], within["plans"]) == ("t1", "force_generic_plan")
         assert within["path"].endswith(", elsewhere")
-        assert await database.as_recovery(said) == before
+        assert await is_plain_again(within["of"])
         with pytest.raises(psycopg.errors.DivisionByZero):
             await database.as_tenant("t1", Query(PATH, ["elsewhere"]), Query("SELECT 1 / 0"), planned_once=True)
-        assert await database.as_recovery(said) == before, "on the same connection"
+        assert await is_plain_again(within["of"])

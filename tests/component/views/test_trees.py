@@ -230,29 +230,6 @@ async def test_a_fork_of_a_run_that_read_bytes_from_outside_is_tainted_and_its_s
     assert found == {"a": False, "b": True, "c": False, "f": True, "g": True, "h": False}
 
 
-async def test_a_message_that_waits_for_its_plan_stands_where_it_will(
-    projecting: MemoryUnderTest, t1: TenantViews
-) -> None:
-    story = Story()
-    beside = story.asked("b2", "question b2").model_copy(update={"sibling_of": story.run_id("b")})
-    again = story.asked("a2", "question a2").model_copy(update={"sibling_of": story.run_id("a")})
-    busy = story.refused("no", "busy")
-    cancelled = RunCancelled(**story.stamp("c", 2), **story.where("c"), seq=2)
-    await projecting.project(story.created(), *story.whole("a"), *story.whole("b", "a"))
-    await projecting.project(story.asked("no"), busy, story.asked("c"), cancelled, story.asked("d"), story.asked("e"))
-    await projecting.project(beside, again, story.asked("f", parent="a2"))
-    paths = {"e": "abde", "b2": ["a", "b2"], "a2": ["a2"], "f": ["a2", "f"]}
-    for run, expected in paths.items():
-        whole = await t1.messages(story.thread_id, story.run_id(run))
-        asked = [message.run_id for message in whole if message.role == "user"]
-        assert asked == [story.run_id(name) for name in expected], run
-        for newest_first in (False, True):
-            found = await paged(t1, story.thread_id, story.run_id(run), 2, newest_first=newest_first)
-            assert found == (whole[::-1] if newest_first else whole)
-    [*_, newest] = await t1.messages(story.thread_id, story.run_id("b2"))
-    assert newest.revision == 2
-
-
 @pytest.mark.parametrize("untrusted", [True, False])
 async def test_a_message_from_outside_that_got_no_answer_taints_what_is_said_after_it(
     projecting: MemoryUnderTest, t1: TenantViews, untrusted: bool

@@ -344,6 +344,10 @@ def streamed(*events: Json, held: list[Json] | None = None) -> Facts:
     return facts_of(a_good_trial(), streams=[Streamed(TALK.run_id("m1"), events, numbered if held is None else held)])
 
 
+def test_a_stream_that_was_told_of_a_loss_is_a_violation() -> None:
+    assert broken(facts_of(a_good_trial(), torn=[(TALK.run_id("m1"), "an event is missing")])) == ["I10"]
+
+
 def event(seq: int, type_: str, **data: object) -> Json:
     return {"cursor": f"m1:{seq}", "seq": seq, "type": type_, "data": data}
 

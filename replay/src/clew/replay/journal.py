@@ -24,7 +24,7 @@ from clew.executor.journal import RunJournal
 from clew.executor.model_policy import ModelBroke
 from clew.executor.record import Record
 from clew.executor.writer import RunStamp
-from clew.replay.facts import Facts, RecordedCall, comparable, resolved, texts_of
+from clew.replay.facts import Facts, RecordedCall, StepEnd, comparable, resolved, texts_of
 from clew.replay.past import Past
 from clew.replay.stops import NOWHERE, Stops
 from clew.replay.verdict import Difference, sides
@@ -212,7 +212,7 @@ class ReplayJournal(RunJournal):
         recorded = self.facts.ends.get((event.step_id, attempt))
         if recorded is None and self.facts.outcome is None:
             return
-        was, is_now = _step(recorded), _step(event)
+        was, is_now = _step(recorded), _step(event if recorded is None else _as_told_then(event, recorded))
         if was != is_now:
             seq = recorded.seq if recorded is not None else None
             self._differs(place, "the step ends otherwise", *sides(was, is_now), seq=seq)
@@ -257,6 +257,13 @@ class ReplayJournal(RunJournal):
         self.difference = self.difference or Difference(place, what, recorded, now, seq)
         self._stops.diverged(self.difference, self.state)
         raise Diverged(what)
+
+
+def _as_told_then(event: StepEnd, recorded: StepEnd) -> StepEnd:
+    """Without what a record of before `untrusted` could not say of a failure."""
+    if isinstance(event, StepFailed) and "untrusted" not in recorded.model_fields_set:
+        return event.model_copy(update={"untrusted": False})
+    return event
 
 
 def _step(event: RunEvent | None) -> JsonValue:

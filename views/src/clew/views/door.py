@@ -1,7 +1,7 @@
 """`Views`: opens the read models for a process."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self
@@ -15,7 +15,7 @@ from clew.views.database import Database, Query, Row, ViewsUnavailable
 from clew.views.hub import Hub
 from clew.views.live import LiveReader, LiveUnavailable
 from clew.views.metrics import Metrics
-from clew.views.names import Keys
+from clew.views.names import Keys, Schemas
 from clew.views.nearness import Embedder, Nearness
 from clew.views.past import PastReader
 from clew.views.projected import ROWS, projected
@@ -43,6 +43,7 @@ class Views:
         embedder: Embedder | None = None,
     ) -> None:
         self._metrics = Metrics(registry or CollectorRegistry())
+        self._schema = Schemas.of(namespace).views
         self._database = Database(database_url, namespace)
         self._live = LiveReader(redis_url)
         self._keys = Keys(namespace)
@@ -71,12 +72,14 @@ class Views:
         parts = (self._database, self._live, self.hub, self._keys, self._nearness, self._metrics)
         return TenantViews(*parts, tenant_id)
 
-    async def projected(self, tenant_id: str, name: str, limit: int = ROWS, **equal: object) -> list[Row]:
+    async def projected(
+        self, tenant_id: str, name: str, equal: Mapping[str, object] | None = None, limit: int = ROWS
+    ) -> list[Row]:
         """What a projection's own query says to this tenant: its rows that hold these values, in no order.
 
-        LookupError when memory has no such projection, or not these columns.
+        LookupError when memory has no such projection, or not these columns; ValueError for a value of another type.
         """
-        return await projected(self._database, tenant_id, name, limit, equal)
+        return await projected(self._database, self._schema, tenant_id, name, equal or {}, limit)
 
     async def histories_kept(self, threads: Sequence[tuple[str, UUID]]) -> list[tuple[str, UUID]]:
         """Those of the threads (tenant, thread) whose history is in the cache, in whatever version."""

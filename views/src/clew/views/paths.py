@@ -162,17 +162,16 @@ class Paths:
     async def after(self, leaf: UUID, place: PathPlace | None, limit: int) -> Page[Message]:
         """The `limit` messages behind `place` in the path to `leaf` (None: the first ones); `next` as in every list."""
         start = await self._root(leaf) if place is None else place.run_id
-        goes_on = place is not None
-        said, whole = await self._said_from(start, leaf, limit // 2 + 4, goes_on)  # enough where each run has an answer
+        said, whole = await self._said_from(start, leaf, limit // 2 + 4)  # enough where each run has an answer
         if len(_behind(said, place)) <= limit and not whole:
-            said, whole = await self._said_from(start, leaf, limit + 4, goes_on)
+            said, whole = await self._said_from(start, leaf, limit + 4)
         behind = _behind(said, place)
         page, more = behind[:limit], len(behind) > limit or not whole
         return Page[Message](items=page, next=str(_place(leaf, page[-1])) if more and page else None)
 
-    async def _said_from(self, start: UUID, leaf: UUID, most: int, goes_on: bool) -> tuple[list[Message], bool]:
+    async def _said_from(self, start: UUID, leaf: UUID, most: int) -> tuple[list[Message], bool]:
         """What was said from the run `start` on, in at most so many runs, and whether that is all up to `leaf`."""
-        nodes = await self._down(start, leaf, most, goes_on)
+        nodes = await self._down(start, leaf, most)
         said = said_in(await self._with_origin(nodes))
         if not nodes or nodes[-1]["run_id"] == leaf:
             return said, True
@@ -197,13 +196,12 @@ class Paths:
         """The run, the one before it and so on, at most `most`."""
         return await self._rows(UP + REVISION, run=run_id, most=most)
 
-    async def _down(self, start: UUID, leaf: UUID, most: int, goes_on: bool) -> list[Row]:
-        """The run and those behind it towards `leaf`, at most `most`. When `leaf` is not behind it, InvalidCursor if
-        the path `goes_on` from there; else it was taken for the root, and the path's own root is."""
+    async def _down(self, start: UUID, leaf: UUID, most: int) -> list[Row]:
+        """The run and those behind it towards `leaf`, at most `most`. InvalidCursor when `leaf` is not behind it."""
         nodes = await self._rows(DOWN + REVISION, run=start, leaf=leaf, most=most)
         if len(nodes) == most or (nodes and nodes[-1]["run_id"] == leaf):
             return nodes
-        ids = (await self._ids(leaf, start if goes_on else None))[:most]
+        ids = (await self._ids(leaf, start))[:most]
         return await self._rows(NAMED + REVISION, runs=ids)
 
     async def _root(self, leaf: UUID) -> UUID:

@@ -130,9 +130,12 @@ def _message(message: ModelRequest) -> JsonValue:
 
 
 def _part(part: ModelRequestPart) -> JsonValue:
-    told = isinstance(part, ToolReturnPart) and part.outcome == "success"
-    return _jsonable(part, _NOT_COPIED if told else None)
+    written = cast(dict[str, JsonValue], _jsonable(part))
+    if isinstance(part, ToolReturnPart) and part.outcome == "success":
+        # Left out when all is written: pydantic-ai writes more beside a content that is there.
+        return {name: value for name, value in written.items() if name not in _NOT_COPIED}
+    return written
 
 
-def _jsonable(value: Any, without: set[str] | None = None) -> JsonValue:
-    return cast(JsonValue, to_jsonable_python(value, exclude=without, serialize_unknown=True, exclude_none=True))
+def _jsonable(value: Any) -> JsonValue:
+    return cast(JsonValue, to_jsonable_python(value, serialize_unknown=True, exclude_none=True))

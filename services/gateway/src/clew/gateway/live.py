@@ -115,7 +115,8 @@ class Session:
 
     def _live_until(self, when: float | None) -> None:
         if self._code is None and not self._life.expired():
-            self._life.reschedule(when)
+            with suppress(RuntimeError):  # nobody listens any more
+                self._life.reschedule(when)
 
     async def _hear(self, message: Message) -> None:
         if message["type"] == "websocket.disconnect":
@@ -186,8 +187,7 @@ class Session:
         if task is None:
             raise Invalid.field("#/id", f"there is no subscription {frame.id!r}")
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait([task])  # and not the task: a cancellation that comes meanwhile is this session's own
         await self._say(frames.ended(frame.id))
 
     async def _deliver(self, subscription: str, follow: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -267,9 +267,8 @@ class Session:
 
     def _end(self, code: int) -> None:
         if self._code is None:
+            self._live_until(asyncio.get_running_loop().time())
             self._code = code
-            with suppress(RuntimeError):  # it has ended by itself
-                self._life.reschedule(asyncio.get_running_loop().time())
 
     async def _close(self, code: int) -> None:
         with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):

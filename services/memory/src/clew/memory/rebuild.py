@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex
 
 from clew.memory.compare import checksums, difference, differing_rows
-from clew.memory.migrate import migrate_schemas
+from clew.memory.migrate import LOCK, migrate_schemas
 from clew.memory.projections.table import metadata
 from clew.memory.store import Partition
 from clew.memory.versions import FENCE, NOTED, differences, note
@@ -95,6 +95,7 @@ class Rebuild:
         async with self._connect() as connection, connection.transaction():
             if await self._version(connection, self.old) is not None:
                 raise CannotSwap(f"schema {self.old.tables} of an earlier rebuild is there: drop it with --drop-old")
+            await self._execute(connection, f"SELECT pg_advisory_xact_lock({LOCK})")  # a migration waits, or is over
             if differences(await self._version(connection, self.live) or ""):
                 await self._execute(connection, FENCE.format(schema=self.live.tables))
             # Whoever projects waits here, and then finds the rebuilt tables under the name that it knows.

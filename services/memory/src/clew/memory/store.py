@@ -90,7 +90,8 @@ class Store:
         for array, dumper in ((BinaryArray, BinaryArrayDumper), (TextArray, TextArrayDumper)):
             self._connection.adapters.register_dumper(array, dumper)
         try:
-            await self._connection.execute(HOLD, [self._schema])
+            async with asyncio.timeout(TIMEOUT.total_seconds()):
+                await self._connection.execute(HOLD, [self._schema])
             await self._check_revision(self._connection)
             await self._check_versions(self._connection)
         except BaseException:

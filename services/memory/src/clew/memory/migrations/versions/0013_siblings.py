@@ -1,4 +1,4 @@
-"""How many siblings were planned before a run, without looking at each of them; and where a message stands that waits.
+"""How many siblings were planned before a run, without looking at each of them.
 
 The table is filled from the plans that are there, and the schema says so: a rebuild gives the same rows.
 """
@@ -24,49 +24,22 @@ CREATE TABLE sibling_blocks (
 """
 FILL = """
 INSERT INTO sibling_blocks
-SELECT thread_id, coalesce(parent_run_id, thread_id), (record_offset / 1024 + 1) * 1024, tenant_id, count(*)
-FROM plans WHERE plan IS NOT NULL GROUP BY 1, 2, 3, 4
+SELECT thread_id, coalesce(parent_run_id, thread_id), (record_offset / 1024 + 1) * 1024, min(tenant_id), count(*)
+FROM plans WHERE plan IS NOT NULL GROUP BY 1, 2, 3
 """
 OWN = "tenant_id = current_setting('clew.tenant', true)"
 VIEWS = {
-    "sibling_blocks": "SELECT thread_id, up, behind, planned FROM sibling_blocks",
+    "sibling_blocks": "SELECT thread_id, up, behind, planned FROM sibling_blocks s",
     "plan_places": "SELECT run_id, thread_id, parent_run_id, plan IS NOT NULL AS made, record_offset AS plan_offset "
-    "FROM plans",
+    "FROM plans s",
 }
-
-NODES = """
-CREATE OR REPLACE VIEW {views}.path_nodes WITH (security_invoker = true) AS
-SELECT r.run_id, r.thread_id, r.tenant_id, r.forked_from IS NOT NULL AS fork,
-    coalesce(p.parent_run_id, CASE WHEN p.plan IS NULL THEN {wanted} END, r.forked_from) AS up,
-    m.message_id, m.content, m.text, m.created_at AS asked_at, m.record_offset AS message_offset,
-    r.status, r.output, r.ended_at
-FROM runs r
-LEFT JOIN messages m ON m.run_id = r.run_id
-LEFT JOIN plans p ON p.run_id = r.run_id
-WHERE NOT EXISTS (SELECT FROM deleted_threads d WHERE d.thread_id = r.thread_id)
-"""
-# As the planner will decide: behind the run that the message names, beside a sibling, or behind the newest before it
-# that has not come to nothing.
-WANTED = """CASE
-        WHEN m.parent_run_id IS NOT NULL THEN m.parent_run_id
-        WHEN (SELECT e.body ->> 'sibling_of' FROM events e WHERE e.run_id = m.run_id AND e.seq = 0) IS NOT NULL THEN (
-            SELECT s.parent_run_id FROM events e JOIN plans s ON s.run_id = (e.body ->> 'sibling_of')::uuid
-            WHERE e.run_id = m.run_id AND e.seq = 0
-        )
-        ELSE (
-            SELECT b.run_id FROM messages b
-            LEFT JOIN plans bp ON bp.run_id = b.run_id
-            LEFT JOIN runs br ON br.run_id = b.run_id
-            WHERE b.thread_id = m.thread_id AND b.tenant_id = m.tenant_id AND b.record_offset < m.record_offset
-            AND (bp.plan IS NOT NULL OR (bp.failure IS NULL AND br.ended_at IS NULL))
-            ORDER BY b.record_offset DESC LIMIT 1
-        )
-    END"""
+THERE = "NOT EXISTS (SELECT FROM deleted_threads d WHERE d.thread_id = s.thread_id)"
 
 
 def upgrade() -> None:
     views, tables = context.config.attributes["schemas"].views, context.config.attributes["schemas"].tables
-    op.execute(FENCE.format(schema=tables))  # a memory of before would add plans that are not counted
+    op.execute(FENCE.format(schema=tables))  # a memory of 0012 would add plans that are not counted; of 0011, see there
+    op.execute("LOCK TABLE offsets IN ACCESS EXCLUSIVE MODE")  # what it is writing just now is counted
     op.execute(TABLE)
     op.execute("ALTER TABLE sibling_blocks ENABLE ROW LEVEL SECURITY")
     op.execute("GRANT SELECT ON sibling_blocks TO clew_reader, clew_recovery")
@@ -78,15 +51,13 @@ def upgrade() -> None:
     op.execute("DROP INDEX ix_plans_roots")
     op.execute("CREATE INDEX ix_plans_roots ON plans (thread_id, record_offset) WHERE parent_run_id IS NULL")
     for view, query in VIEWS.items():
-        op.execute(f"CREATE VIEW {views}.{view} WITH (security_invoker = true) AS {query}")
+        op.execute(f"CREATE VIEW {views}.{view} WITH (security_invoker = true) AS {query} WHERE {THERE}")
         op.execute(f"GRANT SELECT ON {views}.{view} TO clew_reader, clew_recovery")
-    op.execute(NODES.format(views=views, wanted=WANTED))
     _note("runs 1, signals 1", "runs 1, sibling_blocks 1, signals 1")
 
 
 def downgrade() -> None:
     views = context.config.attributes["schemas"].views
-    op.execute(NODES.format(views=views, wanted="m.parent_run_id"))
     for view in VIEWS:
         op.execute(f"DROP VIEW {views}.{view}")
     op.execute("DROP INDEX ix_plans_roots")

@@ -13,12 +13,18 @@ SELECT event_id, tenant_id, thread_id, run_id, first_run_id, last_run_id, summar
 FROM summaries s
 WHERE NOT EXISTS (SELECT FROM deleted_threads d WHERE d.thread_id = s.thread_id)
 """
+# An executor of today may have written some before memory was of today.
+FILL = """
+UPDATE summaries s SET untrusted = true FROM events e
+WHERE e.event_id = s.event_id
+    AND CASE WHEN position('\\u0000' IN e.body::text) = 0 THEN e.body ->> 'untrusted' = 'true' END
+"""
 
 
 def upgrade() -> None:
     views = context.config.attributes["schemas"].views
     op.execute("ALTER TABLE summaries ADD COLUMN untrusted BOOLEAN NOT NULL DEFAULT false")
-    op.execute("ALTER TABLE summaries ALTER COLUMN untrusted DROP DEFAULT")  # what is projected always says so
+    op.execute(FILL)
     op.execute(VIEW.format(views=views, more=", untrusted"))
 
 
