@@ -82,6 +82,7 @@ class MemoryViews(Views):
         self.catches_up = True
         self.away = False
         self.torn: set[tuple[UUID, int]] = set()  # run and seq behind which an event is missing for ever
+        self.lingers = 0.0  # seconds that a follower takes to end
 
     @property
     def events(self) -> list[Event]:
@@ -257,6 +258,13 @@ class MemoryTenantViews(TenantViews):
                 yield event
 
     async def follow_batches(self, run_id: UUID, after: Cursor | None = None) -> AsyncGenerator[Sequence[ClientEvent]]:
+        try:
+            async for batch in self._batches(run_id, after):
+                yield batch
+        finally:
+            await asyncio.sleep(self._views.lingers)
+
+    async def _batches(self, run_id: UUID, after: Cursor | None) -> AsyncGenerator[Sequence[ClientEvent]]:
         while True:
             if (run_id, after.seq if after else -1) in self._views.torn:
                 raise Torn(Cursor(run_id, after.seq if after else -1), (after.seq if after else -1) + 2)

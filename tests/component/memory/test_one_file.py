@@ -68,5 +68,9 @@ async def test_a_projection_is_added_by_one_file_filled_by_a_rebuild_and_read_by
             await views.projected("t1", "nothing")
         with pytest.raises(LookupError):
             await views.projected("t1", "thread_answers", {"colour": "red"})
+        with pytest.raises(LookupError):
+            await views.projected("t1", "pg_roles")
+        with pytest.raises(ValueError, match="50%s off"):
+            await views.projected("t1", "thread_answers", {"thread_id": "50%s off"})
     for name in (namespace, f"{namespace}x"):
         drop(url, name)

@@ -1,6 +1,7 @@
 """The WebSocket, over ports in memory."""
 
 import asyncio
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,7 +10,7 @@ from clew.chassis import clock
 from clew.contracts.conversation import UserMessageReceived
 from clew.contracts.envelope import stamp
 from clew.contracts.execution import StepProgressed
-from clew.gateway import live
+from clew.gateway import leaving, live
 from clew.gateway.edge import TRACEPARENT
 from tests.support.gateway_ports import MemoryLog, cancels, completed
 from tests.unit.gateway.conftest import NOBODY, Gateway
@@ -261,6 +262,22 @@ async def test_a_stop_closes_with_1012(gateway: Gateway) -> None:
     async with talk(gateway.app) as connection:
         connection.say(type="ping", id="p")
         await connection.hear()
+        gateway.deps.stopping.set()
+        assert await connection.closed() == 1012
+
+
+async def test_a_session_that_is_ended_while_it_unsubscribes_is_closed(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaving, "SPREAD", timedelta(0))
+    thread_id = await gateway.thread()
+    async with talk(gateway.app) as connection:
+        accepted = await ask(connection, thread_id)
+        connection.say(type="subscribe", id="a", run_id=accepted["run_id"])
+        assert [(await connection.hear())["type"] for _ in range(2)] == ["accepted", "event"]
+        gateway.views.lingers = 0.1
+        connection.say(type="unsubscribe", id="a")
+        await asyncio.sleep(0.02)
         gateway.deps.stopping.set()
         assert await connection.closed() == 1012
 
