@@ -6,8 +6,8 @@ from uuid import uuid4
 import pytest
 
 from clew.gateway import reading
-from clew.gateway.deps import AT_ONCE
 from clew.gateway.errors import Unavailable
+from clew.views.database import POOL
 from tests.unit.gateway.conftest import Gateway
 
 
@@ -34,17 +34,17 @@ async def test_a_crowd_is_answered_a_few_at_a_time(gateway: Gateway) -> None:
     asked = Asked(gateway)
     crowd = [asyncio.ensure_future(asked.look_up()) for _ in range(100)]
     await asyncio.sleep(0.01)
-    assert asked.now == AT_ONCE
+    assert asked.now == POOL
     asked.answer.set()
     assert await asyncio.gather(*crowd) == ["found"] * 100
-    assert asked.most == AT_ONCE
+    assert asked.most == POOL
 
 
 async def test_who_is_not_asked_in_time_is_told_to_come_again(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = Asked(gateway)
-    first = [asyncio.ensure_future(asked.look_up()) for _ in range(AT_ONCE)]
+    first = [asyncio.ensure_future(asked.look_up()) for _ in range(POOL)]
     await asyncio.sleep(0)
     monkeypatch.setattr(reading, "TURN", reading.TURN / 1000)
     with pytest.raises(Unavailable):

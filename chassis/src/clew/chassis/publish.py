@@ -101,6 +101,7 @@ class Publisher:
         self._blobs = blobs
         self._reachable = False
         self._over = asyncio.Event()
+        self._why: BaseException | None = None
         self._routes: dict[type[Event], tuple[str, str]] = {}
 
     async def __aenter__(self) -> Self:
@@ -115,7 +116,7 @@ class Publisher:
         )
         await self._producer.start()
         if (sending := self._producer._sender.sender_task) is not None:  # pyright: ignore[reportPrivateUsage]  # tests watch this seam
-            sending.add_done_callback(lambda _: self._over.set())
+            sending.add_done_callback(self._sends_no_more)
         for topic in load_topics().written_by(self._service):
             # The first send need not ask, and the probe below asks for these and not for every topic there is.
             await self._producer.partitions_for(self._settings.in_namespace(topic.name))
@@ -144,7 +145,11 @@ class Publisher:
         aiokafka did not expect ends the task that sends, and nothing says so but the record that waits for ever.
         """
         await self._over.wait()
-        raise OutOfSequence("the log takes nothing more from this process, because a record before was given up")
+        raise OutOfSequence("the log takes nothing more from this process: a record was given up") from self._why
+
+    def _sends_no_more(self, sending: "asyncio.Task[None]") -> None:
+        self._why = None if sending.cancelled() else sending.exception()
+        self._over.set()
 
     async def send(self, event: Event, *, claim: str | None = None) -> "Ack":
         """Hands an event to the producer, after all those before it. Await the result for the acknowledgement.

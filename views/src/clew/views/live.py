@@ -72,7 +72,8 @@ class LiveReader:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.gather(*self._keeping)
+        if self._keeping:
+            await asyncio.wait(self._keeping)
         for client in (self._quick, self._patient, self._cache):
             if client is not None:
                 await client.aclose()

@@ -15,9 +15,8 @@ from clew.gateway.ids import Recent
 from clew.gateway.leaving import Streams
 from clew.gateway.news import News
 from clew.gateway.storage import DocumentStore
+from clew.views.database import POOL
 from clew.views.door import Views
-
-AT_ONCE = 10  # questions about single things; as many as the views have connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Deps:
     stopping: asyncio.Event
     recent: Recent = field(default_factory=Recent)
     news: News = field(default_factory=News)
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(POOL))  # questions about single things
     streams: Streams = field(init=False)
 
     def __post_init__(self) -> None:
