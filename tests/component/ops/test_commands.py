@@ -5,7 +5,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -90,13 +91,16 @@ async def test_a_body_that_lies_in_the_object_store_is_fetched(log: Log, env: di
     assert json.loads(shown.out)["body"]["content"][0]["text"] == "x" * 300_000
 
 
-async def test_tail_prints_what_is_written_from_then_on(log: Log, env: dict[str, str]) -> None:
-    await write(log, [message("before")])
+@asynccontextmanager
+async def tailing(
+    env: dict[str, str], *arguments: str, keyboard: int
+) -> AsyncGenerator[tuple[asyncio.StreamReader, asyncio.StreamReader]]:
+    """`clew events tail` once it listens: what it prints, and what it says beside it."""
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).parent / "clew"),
-        *("events", "tail", "--type", "UserMessageReceived", "--json"),
+        *("events", "tail", *arguments, "--json"),
         env=env,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=keyboard,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -104,40 +108,34 @@ async def test_tail_prints_what_is_written_from_then_on(log: Log, env: dict[str,
     assert process.stderr is not None
     try:
         await asyncio.wait_for(process.stderr.readline(), PATIENCE)
-        after = [message(f"after {number}") for number in range(3)]
-        await write(log, after)
-        said = [json.loads(await asyncio.wait_for(process.stdout.readline(), PATIENCE)) for _ in after]
-        assert {line["body"]["run_id"] for line in said} == {str(event.run_id) for event in after}
+        yield process.stdout, process.stderr
     finally:
         process.kill()
         await process.wait()
+
+
+async def test_tail_prints_what_is_written_from_then_on(log: Log, env: dict[str, str]) -> None:
+    await write(log, [message("before")])
+    async with tailing(env, "--type", "UserMessageReceived", keyboard=asyncio.subprocess.DEVNULL) as (printed, _):
+        after = [message(f"after {number}") for number in range(3)]
+        await write(log, after)
+        said = [json.loads(await asyncio.wait_for(printed.readline(), PATIENCE)) for _ in after]
+        assert {line["body"]["run_id"] for line in said} == {str(event.run_id) for event in after}
 
 
 async def test_a_tail_that_is_paused_leaves_nothing_out(log: Log, env: dict[str, str]) -> None:
     keyboard, terminal = os.openpty()
-    process = await asyncio.create_subprocess_exec(
-        str(Path(sys.executable).parent / "clew"),
-        *("events", "tail", "--json"),
-        env=env,
-        stdin=terminal,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
     try:
-        await asyncio.wait_for(process.stderr.readline(), PATIENCE)
-        os.write(keyboard, b"x ")
-        assert b"paused" in await asyncio.wait_for(process.stderr.readline(), PATIENCE)
-        await write(log, [message("meanwhile"), message("meanwhile, too")])
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(process.stdout.readline(), 1)
-        os.write(keyboard, b" ")
-        for _ in range(2):
-            assert b"meanwhile" in await asyncio.wait_for(process.stdout.readline(), PATIENCE)
+        async with tailing(env, keyboard=terminal) as (printed, told):
+            os.write(keyboard, b"x ")
+            assert b"paused" in await asyncio.wait_for(told.readline(), PATIENCE)
+            await write(log, [message("meanwhile"), message("meanwhile, too")])
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(printed.readline(), 1)
+            os.write(keyboard, b" ")
+            for _ in range(2):
+                assert b"meanwhile" in await asyncio.wait_for(printed.readline(), PATIENCE)
     finally:
-        process.kill()
-        await process.wait()
         os.close(keyboard)
         os.close(terminal)
 

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple, cast
 from psycopg import AsyncConnection
 from psycopg.abc import QueryNoTemplate
 
+from clew.memory import vectors
 from clew.memory.projections.table import metadata
 
 SHOWN: Final = 10  # rows of each difference
@@ -13,11 +14,7 @@ COLUMNS: Final = """
 SELECT table_name, string_agg(column_name || ' ' || udt_name, ', ' ORDER BY ordinal_position)
 FROM information_schema.columns WHERE table_schema = %s AND table_name <> ALL(%s) GROUP BY table_name
 """
-
-
-def _not_projected() -> list[str]:
-    """Asked for at each comparison: a module that derives a table says so when it is imported."""
-    return ["alembic_version", *(table.name for table in metadata.tables.values() if "derived" in table.info)]
+NOT_PROJECTED: Final = ["alembic_version", vectors.TABLE.name]
 
 
 class Checksum(NamedTuple):
@@ -30,7 +27,7 @@ class Checksum(NamedTuple):
 
 async def checksums(connection: AsyncConnection, schema: str) -> dict[str, Checksum]:
     """Of each projected table that is there, the same whatever the order of the rows."""
-    rows = await (await connection.execute(COLUMNS, [schema, _not_projected()])).fetchall()
+    rows = await (await connection.execute(COLUMNS, [schema, NOT_PROJECTED])).fetchall()
     return {name: await _checksum(connection, schema, name, columns) for name, columns in sorted(rows)}
 
 

@@ -35,7 +35,6 @@ TABLE: Final = Table(
     Column("model", Text, nullable=False),
     Column("text_hash", Text, nullable=False),
     Column("vector", ARRAY(REAL), nullable=False),
-    info={"derived": True},
 )
 STALE: Final = """
 DELETE FROM fact_vectors v WHERE (%(only)s::uuid[] IS NULL OR v.fact_id = ANY(%(only)s))
