@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import zip_longest
-from typing import Literal, TypedDict
+from typing import Final, Literal, TypedDict
 from uuid import UUID
 
-from pydantic import JsonValue
-from pydantic_core import from_json
+from pydantic import JsonValue, TypeAdapter
+from pydantic_core import from_json, to_json
 
 from clew.contracts.conversation import UserMessageReceived
 from clew.contracts.envelope import Event, derive
@@ -18,6 +18,8 @@ from clew.contracts.registry import BY_NAME
 from clew.contracts.usage import Usage
 from clew.views.database import Row
 from clew.views.models import Capabilities, Document, Message, OpenRun, Passage, Run, RunFailure, Suspension, Thread
+
+_MESSAGES: Final = TypeAdapter(list[Message])
 
 
 def thread_of(row: Row) -> Thread:
@@ -69,7 +71,7 @@ def said_in(nodes: Sequence[Row]) -> list[Said]:
 
 
 def messages_in(nodes: Sequence[Row]) -> list[Message]:
-    return [Message.model_validate(said) for said in said_in(nodes)]
+    return _MESSAGES.validate_json(to_json(said_in(nodes)), extra="ignore")
 
 
 def _question(node: Row) -> Said:
