@@ -1,6 +1,7 @@
 """What a seed brings is the same every time, and leaves nothing out."""
 
-from tests.chaos.schedule import FROZEN, ROUND, SESSION, schedule
+from tests.chaos.mutants import MUTANTS
+from tests.chaos.schedule import FROZEN, LONG, LONG_ROUND, ROUND, SESSION, WAKINGS, schedule
 from tests.chaos.workload import TOOLS, workload
 
 
@@ -20,7 +21,17 @@ def test_a_long_trial_goes_on_to_its_end() -> None:
 
 def test_a_process_stands_still_for_longer_than_its_session() -> None:
     assert FROZEN[0] > SESSION
-    assert all(act.seconds > SESSION for act in schedule(5, 300) if act.kind == "freeze")
+    still = [act for act in schedule(5, 600, LONG_ROUND) if act.kind in ("freeze", "overtake", "blind")]
+    assert {act.kind for act in still} == {"freeze", "overtake", "blind"}
+    assert all(act.seconds > SESSION for act in still)
+
+
+def test_what_wakes_up_late_does_so_before_the_next_act() -> None:
+    acts = schedule(3, 600, LONG_ROUND)
+    waking = [n for n, act in enumerate(acts[:-1]) if act.kind in WAKINGS]
+    assert waking
+    assert all(acts[n + 1].at - acts[n].at >= LONG > FROZEN[1] for n in waking)
+    assert {kind for mutant in MUTANTS.values() for kind, _ in mutant.acts} >= WAKINGS
 
 
 def test_a_workload_follows_from_its_seed_and_holds_everything() -> None:
