@@ -231,9 +231,10 @@ def test_a_plan_that_was_passed_before_its_run_started_is_noticed(commit: Commit
     assert broken(facts_of(a_good_trial(), commits=[replace(passed, at=104.5)])) == []
 
 
-def test_a_message_that_was_passed_before_it_was_planned_is_noticed() -> None:
-    commit = Commit(102.5, "planner", "user-messages", 0, 1)
-    assert broken(facts_of(a_good_trial(), commits=[commit])) == ["I5"]
+def test_a_message_that_was_passed_before_it_was_planned_is_noticed_once() -> None:
+    commits = [Commit(at, "planner", "user-messages", 0, 1) for at in (102.6, 102.5, 102.7)]
+    [violation] = judge(facts_of(a_good_trial(), commits=commits))
+    assert (violation.invariant, violation.evidence[1]) == ("I5", "committed at 102.500")
 
 
 def test_a_message_that_waits_its_turn_may_be_passed() -> None:

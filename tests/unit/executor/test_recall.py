@@ -2,19 +2,21 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
 import pytest
 
 from clew.chassis.claims import Claims
+from clew.chassis.errors import LogUnreachable
 from clew.chassis.records import Record
 from clew.contracts import codec
 from clew.contracts.envelope import Event
 from clew.contracts.topics import topic_of
 from clew.executor.claiming import Bid
 from clew.executor.recall import Reading, Recall
+from clew.views.database import ViewsUnavailable
 from clew.views.recovery import PartitionSnapshot, RunRecord
 from tests.support.owners import RunStory, claimed
 
@@ -95,3 +97,47 @@ async def test_what_only_the_views_cannot_give_is_read_from_the_log() -> None:
     assert (await Recall(store, log_of(plan, *begun), decode).run_past(0, story.run_id)).torn is None
     past = await Recall(store, log_of(plan, *begun, unreadable=3), decode).run_past(0, story.run_id)
     assert past.torn == 4
+
+
+@dataclass
+class Unreliable:
+    """A log that breaks off in the middle of the first reading, and views that are away when they are asked first."""
+
+    source: Source
+    store: Store
+    failures: int = 0
+
+    async def run_records(self, run_ids: Sequence[UUID], partition: int) -> PartitionSnapshot:
+        if (failures := self._failed()) == 1:
+            raise ViewsUnavailable("starting up")
+        assert failures > 1
+        return await self.store.run_records(run_ids, partition)
+
+    async def snapshot(self, partition: int) -> PartitionSnapshot:
+        if self._failed() == 1:
+            raise ViewsUnavailable("starting up")
+        return await self.store.snapshot(partition)
+
+    async def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Record]:
+        async for record in self.source.read(topic, partition, start, end):
+            yield record
+            if topic == "run-signals" and self.failures == 2:
+                raise LogUnreachable("the leader is gone")
+
+    def _failed(self) -> int:
+        self.failures += 1
+        return self.failures
+
+
+async def test_views_and_log_that_are_away_are_waited_for_and_nothing_is_taken_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("clew.executor.recovery.PATIENCE", timedelta(0))
+    story = RunStory()
+    decided = story.decided()
+    away = Unreliable(log_of(story.planned(), *story.begun(), decided), Store())
+    past = await Recall(away, away, decode).run_past(0, story.run_id)
+    assert ([event.seq for event in past.events], past.signals, past.torn) == ([2, 3, 4], (decided,), None)
+    assert away.failures == 3
+    away.failures = 0
+    assert (await Recall(away, away, decode).begin(0)).position == 0

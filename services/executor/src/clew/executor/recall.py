@@ -164,7 +164,7 @@ class Recall:
                 found[signal.run_id].signals.append(signal)
             case None:
                 run_id, kind = about(record)
-                if run_id in found and record.topic == CLAIMED_TOPIC and kind not in UNNUMBERED:
+                if run_id is not None and record.topic == CLAIMED_TOPIC and kind not in UNNUMBERED:
                     found[run_id].unreadable = True
             case _:
                 pass
