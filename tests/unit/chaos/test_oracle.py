@@ -291,6 +291,17 @@ def test_a_signal_is_finished_when_its_run_has_heard_it(heard: bool, kind: str) 
     assert broken(facts_of(history, commits=[commit])) == ([] if heard else ["I5"])
 
 
+def test_what_was_heard_under_an_old_claim_was_not_heard() -> None:
+    history = a_good_trial()
+    history.say("m3")
+    history.plan("m3")
+    history.start("m3")
+    history.hear("m3", history.wish("m3"))
+    history.log[-1] = void(history.log[-1])
+    commit = Commit(history.now + 0.5, "executor", "run-signals", 0, 1)
+    assert "I5" in broken(facts_of(history, commits=[commit]))
+
+
 def test_a_steering_message_that_came_too_late_is_finished_when_that_was_said() -> None:
     history = a_good_trial()
     steer = history.steer("m1")

@@ -1,7 +1,9 @@
 """What a seed brings is the same every time, and leaves nothing out."""
 
+from typing import get_args
+
 from tests.chaos.mutants import MUTANTS
-from tests.chaos.schedule import FROZEN, LONG, LONG_ROUND, ROUND, SESSION, WAKINGS, schedule
+from tests.chaos.schedule import FROZEN, LONG, LONG_ROUND, ROUND, SESSION, WAKINGS, Kind, schedule
 from tests.chaos.workload import TOOLS, workload
 
 
@@ -12,6 +14,12 @@ def test_a_seed_brings_the_same_acts_and_another_seed_others() -> None:
 
 def test_every_act_of_a_round_is_done_however_short_the_trial_is() -> None:
     assert sorted((act.kind, act.target) for act in schedule(3, 1)) == sorted(ROUND)
+
+
+def test_a_long_trial_leaves_no_kind_of_act_out() -> None:
+    assert {kind for kind, _ in LONG_ROUND} == set(get_args(Kind))
+    frequent = {"kill", "freeze", "term", "rolling", "scale", "kafka-term", "stall-kill", "postgres-term", "flush"}
+    assert {kind for kind, _ in ROUND} >= frequent, "stall-kill kills Kafka, too"
 
 
 def test_a_long_trial_goes_on_to_its_end() -> None:

@@ -42,6 +42,7 @@ async def test_a_plan_is_finished_when_its_run_has_started_and_not_when_it_has_e
     async with running(hang) as process:
         async with asyncio.timeout(5):
             await process.take(planned())
+            await process.take(planned())
         assert process.log.kinds[0] == "run-started"
         assert RUN in process.runs.live
 
