@@ -200,25 +200,23 @@ class Trial:
                 pid = await claiming
             os.killpg(self.stack.pid("kafka"), signal.SIGSTOP)
             await asyncio.sleep(LOOK)
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
+            _signal(pid, signal.SIGSTOP)
             os.killpg(self.stack.pid("kafka"), signal.SIGCONT)
         await asyncio.sleep(act.seconds)
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+        _signal(pid, signal.SIGCONT)
 
     async def _overlap(self, act: Act, fleet: Fleet, log: Log) -> None:
         """A process is frozen until somebody has claimed what was its own, and the successor then, before it writes
         anything: what the first one still says when it wakes up stands before what the successor says, and is void."""
         async with self._one_part:
             claiming = asyncio.create_task(_claiming(log))
-            async with fleet.frozen(act.target, act.choice), asyncio.timeout(READY):
-                pid = await claiming
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGSTOP)
+            async with fleet.frozen(act.target, act.choice):
+                await asyncio.wait([claiming], timeout=READY)
+                if claiming.cancel():
+                    return  # it had nothing that anybody could claim
+                _signal(claiming.result(), signal.SIGSTOP)
             await asyncio.sleep(LOOK)
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+            _signal(claiming.result(), signal.SIGCONT)
 
     async def _wake_blind(self, act: Act, fleet: Fleet) -> None:
         """A process wakes up beyond its session while Kafka stands still: nothing tells it that it has lost."""
@@ -233,6 +231,11 @@ class Trial:
         client = redis.asyncio.from_url(self.env["REDIS_URL"])  # pyright: ignore[reportUnknownMemberType]
         await client.flushall()
         await client.aclose()
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 async def _claiming(log: Log) -> int:
