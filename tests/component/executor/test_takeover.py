@@ -22,6 +22,7 @@ from tests.support.owners import OneOwner, RunStory, an_owner, claimed
 pytestmark = pytest.mark.stack
 TOPICS = ("plans", CLAIMED_TOPIC, "run-signals")
 MANY = 1000
+Harm = tuple[str, list[int]]  # what is done to rows of the views, and their numbers
 
 
 @pytest_asyncio.fixture
@@ -133,13 +134,7 @@ async def test_pasts_that_are_asked_for_together_share_a_reading(log: Log, views
 
 @pytest.mark.parametrize("harm", [("DELETE FROM {}.events", [1, 3]), ("UPDATE {}.events SET body = '{{}}'", [5])])
 async def test_a_journal_that_the_views_have_lost_in_part_is_read_from_the_log(
-    log: Log,
-    views: Views,
-    projecting: MemoryUnderTest,
-    stack_env: dict[str, str],
-    fresh: str,
-    how: str,
-    seqs: list[int],
+    log: Log, views: Views, projecting: MemoryUnderTest, stack_env: dict[str, str], fresh: str, harm: Harm
 ) -> None:
     scene = Scene(log)
     async with an_owner(log, views.recovery) as owner:
