@@ -1,8 +1,9 @@
 """A planner without a model, to see the chassis at work: the words of a message say what its handler does.
 
 `slow N` takes N seconds, `reject` and `broken` refuse it, `flaky` fails at the first try, `later N` puts it off until
-it is N seconds old, `fenced N` is fenced until then, `block` holds up the whole process, after `hang` the group never
-answers its client again, as may be after a restart of the broker. The plan's rationale tells
+it is N seconds old, `fenced N` is fenced until then, `block` holds up the whole process, `thread` leaves a thread
+behind that never ends, `deaf` does not hear that it is cancelled, after `hang` the group never answers its client
+again, as may be after a restart of the broker. The plan's rationale tells
 whether the delivery was marked as backlog; the log tells when each began. Run it as a program, with the limit of its
 handlers in seconds if you like, and the patience of its watchdog and of its stop.
 """
@@ -10,8 +11,10 @@ handlers in seconds if you like, and the patience of its watchdog and of its sto
 import asyncio
 import logging
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -46,6 +49,10 @@ async def on_user_message_received(message: UserMessageReceived, context: Contex
             raise Fenced("not yet")
         case ["block"]:
             time.sleep(1000)  # noqa: ASYNC251  # what a handler must never do
+        case ["thread"]:
+            threading.Thread(target=time.sleep, args=[1000]).start()
+        case ["deaf"]:
+            await _deaf()
         case ["hang"]:
             _cut_off_from_the_group()
         case ["broken"]:
@@ -72,6 +79,12 @@ async def on_run_started(started: RunStarted, context: Context) -> AsyncIterator
     yield  # what makes it a handler
 
 
+async def _deaf() -> None:
+    while True:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(1000)
+
+
 def _cut_off_from_the_group() -> None:
     """No request to the coordinator is answered any more; the rest of the client works."""
     client: Any = AIOKafkaClient  # typed in part only
@@ -87,6 +100,7 @@ def _cut_off_from_the_group() -> None:
 
 def main() -> None:
     consumer.BACKOFF = (0.1, 0.1)
+    consumer.CUT_OFF = 0.5
     watchdog.STILL_AFTER = 3
     if len(sys.argv) > 2:
         progress.STUCK_AFTER = service.STOP_LIMIT = float(sys.argv[2])
