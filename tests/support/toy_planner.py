@@ -47,16 +47,8 @@ async def on_user_message_received(message: UserMessageReceived, context: Contex
             raise RetryLater(timedelta(seconds=0.2))
         case ["fenced", seconds] if context.now() - message.occurred_at < timedelta(seconds=float(seconds)):
             raise Fenced("not yet")
-        case ["block"]:
-            time.sleep(1000)  # noqa: ASYNC251  # what a handler must never do
-        case ["thread"]:
-            threading.Thread(target=time.sleep, args=[1000]).start()
-        case ["deaf"]:
-            await _deaf()
-        case ["hang"]:
-            _cut_off_from_the_group()
-        case ["broken"]:
-            raise ZeroDivisionError("never")
+        case [word, *_] if word in MISDEEDS:
+            await MISDEEDS[word]()
         case _:
             await asyncio.sleep(0)
     step = Step(step_id="only", kind="respond", title="Answer", instructions="Answer.", agent="assistant")
@@ -79,13 +71,25 @@ async def on_run_started(started: RunStarted, context: Context) -> AsyncIterator
     yield  # what makes it a handler
 
 
-async def _deaf() -> None:
+async def _block() -> None:
+    time.sleep(1000)  # noqa: ASYNC251  # what a handler must never do
+
+
+async def _leave_a_thread() -> None:
+    threading.Thread(target=time.sleep, args=[1000]).start()
+
+
+async def _hear_nothing() -> None:
     while True:
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(1000)
 
 
-def _cut_off_from_the_group() -> None:
+async def _break() -> None:
+    raise ZeroDivisionError("never")
+
+
+async def _cut_off_from_the_group() -> None:
     """No request to the coordinator is answered any more; the rest of the client works."""
     client: Any = AIOKafkaClient  # typed in part only
     send = client.send
@@ -96,6 +100,15 @@ def _cut_off_from_the_group() -> None:
         return await send(self, node, request, group=group)
 
     client.send = hung
+
+
+MISDEEDS = {
+    "block": _block,
+    "thread": _leave_a_thread,
+    "deaf": _hear_nothing,
+    "hang": _cut_off_from_the_group,
+    "broken": _break,
+}
 
 
 def main() -> None:

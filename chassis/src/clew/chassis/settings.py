@@ -56,7 +56,7 @@ class ServiceSettings(LogAccess):
         IN_HAND.records,
         ge=1,
         validation_alias="CLEW_RECORDS_IN_HAND",
-        description="Records that were fetched and are not done with, of work and of control each; then fetching pauses",
+        description="Records that are fetched and not done with, of work and of control each, before fetching pauses",
     )
     bytes_in_hand: int = Field(
         IN_HAND.size,
