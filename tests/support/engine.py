@@ -82,9 +82,8 @@ def agent(
     """An agent on the engine. With `stream` its words go there as they come."""
     durability = Durability[None](
         traits=traits or traits_by_name(),
-        model_policy=AT_ONCE,
         event_stream_handler=None if stream is None else _stream_to(stream),
-        **(engine or {}),
+        **{"model_policy": AT_ONCE, **(engine or {})},
     )
     return Agent(model, name=name, toolsets=toolsets, capabilities=[durability], **options)
 
