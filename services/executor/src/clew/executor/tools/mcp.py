@@ -86,9 +86,10 @@ def _http_client(
 async def _with_key(request: httpx2.Request) -> None:
     """From what is sent: calls side by side share a client, and a task of its own sends for all of them."""
     if request.method == "POST":
-        meta = (json.loads(request.content).get("params") or {}).get("_meta") or {}
-        if KEY in meta:
-            request.headers[HEADER] = meta[KEY]
+        sent: dict[str, Any] = json.loads(request.content)
+        asked: dict[str, Any] = sent.get("params") or {}
+        if (key := (asked.get("_meta") or {}).get(KEY)) is not None:
+            request.headers[HEADER] = key
 
 
 async def _listed(configured: Configured, toolset: MCPToolset[None]) -> list[Listed]:
