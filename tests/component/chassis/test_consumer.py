@@ -145,3 +145,15 @@ async def test_a_process_that_is_full_takes_no_more_work_in_until_half_of_it_is_
         await until(lambda: len(member.began) == 80)
         await until(lambda: not member.paused)
     assert len(set(member.began)) == 80
+
+
+async def test_a_free_place_goes_to_the_tenant_that_waits_and_not_to_the_one_that_came_first(log: Log) -> None:
+    member = Member(log, handlers=2)
+    async with member.running(), log.as_service("gateway") as gateway:
+        await gateway.publish_all([message(f"slow {n}", tenant_id="many") for n in range(10)])
+        await until(lambda: member.in_hand == 10)
+        await gateway.publish(message("quick", tenant_id="few"))
+        await until(lambda: member.in_hand == 11)
+        member.gate.set()
+        await until(lambda: len(member.began) == 11)
+    assert member.began[2] == "quick"

@@ -88,8 +88,9 @@ async def _with_key(request: httpx2.Request) -> None:
     if request.method == "POST":
         sent: dict[str, Any] = json.loads(request.content)
         asked: dict[str, Any] = sent.get("params") or {}
-        if (key := (asked.get("_meta") or {}).get(KEY)) is not None:
-            request.headers[HEADER] = key
+        meta: dict[str, Any] = asked.get("_meta") or {}
+        if KEY in meta:
+            request.headers[HEADER] = meta[KEY]
 
 
 async def _listed(configured: Configured, toolset: MCPToolset[None]) -> list[Listed]:
