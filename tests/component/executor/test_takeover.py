@@ -22,7 +22,7 @@ from tests.support.owners import OneOwner, RunStory, an_owner, claimed
 pytestmark = pytest.mark.stack
 TOPICS = ("plans", CLAIMED_TOPIC, "run-signals")
 MANY = 1000
-LARGE = {"page": "x" * 300_000}  # travels as a claim check
+LARGE = "x" * 300_000  # travels as a claim check
 Harm = tuple[str, list[int]]  # what is done to rows of the views, and their numbers
 
 
