@@ -86,10 +86,10 @@ class Projector:
     ) -> None:
         await self._writing.stop()
 
-    async def on_records(self, records: Sequence[Record]) -> None:
+    async def on_records(self, batch: Sequence[Decoded]) -> None:
         """Takes a batch while the one before is still being written. Returns when that one is committed, however long
         Postgres makes it wait; `settled` tells when this one is."""
-        await self._writing.start(self._project(await decode_all(records)))
+        await self._writing.start(self._project(batch))
 
     async def fill(self, ends: Mapping[Partition, int]) -> None:
         """Projects the log up to these ends, from where the store stands; nothing else."""

@@ -12,7 +12,6 @@ Rule: TypeAlias = Literal["first", "last", "least", "greatest", "sum"]
 EXACT: Final = Context(prec=400)  # digits: any float and the smallest cost fit into one number
 _MERGES: Final[dict[Rule, Callable[[Any, Any], Any]]] = {
     "first": lambda old, _new: old,
-    "last": lambda _old, new: new,
     "least": min,
     "greatest": max,
     "sum": lambda old, new: EXACT.add(old, new) if isinstance(old, Decimal) else old + new,
@@ -55,23 +54,25 @@ class Merged:
     def __init__(self, blank: Row, key: Callable[[Row], object], rules: Mapping[str, Rule]) -> None:
         self._blank = blank
         self._key = key
-        self._merges = {name: _MERGES[rule] for name, rule in rules.items()}
+        self._last = {name for name, rule in rules.items() if rule == "last"}
+        self._merges = {name: _MERGES[rule] for name, rule in rules.items() if rule != "last"}
         self._known: dict[object, dict[str, object]] = {}
 
     def take(self, rows: Iterable[Row]) -> None:
+        merges, last = self._merges, self._last
         for row in rows:
             key = self._key(row)
             if (known := self._known.get(key)) is None:
                 self._known[key] = {**self._blank, **row}
-            else:
-                self._merge(known, row)
-
-    def _merge(self, known: dict[str, object], row: Row) -> None:
-        find = self._merges.get
-        for name, new in row.items():
-            if new is not None and (merge := find(name)) is not None:
-                old = known[name]
-                known[name] = new if old is None else merge(old, new)
+                continue
+            for name, new in row.items():
+                if new is None:
+                    continue
+                if name in last:
+                    known[name] = new
+                elif name in merges:
+                    old = known[name]
+                    known[name] = new if old is None else merges[name](old, new)
 
     def cells(self) -> Sequence[Iterable[object]]:
         return [row.values() for row in self._known.values()]
