@@ -49,6 +49,11 @@ def test_what_our_services_write_goes_the_short_way(change: Change) -> None:
     assert decoded(change(record()))[1:] == (ASKED, None)
 
 
+def test_under_which_claim_a_record_was_written_is_read_with_it() -> None:
+    claimed = headers(lambda given: [*given, ("claim", b"c1")])(record())
+    assert decoded(claimed) == (claimed, ASKED, b"c1")
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -35,7 +35,7 @@ def decoded(record: Record) -> Decoded:
     """What is in a record. Its headers are gone through here, and by nobody again, as long as nothing is unusual."""
     headers = dict(record.headers)
     reader = _READERS.get((record.topic, headers.get("ce_type", b"")))
-    if reader is None or "ce_dataref" in headers or not headers.get("ce_source"):
+    if reader is None or record.value is None or "ce_dataref" in headers or not headers.get("ce_source"):
         return record, None, None
     if len(headers) != len(record.headers):  # a name twice: the last one holds, and all must be text
         return record, None, None
