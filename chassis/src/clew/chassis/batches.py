@@ -76,7 +76,7 @@ class BatchConsumer(Generic[T]):
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
         while True:
-            batch, ends = await self._next(consumer)
+            batch, ends = await self.next_batch(consumer)
             self.polled_at = monotonic()
             if batch:
                 self._handling = True
@@ -84,16 +84,20 @@ class BatchConsumer(Generic[T]):
                 self._handling = False
                 self._handled |= ends
 
-    async def _next(self, consumer: AIOKafkaConsumer) -> tuple[list[T], dict[TopicPartition, int]]:
-        """What has come, and the offsets behind it; nothing after a while without."""
+    async def next_batch(self, consumer: AIOKafkaConsumer) -> tuple[list[T], dict[TopicPartition, int]]:
+        """What has come, and the offsets behind it; nothing after a while without. A record that comes again, as it may
+        when partitions are dealt out anew between two slices, is in a batch once."""
+        namespace = self._settings.namespace
         batch: list[T] = []
         ends: dict[TopicPartition, int] = {}
         while len(batch) < FETCH:
             found = await consumer.getmany(timeout_ms=0 if batch else POLL_MS, max_records=SLICE)
             if not found:
                 break
-            batch += [self._read(from_kafka(raw, self._settings.namespace)) for raws in found.values() for raw in raws]
-            ends |= {tp: raws[-1].offset + 1 for tp, raws in found.items()}
+            for tp, raws in found.items():
+                behind = ends.get(tp, 0)
+                batch += [self._read(from_kafka(raw, namespace)) for raw in raws if raw.offset >= behind]
+                ends[tp] = max(behind, raws[-1].offset + 1)
             await asyncio.sleep(0)  # what else waits for this process has its turn
         return batch, ends
 
