@@ -23,6 +23,7 @@ from clew.contracts.envelope import Event
 from clew.contracts.execution import PartitionClaimed
 from clew.contracts.topics import load_topics, topic_of
 from clew.memory.app import PROJECTED
+from clew.memory.decoding import decoded
 from clew.memory.intake import Intake
 from clew.memory.live import LiveStreams, tokens_handler
 from clew.memory.metrics import Metrics
@@ -131,7 +132,7 @@ class MemoryUnderTest:
 
     async def take(self, records: Sequence[Record]) -> None:
         """Projects what the consumer would have brought; returns when it is committed."""
-        await self.projector.on_records(records)
+        await self.projector.on_records([decoded(record) for record in records])
         await self.projector.settled()
 
     async def _keep_letter(self, letter: RecordDeadLettered) -> None:

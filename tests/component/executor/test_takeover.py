@@ -12,6 +12,7 @@ import pytest_asyncio
 from clew.chassis import clock
 from clew.chassis.claims import CLAIMED_TOPIC
 from clew.executor.past import PartitionPast, RunPast
+from clew.memory.decoding import decoded
 from clew.views.door import Views
 from clew.views.names import Schemas
 from clew.views.recovery import PartitionSnapshot
@@ -83,7 +84,7 @@ async def project(memory: MemoryUnderTest, log: Log, part: float = 1.0) -> None:
     """Projects the first `part` of each topic, as memory does that has come so far and then stopped."""
     for topic in TOPICS:
         records = await log.records(topic)
-        await memory.projector.on_records(records[: round(len(records) * part)])
+        await memory.projector.on_records([decoded(record) for record in records[: round(len(records) * part)]])
 
 
 async def taken_over(log: Log, views: Views) -> PartitionPast:

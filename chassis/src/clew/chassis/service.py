@@ -41,6 +41,7 @@ from clew.contracts.topics import load_topics, topic_of
 STOP_LIMIT = 12.0  # seconds that a stop may take beyond the drain; a supervisor that kills waits for longer
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=ServiceSettings)
+T = TypeVar("T")
 R = TypeVar("R", bound=AbstractAsyncContextManager[Any])  # Any: what entering returns is the resource itself
 
 
@@ -63,7 +64,7 @@ class Service:
         self._keyed_topics: list[str] = []
         self._hooks: list[PartitionHooks] = []
         self._keyed: KeyedConsumer | None = None
-        self._batches: list[BatchConsumer] = []
+        self._batches: list[BatchConsumer[Any]] = []
         self._tasks: list[tuple[str, Callable[[], Coroutine[None, None, None]]]] = []
         self._address = (settings.health_host, settings.health_port)
 
@@ -103,14 +104,16 @@ class Service:
     def on_batch(
         self,
         topics: Sequence[str],
-        handler: Callable[[Sequence[Record]], Awaitable[None]],
+        read: Callable[[Record], T],
+        handler: Callable[[Sequence[T]], Awaitable[None]],
         *,
         group: str | None = None,
         limit: timedelta = BATCH_LIMIT,
     ) -> None:
-        """Handles raw records in batches, committed when `handler` returns; after `limit` it is taken for wedged."""
+        """Handles what `read` makes of records, in batches, committed when `handler` returns; after `limit` it is taken
+        for wedged."""
         names = [self._readable(topic) for topic in topics]
-        self._batches.append(BatchConsumer(self.name, self.settings, names, handler, group or self.name, limit))
+        self._batches.append(BatchConsumer(self.name, self.settings, names, read, handler, group or self.name, limit))
 
     def task(self, name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
         """Runs beside the handlers; when it raises, the service stops."""
@@ -165,7 +168,7 @@ class Service:
             await self._live(consumers)
             await server.finish()
 
-    async def _live(self, consumers: Sequence[KeyedConsumer | BatchConsumer]) -> None:
+    async def _live(self, consumers: Sequence[KeyedConsumer | BatchConsumer[Any]]) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(consumer.run(), name="consumer") for consumer in consumers]
             watchdog = Watchdog([consumer.stuck for consumer in consumers])
@@ -186,7 +189,7 @@ class Service:
             for task in tasks:
                 task.cancel()
 
-    def _consumers(self) -> list[KeyedConsumer | BatchConsumer]:
+    def _consumers(self) -> list[KeyedConsumer | BatchConsumer[Any]]:
         if not self._keyed_topics:
             return [*self._batches]
         self._keyed = KeyedConsumer(
@@ -246,7 +249,7 @@ async def _reason(text: str) -> str:
     return text
 
 
-async def _joining(consumers: Sequence[KeyedConsumer | BatchConsumer]) -> str | None:
+async def _joining(consumers: Sequence[KeyedConsumer | BatchConsumer[Any]]) -> str | None:
     if all(consumer.joined for consumer in consumers):
         return None
     return "the consumer has no partitions yet, or is recovering them"
