@@ -221,9 +221,10 @@ async def test_a_large_message_takes_the_way_of_the_claim_check(stage: Stage) ->
     assert said.json()["items"][0]["text"] == text
 
 
-async def test_a_frame_over_a_mebibyte_closes_with_1009(stage: Stage) -> None:
+@pytest.mark.parametrize("size", [2**20 + 1, 2 * 2**20])
+async def test_a_frame_over_a_mebibyte_closes_with_1009(stage: Stage, size: int) -> None:
     async with connect(stage.socket_url) as connection:
-        await connection.send("x" * (1024 * 1024 + 1))
+        await connection.send("x" * size)
         assert await close_code(connection) == 1009
 
 

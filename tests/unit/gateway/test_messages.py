@@ -249,6 +249,8 @@ async def test_events_come_as_a_page_or_as_a_stream_with_the_same_cursors(gatewa
 
     resumed = await gateway.client.get(path, headers={"Accept": "text/event-stream", "Last-Event-ID": ids[0]})
     assert resumed.text.count("event: ") == 1
+    both = await gateway.client.get(path, params={"after": ids[1]}, headers=dict(resumed.request.headers))
+    assert both.text == resumed.text, "what a browser says when it comes again counts more than its first address"
     over = await gateway.client.get(path, headers={"Accept": "text/event-stream", "Last-Event-ID": ids[1]})
     assert over.status_code == 204
     assert (await gateway.client.get(path, params={"limit": 1})).json()["next"] == ids[0]
