@@ -50,6 +50,15 @@ async def test_a_thread_of_ours_is_known_by_its_id(gateway: Gateway) -> None:
     assert [message.thread_id for message in messages(gateway)] == [thread_id]
 
 
+async def test_a_run_of_another_thread_is_not_found(gateway: Gateway) -> None:
+    await ended(gateway, asked("hello"))
+    await ended(gateway, asked("hello", thread_id="other"))
+    behind = {"Last-Event-ID": f"{messages(gateway)[0].run_id}:0"}
+    assert (await gateway.client.get("/v1/agui/trip/one", headers=behind)).status_code == 200
+    assert (await gateway.client.get("/v1/agui/other/one", headers=behind)).status_code == 404
+    assert (await gateway.client.get(f"/v1/agui/other/{messages(gateway)[0].run_id}")).status_code == 404
+
+
 async def test_a_name_whose_thread_was_deleted_is_not_found(gateway: Gateway) -> None:
     await ended(gateway, asked("hello"))
     [message] = messages(gateway)
