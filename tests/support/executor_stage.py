@@ -79,7 +79,7 @@ async def executor_stage(
         "CLEW_MODEL_PAUSE_SECONDS": "0.05",
         "CLEW_MODEL_ATTEMPTS": "3",
         "CLEW_STEP_REQUESTS": "4",
-        "CLEW_DRAIN_SECONDS": "1",
+        "CLEW_DRAIN_SECONDS": "3",
     }
     migrate = [sys.executable, "-m", "clew.memory", "migrate"]
     await asyncio.to_thread(subprocess.run, migrate, env=env, check=True)

@@ -168,6 +168,17 @@ async def test_a_stop_in_good_order_leaves_the_run_to_the_next_process(stage: St
     assert events[-1].output == "after the restart"
 
 
+async def test_a_stop_in_good_order_lets_a_model_answer_once(stage: Stage, model: ScriptedOpenAI) -> None:
+    model.script(Delayed(Text("heard"), 0.5))
+    plan = planned()
+    await stage.planner.publish(plan)
+    await until_asked(model, 1)
+    await stage.executor.restart()
+    events = await stage.ended(plan.run_id)
+    assert isinstance(events[-1], RunCompleted)
+    assert (events[-1].output, len(model.requests), kinds(events).count("call-started")) == ("heard", 1, 1)
+
+
 async def test_a_cancel_in_mid_stream_ends_the_run_once(stage: Stage, model: ScriptedOpenAI) -> None:
     model.script(Delayed(Text("never heard"), 30))
     plan = planned()

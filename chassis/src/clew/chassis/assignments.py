@@ -12,7 +12,7 @@ heartbeat is sent during one.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 
 from aiokafka import TopicPartition
@@ -33,10 +33,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PartitionHooks:
-    """`recover(p)` ends before any record of partition p is handled; `forget(p)` is told when it is lost."""
+    """`recover(p)` ends before any record of partition p is handled; `forget(p)` is told when it is lost. `drain()` is
+    what a stop waits for beside handlers, within the same time; then it is cancelled."""
 
     recover: Callable[[int], Awaitable[None]]
     forget: Callable[[int], None]
+    drain: Callable[[], Coroutine[None, None, None]] | None = None
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ class KeyedConsumer:
         self._metrics = metrics
         self._lease = lease
         self._scheduler = Scheduler[Raw](settings.in_hand)
+        self._drains = [hook.drain for hook in hooks if hook.drain is not None]
         self._tasks: dict[Work[Raw], asyncio.Task[float | None]] = {}
         self._failures: dict[Work[Raw], int] = {}
         self._failed: asyncio.Future[None] = asyncio.Future()
@@ -230,10 +231,14 @@ class KeyedConsumer:
     # -- the end
 
     async def stop(self) -> None:
-        """Starts nothing new, lets handlers end within the deadline, cancels the rest, commits and leaves."""
+        """Starts nothing new, lets handlers and what hooks drain end within the deadline, cancels the rest, commits and
+        leaves."""
         self._scheduler.held = self._stopping = True
-        if tasks := list(self._tasks.values()):
-            await asyncio.wait(tasks, timeout=self._settings.drain_seconds)
+        draining = [asyncio.create_task(drain(), name="drain") for drain in self._drains]
+        if ending := [*self._tasks.values(), *draining]:
+            await asyncio.wait(ending, timeout=self._settings.drain_seconds)
+        for drain in draining:
+            drain.cancel()
         if self._membership.assigned:
             await self._commit_in_time()
         tasks = list(self._tasks.values())

@@ -97,9 +97,15 @@ class Service:
         """`before(record, detail)` ends before a record of the topic is put away as a dead letter."""
         self._dispatcher.before_letter[self._readable(topic)] = before
 
-    def on_partition(self, recover: Callable[[int], Awaitable[None]], forget: Callable[[int], None]) -> None:
-        """`recover(p)` ends before any record of partition p is handled; `forget(p)` when it is lost."""
-        self._hooks.append(PartitionHooks(recover, forget))
+    def on_partition(
+        self,
+        recover: Callable[[int], Awaitable[None]],
+        forget: Callable[[int], None],
+        drain: Callable[[], Coroutine[None, None, None]] | None = None,
+    ) -> None:
+        """`recover(p)` ends before any record of partition p is handled; `forget(p)` when it is lost. A stop waits for
+        `drain()` as it does for handlers, before partitions are given up."""
+        self._hooks.append(PartitionHooks(recover, forget, drain))
 
     def on_batch(
         self,

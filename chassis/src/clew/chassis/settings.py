@@ -38,7 +38,10 @@ class ServiceSettings(LogAccess):
         "info", validation_alias="CLEW_LOG_LEVEL", description="The least serious message that is written"
     )
     drain_seconds: float = Field(
-        10, ge=0, validation_alias="CLEW_DRAIN_SECONDS", description="How long a stop waits for handlers to end"
+        10,
+        ge=0,
+        validation_alias="CLEW_DRAIN_SECONDS",
+        description="How long a stop waits for what is under way",
     )
     session_seconds: float = Field(
         10,

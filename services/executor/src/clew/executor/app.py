@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 
 import httpx2
@@ -30,6 +31,7 @@ from clew.executor.agents import Agents, Limits, Ports
 from clew.executor.before import Before
 from clew.executor.conversation import Conversations
 from clew.executor.documents import DocumentPassages
+from clew.executor.draining import drain
 from clew.executor.egress import EgressClient
 from clew.executor.egress_policy import EgressPolicy
 from clew.executor.facts import Facts
@@ -96,7 +98,7 @@ def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Serv
     signals = Signals(runs)
     _register(service, RunHandlers(signals), settings)
     service.on_dead_letter("plans", UnreadablePlans(views.recovery, signals.cannot_be_read).ended)
-    service.on_partition(owners.recover, owners.forget)
+    service.on_partition(owners.recover, owners.forget, partial(drain, runs.live))
     service.task("owners", owners.watch)
     service.task("overdue", overdue.run)
     service.health.live["owners"] = owners.stuck

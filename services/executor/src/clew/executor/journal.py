@@ -182,6 +182,7 @@ class RunJournal(RunWriter):
         No model is asked before the log has what models answered until then."""
         if call.kind == "model":
             await self.outbox.acknowledged(self._answered)
+        await self.not_held()
         await self.may_begin(call)
         before = call.attempt - 1
         if call.kind == "model" and before and (call.call_id, before) not in self.record.abandoned:

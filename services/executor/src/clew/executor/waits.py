@@ -59,6 +59,11 @@ class Waits:
         finally:
             self._waiting.remove(wait)
 
+    @property
+    def calling(self) -> bool:
+        """Whether a call is under way that a start was written of."""
+        return bool(self._calls)
+
     def began(self, call_id: UUID, step_id: str) -> None:
         self._calls[call_id] = step_id
 

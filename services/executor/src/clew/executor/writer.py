@@ -3,6 +3,7 @@
 It numbers and sends. What to write is decided elsewhere.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 from uuid import UUID
@@ -56,6 +57,7 @@ class RunWriter:
         self.waits = Waits()
         self.sealed = False
         self.stopping = False
+        self._held = False
         self.outbox = Outbox(owned, self._broken)
         self.origin = origin
         if origin is not None:
@@ -128,6 +130,14 @@ class RunWriter:
     def stop_calls(self) -> None:
         """From now on no call begins; what is under way may still be written."""
         self.stopping = True
+
+    def hold_calls(self) -> None:
+        """From now on a call that would begin waits, until the run is left."""
+        self._held = True
+
+    async def not_held(self) -> None:
+        if self._held:
+            await asyncio.get_running_loop().create_future()
 
     def seal(self) -> None:
         """From now on only `last` can write."""
