@@ -117,11 +117,6 @@ def run_past(plan: PlanCreated | None, events: Iterable[RunEvent], signals: Iter
     return RunPast(plan, ordered, tuple(unheard.values()), _torn(plan, ordered))
 
 
-def with_events(past: RunPast, plan: PlanCreated | None, events: Iterable[RunEvent]) -> RunPast:
-    """The same past after more of it was found."""
-    return run_past(past.plan or plan, [*past.events, *events], past.signals)
-
-
 def _torn(plan: PlanCreated | None, events: Sequence[RunEvent]) -> int | None:
     """A journal begins with the plan, or with what its run was forked from, or is nothing but an end."""
     if (hole := gap(events)) is not None:
