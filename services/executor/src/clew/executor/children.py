@@ -21,7 +21,15 @@ from clew.contracts.conversation import (
     child_thread,
 )
 from clew.contracts.envelope import Event, RunEvent, Stamp, caused_stamp, derive
-from clew.contracts.execution import CallCompleted, CallFailed, CallStarted, RunCancelled, RunCompleted, RunFailed
+from clew.contracts.execution import (
+    CallCompleted,
+    CallFailed,
+    CallStarted,
+    FinalEvent,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+)
 from clew.contracts.planning import PlanCreated, PlanFailed
 from clew.contracts.usage import Budget, Usage
 from clew.executor.execution import RunState
@@ -114,7 +122,7 @@ def stopped(child: Child, plan: PlanCreated, now: datetime) -> RunCancelRequeste
 
 def ended(
     plan: PlanCreated | PlanFailed | UserMessageReceived,
-    final: RunCompleted | RunFailed | RunCancelled,
+    final: FinalEvent,
     state: RunState,
     now: datetime,
 ) -> ChildRunEnded | None:
@@ -147,7 +155,7 @@ def _whole(state: RunState) -> Usage:
     )
 
 
-def _said(final: RunCompleted | RunFailed | RunCancelled) -> tuple[FinalStatus, str | None, str | None]:
+def _said(final: FinalEvent) -> tuple[FinalStatus, str | None, str | None]:
     match final:
         case RunCompleted():
             return "completed", final.output, None
