@@ -20,8 +20,9 @@ Numbers = dict[str, float]
 
 
 async def killed(host: Host, kind: str, runs: int) -> Numbers:
-    """`repeated`: finished calls made again. `overhang`: the most seconds from its partition's new assignment to a
-    run's end, beyond what was left of its work. Memory projects meanwhile, as it does beside any executor."""
+    """`repeated`: finished calls made again. `last end`: the most seconds from its partition's new assignment to a
+    run's end; `overhang`: the same beyond what was left of its work. Memory projects meanwhile, as it does beside any
+    executor."""
     async with host.namespace() as env, running("memory", env, host.folder):
         log = Log(settings_from(env))
         async with host.worker(env, "serve", kind) as first:
@@ -63,20 +64,18 @@ async def _account(log: Log, plans: Mapping[UUID, int], second: Worker, killed_a
     finished, ended = await _read(log, f"bench-{second.pid}")
     assigned = {int(line[1]): float(line[2]) for line in second.said("assigned")}
     again = [(UUID(line[1]), str(line[2])) for line in second.said("executed")]
-    overhang = [
-        end - assigned[plans[run]] - (WORK - sum(what.startswith(UNIT[kind]) for what in finished.get(run, ())))
-        for run, end in ended.items()
-        if end > killed_at
-    ]
+    took = {run: end - assigned[plans[run]] for run, end in ended.items() if end > killed_at}
+    left = {run: WORK - sum(what.startswith(UNIT[kind]) for what in finished.get(run, ())) for run in took}
     return {
         "runs": len(plans),
         "ended": len(ended),
-        "in flight": len(overhang),
+        "in flight": len(took),
         "finished calls before": sum(map(len, finished.values())),
         "repeated": sum(what in finished.get(run, ()) for run, what in again),
         "kill to assignment": min(assigned.values()) - killed_at,
         "assignment to ownership": max(float(line[2]) - assigned[int(line[1])] for line in second.said("owned")),
-        "overhang": max(overhang, default=0),
+        "last end": max(took.values(), default=0),
+        "overhang": max((seconds - left[run] for run, seconds in took.items()), default=0),
     }
 
 

@@ -42,7 +42,7 @@ def rows(found: Found) -> list[Row]:
         "agents": _agents,
         "memory-durable": partial(_memory, found.get("memory-bare", {})),
         "killed-plain": partial(_killed, "plain steps"),
-        "killed-agents": partial(_killed, "agents"),
+        "killed-agents": partial(_killed_agents, found.get("fan-agents", {})),
         "peer": partial(_peer, found.get("fan", {}), found.get("steps", {})),
     }
     return [row for name, numbers in found.items() if name in make for row in make[name](numbers)]
@@ -103,9 +103,19 @@ def _memory(bare: Numbers, durable: Numbers) -> list[Row]:
 
 def _killed(what: str, numbers: Numbers) -> list[Row]:
     goals = {"repeated": 0.0, "overhang": 5.0}
-    units = {"overhang": "s", "kill to assignment": "s", "assignment to ownership": "s"}
+    units = {"overhang": "s", "last end": "s", "kill to assignment": "s", "assignment to ownership": "s"}
     found = [Row(f"P5 {what}: {name}", value, units.get(name, ""), goals.get(name)) for name, value in numbers.items()]
     return [*found, Row(f"P5 {what}: runs lost", numbers["runs"] - numbers["ended"], "", 0)]
+
+
+def _killed_agents(fan: Numbers, numbers: Numbers) -> list[Row]:
+    """Beside as many bare agents of the same kind that begin anew, as who has no journal must."""
+    found = _killed("agents", numbers)
+    if fan:
+        found.append(
+            Row("P5 agents: last end ÷ bare agents from the beginning", numbers["last end"] / fan["bare"], "×", 1.6)
+        )
+    return found
 
 
 def _peer(fan: Numbers, steps: Numbers, numbers: Numbers) -> list[Row]:

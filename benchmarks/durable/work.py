@@ -47,11 +47,13 @@ async def plain_steps(
         if seconds:
             await asyncio.sleep(seconds)
         await journal.completed(call, RESULT, None, seconds * 1000, False)
+        if safety != "start read back":
+            await journal.settled()
     await journal.settled()
 
 
 def _call(journal: RunJournal, key: str, safety: Safety) -> Call:
-    """A call whose policy makes the journal wait for just that. A model request's end is always waited for."""
+    """A call whose policy makes the journal wait for just that start."""
     call_id = derive(journal.run_id, key)
     attempt = journal.attempts(call_id) + 1
     if safety == "start read back":

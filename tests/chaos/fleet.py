@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,10 +86,20 @@ class Fleet:
 
     async def freeze(self, service: str, choice: int, seconds: float) -> None:
         """Stands still for `seconds`, then goes on as if nothing had been."""
-        if member := self._chosen(service, choice):
-            pid = member.process.pid
-            self._signal(member, signal.SIGSTOP)
+        async with self.frozen(service, choice):
             await asyncio.sleep(seconds)
+
+    @asynccontextmanager
+    async def frozen(self, service: str, choice: int) -> AsyncGenerator[None]:
+        """Meanwhile a process stands still, if there is one; then it goes on as if nothing had been."""
+        if (member := self._chosen(service, choice)) is None:
+            yield
+            return
+        pid = member.process.pid
+        self._signal(member, signal.SIGSTOP)
+        try:
+            yield
+        finally:
             if member.process.running and member.process.pid == pid:
                 self._signal(member, signal.SIGCONT)
 

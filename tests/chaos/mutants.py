@@ -31,7 +31,7 @@ from clew.memory.entry import Entry
 from clew.memory.intake import Intake
 from clew.memory.offsets import Place
 from tests.chaos.fleet import Command, plain
-from tests.chaos.schedule import LATE_CLAIMS, TAKE_OVERS, Kind
+from tests.chaos.schedule import BLIND_WAKINGS, LATE_CLAIMS, LATE_WORDS, TAKE_OVERS, Kind
 
 CLAIMED: Final = PartitionClaimed.ce_type().encode()
 
@@ -161,11 +161,11 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "lie-in-the-bitmap": Mutant(lie_in_the_bitmap, CONSUMERS, frozenset({"I5"})),
     "latest-claim-wins": Mutant(latest_claim_wins, CONSUMERS | MEMORY, frozenset({"I1", "I2", "I6"}), LATE_CLAIMS),
     "effect-before-its-start": Mutant(effect_before_its_start, EXECUTOR, frozenset({"I2", "I3", "I7"})),
-    "acked-is-valid": Mutant(acked_is_valid, EXECUTOR, frozenset({"I1", "I2", "I3", "I5"})),
-    "deduplicate-before-voiding": Mutant(deduplicate_before_voiding, MEMORY, frozenset({"I6"})),
+    "acked-is-valid": Mutant(acked_is_valid, EXECUTOR, frozenset({"I1", "I2", "I3", "I5"}), LATE_WORDS),
+    "deduplicate-before-voiding": Mutant(deduplicate_before_voiding, MEMORY, frozenset({"I1", "I6", "I7"}), LATE_WORDS),
     "ignore-the-journal": Mutant(ignore_the_journal, EXECUTOR, frozenset({"I2", "I3"})),
     "retry-an-ask": Mutant(retry_an_ask, EXECUTOR, frozenset({"I3"})),
-    "ignore-the-lease": Mutant(ignore_the_lease, EXECUTOR, frozenset({"I2", "I3", "I7"})),
+    "ignore-the-lease": Mutant(ignore_the_lease, EXECUTOR, frozenset({"I2", "I3", "I7"}), BLIND_WAKINGS),
 }
 
 

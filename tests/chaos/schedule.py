@@ -11,6 +11,8 @@ Kind = Literal[
     "stall-kill",
     "stall-freeze",
     "overtake",
+    "overlap",
+    "blind",
     "term",
     "rolling",
     "scale",
@@ -26,7 +28,8 @@ STALL: Final = 1.5  # seconds that Kafka stands still: what is sent meanwhile is
 PAUSE: Final = (2.5, 5.0)  # seconds between two acts
 GAP: Final = 9.0  # seconds that the stack is given after an act on a part that all depend on
 PARTS: Final = frozenset({"kafka-term", "kafka-kill", "postgres-term", "postgres-kill", "stall-kill"})
-LONG: Final = 18.0  # seconds for an act in which processes come up again, and one is frozen then
+LONG: Final = 18.0  # seconds for an act in which processes come up again or are taken over from, and one is frozen
+WAKINGS: Final = frozenset({"overtake", "overlap", "blind"})  # acts about the moment in which a zombie wakes up
 
 # What the mechanisms are about happens more often.
 ROUND: Final[tuple[tuple[Kind, str], ...]] = (
@@ -58,6 +61,8 @@ LONG_ROUND: Final[tuple[tuple[Kind, str], ...]] = (
     ("kill", "ingestion"),
     ("freeze", "gateway"),
     ("overtake", "executor"),
+    ("overlap", "executor"),
+    ("blind", "executor"),
 )
 TAKE_OVERS: Final[tuple[tuple[Kind, str], ...]] = (
     ("freeze", "executor"),
@@ -73,7 +78,11 @@ TAKE_OVERS: Final[tuple[tuple[Kind, str], ...]] = (
     ("freeze", "planner"),
 )
 _OVERTAKE: Final[tuple[Kind, str]] = ("overtake", "executor")
+_OVERLAP: Final[tuple[Kind, str]] = ("overlap", "executor")
+_BLIND: Final[tuple[Kind, str]] = ("blind", "executor")
 LATE_CLAIMS: Final = (_OVERTAKE,) * 4
+LATE_WORDS: Final = (_OVERLAP,) * 2
+BLIND_WAKINGS: Final = (_BLIND,) * 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +105,13 @@ def schedule(seed: int, seconds: float, acts: Sequence[tuple[Kind, str]] = ROUND
     while not planned or at < seconds:
         for kind, target in random.sample(acts, len(acts)):
             planned.append(Act(round(at, 2), kind, target, _lasting(random, kind), random.randrange(1000)))
-            at += random.uniform(*PAUSE) + (GAP if kind in PARTS else LONG if kind == "overtake" else 0)
+            at += random.uniform(*PAUSE) + (GAP if kind in PARTS else LONG if kind in WAKINGS else 0)
     return planned
 
 
 def _lasting(random: Random, kind: Kind) -> float:
     if kind in ("freeze", "stall-freeze", "overtake"):
         return round(random.uniform(*FROZEN), 2)
+    if kind == "blind":
+        return FROZEN[1]  # its successor has come further by then
     return random.choice((0.0, 1.0, 3.0)) if kind in PARTS else 0.0

@@ -144,8 +144,8 @@ class Trial:
                 await fleet.freeze(act.target, act.choice, act.seconds)
             case "stall-kill" | "stall-freeze":
                 await self._stall(act, fleet)
-            case "overtake":
-                await self._overtake(act, fleet, log)
+            case "overtake" | "overlap" | "blind":
+                await self._wake_late(act, fleet, log)
             case "term":
                 await fleet.term(act.target, act.choice)
             case "rolling":
@@ -156,6 +156,16 @@ class Trial:
                 await self._flush_redis()
             case "kafka-kill" | "postgres-kill" | "kafka-term" | "postgres-term":
                 await self._take_away(act)
+
+    async def _wake_late(self, act: Act, fleet: Fleet, log: Log) -> None:
+        """What is about the moment in which a process that stood still goes on."""
+        match act.kind:
+            case "overlap":
+                await self._overlap(act, fleet, log)
+            case "blind":
+                await self._wake_blind(act, fleet)
+            case _:
+                await self._overtake(act, fleet, log)
 
     async def _take_away(self, act: Act) -> None:
         """A part is down for a while."""
@@ -190,17 +200,42 @@ class Trial:
                 pid = await claiming
             os.killpg(self.stack.pid("kafka"), signal.SIGSTOP)
             await asyncio.sleep(LOOK)
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
+            _signal(pid, signal.SIGSTOP)
             os.killpg(self.stack.pid("kafka"), signal.SIGCONT)
         await asyncio.sleep(act.seconds)
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+        _signal(pid, signal.SIGCONT)
+
+    async def _overlap(self, act: Act, fleet: Fleet, log: Log) -> None:
+        """A process is frozen until somebody has claimed what was its own, and the successor then, before it writes
+        anything: what the first one still says when it wakes up stands before what the successor says, and is void."""
+        async with self._one_part:
+            claiming = asyncio.create_task(_claiming(log))
+            async with fleet.frozen(act.target, act.choice):
+                await asyncio.wait([claiming], timeout=READY)
+                if claiming.cancel():
+                    return  # it had nothing that anybody could claim
+                _signal(claiming.result(), signal.SIGSTOP)
+            await asyncio.sleep(LOOK)
+            _signal(claiming.result(), signal.SIGCONT)
+
+    async def _wake_blind(self, act: Act, fleet: Fleet) -> None:
+        """A process wakes up beyond its session while Kafka stands still: nothing tells it that it has lost."""
+        async with self._one_part:
+            async with fleet.frozen(act.target, act.choice):
+                await asyncio.sleep(act.seconds)
+                os.killpg(self.stack.pid("kafka"), signal.SIGSTOP)
+            await asyncio.sleep(STALL)
+            os.killpg(self.stack.pid("kafka"), signal.SIGCONT)
 
     async def _flush_redis(self) -> None:
         client = redis.asyncio.from_url(self.env["REDIS_URL"])  # pyright: ignore[reportUnknownMemberType]
         await client.flushall()
         await client.aclose()
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 async def _claiming(log: Log) -> int:

@@ -1,6 +1,9 @@
 """Runs that do harm or are harmed: they fail or wait with a reason, and nobody else suffers."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from uuid import uuid4
 
 import pytest
 
@@ -44,19 +47,37 @@ async def test_a_run_that_kills_its_process_ends_alone_and_fails_and_its_fellows
     assert "asleep was paid 1" in await stage.output(asleep)
 
 
-@pytest.mark.parametrize(
-    ("tool", "told"),
-    [("not_a_number", "nan has no word"), ("generator", "is not a result"), ("huge", "bytes"), ("leave", "SystemExit")],
-)
-async def test_a_tool_that_returns_no_value_is_told_to_the_model(stage: Stage, tool: str, told: str) -> None:
-    run_id = await stage.begin(scene(use(tool)))
-    output = await stage.output(run_id)
-    assert told in output
+@asynccontextmanager
+async def unharmed(stage: Stage) -> AsyncGenerator[None]:
+    """Another run is under way meanwhile, in the same process: neither of the two suffers."""
+    token, pid = f"beside-{uuid4()}", stage.executor.pid
+    fellow = await stage.begin(scene(use("look", token=token, seconds=1), think=0.1))
+    await stage.ledger.until(token)
+    yield
+    assert f"{token} was looked up" in await stage.output(fellow)
+    assert stage.ledger.said(token) == ["begun", "over"]
+    assert stage.executor.pid == pid
+    assert stage.executor.running
+
+
+async def test_a_tool_that_returns_no_value_is_told_to_the_model(stage: Stage) -> None:
+    said = {
+        "not_a_number": "nan has no word",
+        "opaque": "Unable to serialize",
+        "generator": "is not a result",
+        "huge": "bytes",
+        "leave": "SystemExit",
+    }
+    async with unharmed(stage):
+        output = await stage.output(await stage.begin(scene(*map(use, said))))
+    for told in said.values():
+        assert told in output
 
 
 async def test_a_model_that_calls_what_there_is_not_is_told_so(stage: Stage) -> None:
-    run_id = await stage.begin(scene(use("teleport", to="Oslo"), use("put", token="after-teleport")))
-    output = await stage.output(run_id)
+    async with unharmed(stage):
+        run_id = await stage.begin(scene(use("teleport", to="Oslo"), use("put", token="after-teleport")))
+        output = await stage.output(run_id)
     assert "teleport" in output
     assert "after-teleport was put" in output
 
@@ -70,8 +91,9 @@ async def test_a_model_that_repeats_the_ids_of_its_calls_gets_each_result(stage:
 
 
 async def test_one_id_for_two_calls_of_one_answer_fails_the_run_before_a_call_is_made(stage: Stage) -> None:
-    run_id = await stage.begin(scene(tuple(use("put", "same", token=f"double-{n}") for n in range(2))))
-    last = await stage.end(run_id)
+    async with unharmed(stage):
+        run_id = await stage.begin(scene(tuple(use("put", "same", token=f"double-{n}") for n in range(2))))
+        last = await stage.end(run_id)
     assert last["type"] == "run.failed", last
     assert "unique `tool_call_id`" in last["data"]["error"]
     assert stage.ledger.said("double-0") == stage.ledger.said("double-1") == []
@@ -79,8 +101,8 @@ async def test_one_id_for_two_calls_of_one_answer_fails_the_run_before_a_call_is
 
 async def test_a_model_that_never_stops_calling_fails_its_run(stage: Stage) -> None:
     endless = Scene(acts=(Act(rounds=((Use(tool="put", arguments={"token": "endless"}),),), endless=True),))
-    run_id = await stage.begin(endless.text)
-    last = await stage.end(run_id)
+    async with unharmed(stage):
+        last = await stage.end(await stage.begin(endless.text))
     assert last["type"] == "run.failed", last
     assert "request_limit" in str(last["data"])
     assert len(stage.ledger.lines("endless")) <= 2 * 20

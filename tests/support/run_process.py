@@ -23,7 +23,7 @@ from clew.contracts.envelope import Event, Position, RunEvent, RunScoped, derive
 from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunStarted
 from clew.contracts.planning import PlanCreated, PlanFailed, Step
 from clew.executor.before import Before
-from clew.executor.execution import fold, gap, in_order
+from clew.executor.execution import FIRST_SEQ, fold, gap, in_order
 from clew.executor.handlers import RunHandlers
 from clew.executor.journal import RunJournal
 from clew.executor.limits import LifeLimits, RunLimits
@@ -85,6 +85,7 @@ class Process:
     performed: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     asked: int = 0  # questions for the past of a run
+    unreadable: set[UUID] = field(default_factory=set[UUID])  # runs with a last event that nobody here can read
     suspended: list[RunJournal] = field(default_factory=list[RunJournal])
 
     def __post_init__(self) -> None:
@@ -108,7 +109,8 @@ class Process:
 
     def _past(self, run_id: UUID) -> RunPast:
         events = in_order(e for e in self.log.events if isinstance(e, RunEvent) and e.run_id == run_id)
-        return RunPast(self.plans.get(run_id), events, (), gap(events))
+        end = FIRST_SEQ + len(events) if run_id in self.unreadable else None
+        return RunPast(self.plans.get(run_id), events, (), gap(events) or end)
 
     async def written_of(self, run_ids: Sequence[UUID]) -> set[UUID]:
         """What the views say."""

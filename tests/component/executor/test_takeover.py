@@ -22,6 +22,7 @@ from tests.support.owners import OneOwner, RunStory, an_owner, claimed
 pytestmark = pytest.mark.stack
 TOPICS = ("plans", CLAIMED_TOPIC, "run-signals")
 MANY = 1000
+Harm = tuple[str, list[int]]  # what is done to rows of the views, and their numbers
 
 
 @pytest_asyncio.fixture
@@ -131,14 +132,16 @@ async def test_pasts_that_are_asked_for_together_share_a_reading(log: Log, views
     assert counting.asked <= 2
 
 
+@pytest.mark.parametrize("harm", [("DELETE FROM {}.events", [1, 3]), ("UPDATE {}.events SET body = '{{}}'", [5])])
 async def test_a_journal_that_the_views_have_lost_in_part_is_read_from_the_log(
-    log: Log, views: Views, projecting: MemoryUnderTest, stack_env: dict[str, str], fresh: str
+    log: Log, views: Views, projecting: MemoryUnderTest, stack_env: dict[str, str], fresh: str, harm: Harm
 ) -> None:
     scene = Scene(log)
     async with an_owner(log, views.recovery) as owner:
         await scene.play(owner)
     await project(projecting, log)
-    lose(stack_env["DATABASE_URL"], fresh, scene.running.run_id, [1, 3])
+    how, seqs = harm
+    spoil(stack_env["DATABASE_URL"], how.format(Schemas.of(fresh).tables), scene.running.run_id, seqs)
     scene.expected(await taken_over(log, views))
 
 
@@ -187,10 +190,7 @@ class CountingStore:
         return await self._views.run_records(run_ids, partition)
 
 
-def lose(database_url: str, namespace: str, run_id: UUID, seqs: list[int]) -> None:
-    schema = Schemas.of(namespace).tables
+def spoil(database_url: str, how: str, run_id: UUID, seqs: list[int]) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
-        lost = connection.execute(
-            f"DELETE FROM {schema}.events WHERE run_id = %s AND seq = ANY(%s)".encode(), [run_id, seqs]
-        )
-        assert lost.rowcount == len(seqs)
+        spoiled = connection.execute(f"{how} WHERE run_id = %s AND seq = ANY(%s)".encode(), [run_id, seqs])
+        assert spoiled.rowcount == len(seqs)

@@ -15,6 +15,12 @@ async def not_a_number() -> float:
 
 
 @tool(policy="pure")
+async def opaque() -> dict[str, object]:
+    """Return what cannot be written down."""
+    return {"x": object()}
+
+
+@tool(policy="pure")
 async def generator() -> Iterator[int]:
     """Return a generator."""
     return iter(range(3))

@@ -5,9 +5,16 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from clew.contracts.conversation import ApprovalDecided, Decision, RunCancelRequested
+from clew.contracts.conversation import ApprovalDecided, Decision, RunCancelRequested, RunSteered, TextPart
 from clew.contracts.envelope import Event, RunScoped, derive
-from clew.contracts.execution import ApprovalRequested, CallCompleted, CallStarted, EffectPolicy, InboxRead
+from clew.contracts.execution import (
+    ApprovalRequested,
+    CallCompleted,
+    CallStarted,
+    EffectPolicy,
+    InboxRead,
+    SteerMissed,
+)
 from clew.contracts.topics import topic_of
 from clew.ops.verify.facts import Logged, Row
 from tests.chaos.facts import Facts, Sent
@@ -93,9 +100,21 @@ class History:
         fields = self._numbered(call.subject, "doubt")
         self.write(ApprovalRequested(**fields, **about, arguments={}, about="in_doubt"))
 
-    def decide(self, call: CallStarted, decision: Decision) -> None:
+    def decide(self, call: CallStarted, decision: Decision) -> ApprovalDecided:
         fields = self._scoped_id(call.run_id, f"decide/{self.now}")
-        self.write(ApprovalDecided(**fields, call_id=call.call_id, decision=decision, decided_by="ada"))
+        event = ApprovalDecided(**fields, call_id=call.call_id, decision=decision, decided_by="ada")
+        self.write(event)
+        return event
+
+    def steer(self, run: str) -> RunSteered:
+        """Somebody has a word for the run."""
+        event = RunSteered(**self._scoped(run, "steer"), content=(TextPart(text="gently"),), sent_by="ada")
+        self.write(event)
+        return event
+
+    def miss(self, steer: RunSteered) -> None:
+        """The run had no ear for the word any more."""
+        self.write(SteerMissed(**self._scoped_id(steer.run_id, "missed"), signal_id=steer.event_id))
 
     def hear(self, run: str, signal: RunScoped) -> None:
         self.write(InboxRead(**self._numbered(str(TALK.run_id(run)), "hear"), signal_ids=(signal.event_id,)))

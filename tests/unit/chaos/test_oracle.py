@@ -119,6 +119,35 @@ def test_a_model_that_is_asked_again_after_it_answered_is_noticed() -> None:
     assert broken(facts_of(a_good_trial(), asked=[Asked("m1", "one", 1, 120.0)])) == []
 
 
+def test_a_request_that_was_begun_before_the_answer_may_be_sent_behind_it() -> None:
+    history = a_good_trial()
+    history.say("m3")
+    history.plan("m3")
+    history.start("m3")
+    history.ask("m3")
+    history.answer("m3", "ask")
+    late = Asked("m3", "one", 0, history.now + 1)
+    history.ask("m3")
+    history.complete("m3")
+    assert broken(facts_of(history, asked=[late])) == []
+    assert broken(facts_of(history, asked=[late, late])) == ["I2"], "what was begun behind the answer excuses nothing"
+    in_time = [replace(late, at=100.0), replace(late, at=100.1)]
+    assert broken(facts_of(history, asked=in_time)) == [], "asked again before the answer: it was only interrupted"
+
+
+def test_the_second_answer_of_a_step_is_to_its_second_question() -> None:
+    history = History()
+    history.say("m1")
+    history.plan("m1")
+    history.start("m1")
+    history.answer("m1", "first")
+    between = history.now + 0.5
+    history.answer("m1", "second")
+    history.complete("m1")
+    assert broken(facts_of(history, asked=[Asked("m1", "one", 1, between)])) == []
+    assert broken(facts_of(history, asked=[Asked("m1", "one", 0, between)])) == ["I2"]
+
+
 # I3
 
 
@@ -202,9 +231,10 @@ def test_a_plan_that_was_passed_before_its_run_started_is_noticed(commit: Commit
     assert broken(facts_of(a_good_trial(), commits=[replace(passed, at=104.5)])) == []
 
 
-def test_a_message_that_was_passed_before_it_was_planned_is_noticed() -> None:
-    commit = Commit(102.5, "planner", "user-messages", 0, 1)
-    assert broken(facts_of(a_good_trial(), commits=[commit])) == ["I5"]
+def test_a_message_that_was_passed_before_it_was_planned_is_noticed_once() -> None:
+    commits = [Commit(at, "planner", "user-messages", 0, 1) for at in (102.6, 102.5, 102.7)]
+    [violation] = judge(facts_of(a_good_trial(), commits=commits))
+    assert (violation.invariant, violation.evidence[1]) == ("I5", "committed at 102.500")
 
 
 def test_a_message_that_waits_its_turn_may_be_passed() -> None:
@@ -239,19 +269,72 @@ def test_a_plan_whose_start_is_void_is_not_finished() -> None:
     assert broken(facts_of(history, commits=[Commit(200.0, "executor", "plans", 0, 1)])) == ["I1", "I5"]
 
 
+@pytest.mark.parametrize("kind", ["cancel", "decision", "steer"])
 @pytest.mark.parametrize("heard", [True, False])
-def test_a_signal_is_finished_when_its_run_has_heard_it(heard: bool) -> None:
+def test_a_signal_is_finished_when_its_run_has_heard_it(heard: bool, kind: str) -> None:
     history = a_good_trial()
     history.say("m3")
     history.plan("m3")
     history.start("m3")
-    signal = history.wish("m3")
+    call = history.begin_call("m3", "m3/one/0.0", "pure")
+    signals = {
+        "cancel": lambda: history.wish("m3"),
+        "decision": lambda: history.decide(call, "approve"),
+        "steer": lambda: history.steer("m3"),
+    }
+    signal = signals[kind]()
     if heard:
         history.hear("m3", signal)
     at = history.now + 0.5
     history.complete("m3")
     commit = Commit(at, "executor", "run-signals", 0, 1)
     assert broken(facts_of(history, commits=[commit])) == ([] if heard else ["I5"])
+
+
+def test_what_was_heard_under_an_old_claim_was_not_heard() -> None:
+    history = a_good_trial()
+    history.say("m3")
+    history.plan("m3")
+    history.start("m3")
+    history.hear("m3", history.wish("m3"))
+    history.log[-1] = void(history.log[-1])
+    commit = Commit(history.now + 0.5, "executor", "run-signals", 0, 1)
+    assert "I5" in broken(facts_of(history, commits=[commit]))
+
+
+def test_a_steering_message_that_came_too_late_is_finished_when_that_was_said() -> None:
+    history = a_good_trial()
+    steer = history.steer("m1")
+    commits = [Commit(history.now + 0.5, "executor", "run-signals", 0, 1)]
+    assert broken(facts_of(history, commits=commits)) == [], "the run had ended"
+    open_run = History()
+    open_run.say("m1")
+    open_run.plan("m1")
+    open_run.start("m1")
+    steer = open_run.steer("m1")
+    commits = [Commit(open_run.now + 1.5, "executor", "run-signals", 0, 1)]
+    assert broken(facts_of(open_run, commits=commits)) == ["I1", "I5"]
+    open_run.miss(steer)
+    assert broken(facts_of(open_run, commits=commits)) == ["I1"]
+
+
+@pytest.mark.parametrize("group", ["planner", "executor"])
+def test_what_leaves_no_trace_is_finished_at_once(group: str) -> None:
+    assert broken(facts_of(a_good_trial(), commits=[Commit(100.0, group, "task-updates", 0, 99)])) == []
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_message_is_finished_by_its_refusal_or_its_cancellation_too(refused: bool) -> None:
+    history = History()
+    history.say("m1")
+    commits = [Commit(history.now + 1.5, "planner", "user-messages", 0, 1)]
+    assert broken(facts_of(history, commits=commits)) == ["I1", "I5"]
+    if refused:
+        history.write(TALK.plan_failed("m1", "busy"))
+    else:
+        history.wish("m1")
+    history.cancel("m1")
+    assert broken(facts_of(history, commits=commits)) == []
 
 
 # I6
@@ -292,9 +375,12 @@ def test_a_cancelled_run_that_begins_a_tool_or_asks_a_model_is_noticed() -> None
     history = a_good_trial()
     history.say("m3")
     history.cancel("m3")
-    late = history.now + 1
+    before, late = history.now - 0.5, history.now + 1
     assert broken(facts_of(history, ledger=[began("m3/one/0.0", late)])) == ["I7"]
     assert broken(facts_of(history, asked=[Asked("m3", "one", 0, late)])) == ["I7"]
+    harmless = [began("m3/one/0.0", before), began("m1/two/0.0", late), replace(began("m3/one/0.0", late), mark="over")]
+    assert broken(facts_of(history, ledger=harmless)) == [], "before the end, of another run, and an end itself"
+    assert broken(facts_of(history, asked=[Asked("m3", "one", 0, before), Asked("m1", "two", 0, late)])) == []
 
 
 def test_a_request_that_was_begun_before_the_run_was_cancelled_may_be_sent_behind_it() -> None:

@@ -127,6 +127,18 @@ async def test_a_childs_end_is_told_to_its_parent_before_its_own_last_event() ->
     assert (told.run_id, told.child_run_id, told.output, told.call_id) == (UUID(int=6), RUN, "out of answer", CALL)
 
 
+async def test_a_parent_hears_nothing_from_a_process_that_was_superseded() -> None:
+    async def overtaken(doing: Doing) -> str:
+        doing.process.log.claim()
+        return "what nobody else knows"
+
+    async with running(overtaken) as process:
+        await process.take(planned(parent_call=ParentCall(thread_id=UUID(int=5), run_id=UUID(int=6), call_id=CALL)))
+        await process.idle()
+    assert process.log.void[-1].type_name() == "step-completed"
+    assert not [event for event in process.log.events if isinstance(event, ChildRunEnded)]
+
+
 async def test_the_parent_of_a_child_that_was_cancelled_before_its_plan_is_told_when_the_plan_comes() -> None:
     plan = planned(parent_call=ParentCall(thread_id=UUID(int=5), run_id=UUID(int=6), call_id=CALL))
     async with running() as process:

@@ -42,6 +42,7 @@ async def test_a_plan_is_finished_when_its_run_has_started_and_not_when_it_has_e
     async with running(hang) as process:
         async with asyncio.timeout(5):
             await process.take(planned())
+            await process.take(planned())
         assert process.log.kinds[0] == "run-started"
         assert RUN in process.runs.live
 
@@ -358,6 +359,26 @@ async def test_a_torn_journal_suspends_the_run_and_an_operator_makes_it_go_on() 
         log.events.insert(1, whole.events[1])
         await process.run(signal(RunResumeRequested))
     assert (log.kinds.count("run-resumed"), log.kinds[-1]) == (2, "run-completed")
+
+
+@pytest.mark.parametrize("length", [0, 1, 3])
+async def test_an_unreadable_last_event_suspends_its_run_and_keeps_its_number(length: int) -> None:
+    """It may be the end of a call: to go on would repeat that, and to take its number would make it void for others."""
+    whole, other = await whole_log(), planned(run_id=UUID(int=77))
+    log = MemoryLog(events=list(whole.events[:length]))
+    plans = {RUN: DIAMOND}
+    async with running(log=log, plans=plans, unreadable={RUN}) as process:
+        await process.run(DIAMOND, backlog=True)
+        await process.run(signal(RunResumeRequested))
+        assert isinstance(last := log.run[-1], RunSuspended)
+        assert last.reason == "journal"
+        await process.run(other)
+    assert process.performed == [("answer", 1)], "the other run's"
+    assert 2 + length not in [event.seq for event in log.run if event.run_id == RUN]
+    async with running(log=log, plans=plans, unreadable={RUN}) as third:
+        await third.run(signal(RunCancelRequested))
+    assert [event.type_name() for event in ended(log)] == ["run-completed", "run-cancelled"]
+    assert third.performed == []
 
 
 async def test_a_journal_that_this_code_cannot_read_suspends_the_run() -> None:

@@ -1,6 +1,7 @@
 """The numbers of a run's events have no gaps, whatever writes at once and whatever is cancelled."""
 
 import asyncio
+from collections.abc import Coroutine
 
 import pytest
 
@@ -26,7 +27,9 @@ class Unanswered(MemoryLog):
 
 
 async def start(journal: RunJournal, step_id: str = "answer", *, wait: bool = False) -> None:
-    await journal.append(lambda s: StepStarted(**s, step_id=step_id, attempt=1), wait=wait)
+    await journal.append(lambda s: StepStarted(**s, step_id=step_id, attempt=1))
+    if wait:
+        await journal.settled()
 
 
 async def test_writers_side_by_side_get_numbers_without_gaps_in_the_order_of_the_log() -> None:
@@ -173,28 +176,37 @@ async def test_an_acknowledgement_that_fails_ends_the_journal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "policy", "start_waits", "end_waits"),
-    [
-        ("model", None, False, True),
-        ("tool", "pure", False, False),
-        ("tool", "idempotent", True, False),
-        ("tool", "ask", True, False),
-    ],
+    ("kind", "policy", "start_waits"),
+    [("model", None, False), ("tool", "pure", False), ("tool", "idempotent", True), ("tool", "ask", True)],
 )
 async def test_only_what_may_not_be_made_again_waits_for_the_log(
-    kind: CallKind, policy: EffectPolicy | None, start_waits: bool, end_waits: bool
+    kind: CallKind, policy: EffectPolicy | None, start_waits: bool
 ) -> None:
     owned = Unanswered()
     journal = RunJournal(planned(), owned, lambda: NOON)
     call = Call(RUN, "answer.1/x", "answer", kind, "x", 1, policy)
-    for write, waits in (
-        (journal.started(call, {}), start_waits),
-        (journal.completed(call, "done", None, 1.0, untrusted=False), end_waits),
-    ):
-        task = asyncio.create_task(write)
-        await asyncio.wait({task}, timeout=0.05)
-        assert task.done() is not waits
-        for ack in owned.acks:
-            if not ack.done():
-                ack.set_result(Position(topic="task-updates", partition=0, offset=0))
-        await task
+    assert await _waits(journal.started(call, {}), owned) is start_waits
+    assert not await _waits(journal.completed(call, "done", None, 1.0, untrusted=False), owned)
+
+
+async def test_no_model_is_asked_before_the_log_has_what_models_answered() -> None:
+    owned = Unanswered()
+    journal = RunJournal(planned(), owned, lambda: NOON)
+    first, then = (Call(derive(RUN, key), key, "answer", "model", "m", 1) for key in ("answer.1/m1", "answer.1/m2"))
+    pure = Call(RUN, "answer.1/x", "answer", "tool", "x", 1, "pure")
+    await journal.started(first, {})
+    await journal.completed(first, "done", None, 1.0, untrusted=False)
+    assert not await _waits(journal.may_begin(pure), Unanswered())
+    assert await _waits(journal.started(then, {}), owned)
+
+
+async def _waits(write: Coroutine[None, None, None], owned: Unanswered) -> bool:
+    """Whether it is done before the log acknowledges what was sent to it."""
+    task = asyncio.create_task(write)
+    await asyncio.wait({task}, timeout=0.05)
+    waited = not task.done()
+    for ack in owned.acks:
+        if not ack.done():
+            ack.set_result(Position(topic="task-updates", partition=0, offset=0))
+    await task
+    return waited

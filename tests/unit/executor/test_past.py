@@ -11,6 +11,7 @@ from clew.chassis.records import Record
 from clew.contracts import codec
 from clew.contracts.envelope import RunEvent
 from clew.executor.past import Tail, about, run_past
+from tests.support.conversation import Conversation
 from tests.support.owners import RunStory
 
 RUNS = [UUID(int=n) for n in range(1, 3)]
@@ -101,8 +102,18 @@ def test_a_journal_is_torn_at_the_first_number_that_is_missing() -> None:
     assert run_past(None, begun, ()).torn == 1
 
 
-def test_a_run_that_was_cancelled_before_its_plan_and_a_fork_need_no_plan() -> None:
+def test_a_journal_whose_last_event_cannot_be_read_is_torn_behind_what_can() -> None:
     story = RunStory()
+    plan, begun = story.planned(), story.begun()
+    assert run_past(plan, begun, (), unreadable=True).torn == 2 + len(begun)
+    assert run_past(plan, begun[1:], (), unreadable=True).torn == 2
+
+
+def test_a_run_that_has_not_begun_and_a_fork_need_no_plan() -> None:
+    story, other = RunStory(), RunStory()
+    heard, cancelled = other.heard(other.decided().event_id), Conversation().cancelled("early", 3)
+    assert run_past(None, [heard], ()).torn is None
+    assert run_past(None, [heard, cancelled], ()).torn is None
     fork = story.started().model_copy(update={"forked_from": RUNS[0], "after_seq": 3})
     assert run_past(None, [fork], ()).torn is None
     assert run_past(None, [], ()).torn is None

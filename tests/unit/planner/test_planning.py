@@ -101,6 +101,12 @@ def test_a_message_whose_plan_is_in_the_log_is_not_planned_again() -> None:
     assert decide(after(talk.created(), talk.planned("m1"), talk.message("m1"), talk.message("m1"))) is None
 
 
+@pytest.mark.parametrize("shown", [talk.started("m1"), talk.suspended("m1", 3), talk.completed("m1")])
+def test_a_message_whose_run_the_executor_has_begun_is_not_planned_though_its_plan_was_not_read(shown: Fact) -> None:
+    assert decide(after(talk.created(), talk.message("m1"), shown)) is None
+    assert decide(after(talk.created(), shown, talk.message("m1"))) is None
+
+
 def test_of_two_plans_for_a_message_the_first_in_the_log_counts() -> None:
     first = talk.planned("m2", parent="m1")
     second = first.model_copy(update={"parent_run_id": None})

@@ -47,11 +47,12 @@ log = logging.getLogger(__name__)
 class RunRecord:
     """What the views hold of a run: its numbered events but the message, by seq, and the signals to it, in log order.
 
-    An event that cannot be read is left out, so that its number is missing.
+    `unreadable`: there are events that this version cannot read; they are left out, so that their numbers are missing.
     """
 
     events: list[RunEvent] = field(default_factory=list[RunEvent])
     signals: list[RunScoped] = field(default_factory=list[RunScoped])
+    unreadable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ async def _records(run_ids: Iterable[UUID], journals: Sequence[Row], signals: Se
             case RunScoped() as signal:
                 records[signal.run_id].signals.append(signal)
             case _:
-                pass
+                records[row["run_id"]].unreadable |= n < len(journals)
     return records
 
 

@@ -143,11 +143,11 @@ class TrialJournal(RunJournal):
     async def heard(self, call_key: str) -> Sequence[tuple[ContentPart, ...]]:
         return [steer.content for steer in self.past.inbox.read.get(call_key, ())]
 
-    async def append(self, build: Callable[[RunStamp], RunEvent], *, wait: bool = False, lingers: bool = False) -> None:
+    async def append(self, build: Callable[[RunStamp], RunEvent], *, lingers: bool = False) -> None:
         def built(stamp: RunStamp) -> RunEvent:
             event = build(stamp)
             if isinstance(event, StepRetried):
                 self._wakes.append(event.wake_at)
             return event
 
-        await super().append(built, wait=wait, lingers=lingers)
+        await super().append(built, lingers=lingers)

@@ -83,6 +83,7 @@ class RunJournal(RunWriter):
         self.refusal: Allowance | None = None
         self.approval_ends: Callable[[], datetime | None] = lambda: None
         self._listening: list[asyncio.Event] = []
+        self._answered = 0  # the place in the outbox behind the last answer of a model
 
     @property
     def started_at(self) -> datetime:
@@ -177,7 +178,10 @@ class RunJournal(RunWriter):
     # -- calls
 
     async def started(self, call: Call, request: JsonValue) -> None:
-        """A call with effects begins only once its start was read back; what may be repeated does not wait for it."""
+        """A call with effects begins only once its start was read back; what may be repeated does not wait for it.
+        No model is asked before the log has what models answered until then."""
+        if call.kind == "model":
+            await self.outbox.acknowledged(self._answered)
         await self.may_begin(call)
         before = call.attempt - 1
         if call.kind == "model" and before and (call.call_id, before) not in self.record.abandoned:
@@ -205,8 +209,8 @@ class RunJournal(RunWriter):
     async def completed(
         self, call: Call, result: JsonValue, usage: Usage | None, duration_ms: float, untrusted: bool
     ) -> None:
-        """What a model answered must be in the log before it is acted upon. A tool's result is only told to the model:
-        the next effect waits for its own start, and so for this end before it. That of an effect goes at once."""
+        """What a model answered, and what an effect came to, goes to the log at once. It is not waited for here: the
+        next effect waits for its own start, the next request for the answers before it, the run's end for all."""
         fields = _fields(call)
         self.waits.over(call.call_id)
 
@@ -214,7 +218,9 @@ class RunJournal(RunWriter):
             took = {"usage": usage, "duration_ms": duration_ms, "untrusted": untrusted, "request": call.request}
             return _made(CallCompleted, {**stamp, **fields, "result": result, **took}, result, call.request)
 
-        await self.append(ended, wait=call.kind == "model", lingers=not _has_effects(call))
+        await self.append(ended, lingers=call.kind == "tool" and not _has_effects(call))
+        if call.kind == "model":
+            self._answered = self.outbox.taken
 
     async def failed(self, call: Call, error: BaseException, retryable: bool, duration_ms: float) -> None:
         said = str(error).encode(errors="replace").decode()

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from clew.chassis.errors import Fenced
 from clew.contracts.conversation import RunCancelRequested
-from clew.contracts.envelope import RunScoped
+from clew.contracts.envelope import Event, RunScoped
 from clew.contracts.execution import RunSuspended
 from clew.contracts.planning import PlanCreated
 from clew.contracts.usage import Budget
@@ -187,13 +187,15 @@ async def close(plan: PlanCreated, journal: RunJournal, ending: Ending) -> None:
     """Writes the end of a run: first whom it concerns, then, behind that, its own last event."""
     journal.seal()
     now = journal.now()
-    for steer in journal.record.inbox.unread:
-        await journal.beside(missed(steer, now), wait=False)
-    for child in journal.record.children.open.values():
-        await journal.beside(children.stopped(child, plan, now), wait=False)
     build = partial(last_event, ending, journal.state.usage)
-    if (told := children.ended(plan, build(journal.stamp()), journal.state, now)) is not None:
-        await journal.beside(told, wait=False)
+    told: list[Event] = [missed(steer, now) for steer in journal.record.inbox.unread]
+    told += [children.stopped(child, plan, now) for child in journal.record.children.open.values()]
+    if (ended := children.ended(plan, build(journal.stamp()), journal.state, now)) is not None:
+        told.append(ended)
+    if told:
+        await journal.confirmed()  # others hear, in other partitions, of nothing that may turn out to be void
+    for word in told:
+        await journal.beside(word, wait=False)
     await journal.last(build)
 
 

@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from clew.chassis.claims import CLAIMED_TOPIC
 from clew.contracts.envelope import Event, Position
 from clew.executor.owned import Owned, Receipt, SendNow
 
@@ -17,7 +18,8 @@ Waiter = asyncio.Future[Position]
 
 
 class Outbox:
-    """What one run has written and the log does not have yet. `broken` is called once, at the first error.
+    """What one run has written and the log does not have yet. `broken` is called once, at the first error; `claimed`
+    is the last place in the log that may turn out to be void.
 
     An event goes to the log at once where it can, those that linger before it. One that has to wait for something is
     sent by a task of its own, and those behind it queue.
@@ -31,8 +33,10 @@ class Outbox:
         self._sent: deque[tuple[Receipt, Waiter | None]] = deque()
         self._sending: asyncio.Task[None] | None = None
         self._lingering: asyncio.TimerHandle | None = None
-        self._idle: asyncio.Future[None] | None = None
-        self.under_way = 0
+        self._progress: asyncio.Future[None] | None = None  # done with the next acknowledgement, or the first error
+        self.taken = 0
+        self.claimed: Position | None = None
+        self._acknowledged = 0
         self.error: BaseException | None = None
 
     def put(self, event: Event, *, lingers: bool = False) -> None:
@@ -48,16 +52,20 @@ class Outbox:
     async def drained(self) -> None:
         """Returns when everything taken so far is in the log. Raises what broke the outbox."""
         self._go()
-        while self.under_way and self.error is None:
-            if self._idle is None:
-                self._idle = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._idle)
+        await self.acknowledged(self.taken)
+
+    async def acknowledged(self, number: int) -> None:
+        """Returns when the log has the first `number` events that were taken. Raises what broke the outbox."""
+        while self._acknowledged < number and self.error is None:
+            if self._progress is None:
+                self._progress = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._progress)
         self.check()
 
     @property
     def full(self) -> bool:
         """Whether so much is on its way that a writer should wait."""
-        return self.under_way >= FULL
+        return self.taken - self._acknowledged >= FULL
 
     def check(self) -> None:
         if self.error is not None:
@@ -73,12 +81,12 @@ class Outbox:
                 waiter.set_exception(error)
         self._waiting.clear()
         self._sent.clear()
-        self._wake()
+        self._tell()
         self._broken()
 
     def _put(self, event: Event, waiter: Waiter | None, lingers: bool = False) -> None:
         self.check()
-        self.under_way += 1
+        self.taken += 1
         self._waiting.append((event, waiter))
         if not lingers:
             self._go()
@@ -140,14 +148,15 @@ class Outbox:
             except (Exception, asyncio.CancelledError) as error:
                 self._failed(waiter, error if isinstance(error, Exception) else ConnectionError("a send was given up"))
                 return
-            self.under_way -= 1
+            self._acknowledged += 1
+            if position.topic == CLAIMED_TOPIC:
+                self.claimed = position
             if waiter is not None and not waiter.done():
                 waiter.set_result(position)
-        if self._idle is not None:
-            self._wake()
+        self._tell()
 
-    def _wake(self) -> None:
-        if (self.error is not None or not self.under_way) and self._idle is not None:
-            if not self._idle.done():
-                self._idle.set_result(None)
-            self._idle = None
+    def _tell(self) -> None:
+        if self._progress is not None:
+            if not self._progress.done():
+                self._progress.set_result(None)
+            self._progress = None

@@ -35,7 +35,8 @@ class RunPast:
     """All that is known of a run. `events` are the executor's, valid and in order, from seq 2.
 
     `signals` are those that no InboxRead of the run has taken yet, in log order; the cancel requests too. `torn` is
-    the first number that is missing, also after Kafka itself was read; None in a journal without gaps.
+    the first number that is missing, or that this version cannot read, also after Kafka itself was read; None in a
+    whole journal.
     """
 
     plan: PlanCreated | None = None
@@ -109,18 +110,26 @@ def about(record: Record) -> tuple[UUID | None, str]:
         return None, ""
 
 
-def run_past(plan: PlanCreated | None, events: Iterable[RunEvent], signals: Iterable[RunScoped]) -> RunPast:
-    """The past of one run, from all that was found of it, in whatever order and however often; signals in log order."""
+def run_past(
+    plan: PlanCreated | None, events: Iterable[RunEvent], signals: Iterable[RunScoped], unreadable: bool = False
+) -> RunPast:
+    """The past of one run, from all that was found of it, in whatever order and however often; signals in log order.
+
+    `unreadable`: there are more events, which this version cannot read. Their numbers may be the last ones, which no
+    gap tells of.
+    """
     ordered = in_order(events)
     heard = {signal_id for event in ordered if isinstance(event, InboxRead) for signal_id in event.signal_ids}
     unheard = {signal.event_id: signal for signal in signals if signal.event_id not in heard}
-    return RunPast(plan, ordered, tuple(unheard.values()), _torn(plan, ordered))
+    torn = _torn(plan, ordered)
+    if torn is None and unreadable:
+        torn = FIRST_SEQ + len(ordered)
+    return RunPast(plan, ordered, tuple(unheard.values()), torn)
 
 
 def _torn(plan: PlanCreated | None, events: Sequence[RunEvent]) -> int | None:
-    """A journal begins with the plan, or with what its run was forked from, or is nothing but an end."""
+    """A run that began has a plan, or was forked from one that has."""
     if (hole := gap(events)) is not None:
         return hole
-    planned = plan is not None or not events or isinstance(events[0], RunCancelled | RunFailed)
-    forked = any(isinstance(event, RunStarted) and event.forked_from is not None for event in events)
-    return None if planned or forked else FIRST_SEQ - 1
+    began = any(isinstance(event, RunStarted) and event.forked_from is None for event in events)
+    return FIRST_SEQ - 1 if began and plan is None else None

@@ -19,7 +19,7 @@ from clew.contracts.envelope import Event, RunEvent, RunScoped
 from clew.contracts.execution import RunSuspended
 from clew.contracts.planning import PlanCreated
 from clew.executor.claiming import Bid
-from clew.executor.past import PartitionPast, RunPast, Tail, about, run_past
+from clew.executor.past import UNNUMBERED, PartitionPast, RunPast, Tail, about, run_past
 from clew.executor.recovery import until_available
 from clew.views.recovery import PartitionSnapshot, RunRecord
 
@@ -132,6 +132,8 @@ class Recall:
         pasts = {run_id: _past(record) for run_id, record in found.items()}
         if torn := {run_id: found[run_id] for run_id, past in pasts.items() if past.torn is not None}:
             log.warning("journals have gaps and are read from the log itself: runs %s", ", ".join(map(str, torn)))
+            for record in torn.values():
+                record.unreadable = False
             await self._add_valid(torn, partition, 0, Claims())
             if any(pasts[run_id].plan is None for run_id in torn):
                 await self._add_from(torn, PLANS, partition, 0)
@@ -160,6 +162,10 @@ class Recall:
                 found[event.run_id].events.append(event)
             case RunScoped() as signal if record.topic == SIGNALS and signal.run_id in found:
                 found[signal.run_id].signals.append(signal)
+            case None:
+                run_id, kind = about(record)
+                if run_id is not None and record.topic == CLAIMED_TOPIC and kind not in UNNUMBERED:
+                    found[run_id].unreadable = True
             case _:
                 pass
 
@@ -172,7 +178,7 @@ class Recall:
         return {run_id: after.get(run_id, before.get(run_id)) for run_id in asleep}
 
     async def _event(self, record: Record) -> Event | None:
-        """None for what cannot be read: its number is then missing from its run."""
+        """None for what cannot be read."""
         try:
             return await self._decode(record)
         except DecodeError as error:
@@ -182,7 +188,7 @@ class Recall:
 
 def _past(record: RunRecord) -> RunPast:
     plan = next((event for event in record.events if isinstance(event, PlanCreated)), None)
-    return run_past(plan, record.events, record.signals)
+    return run_past(plan, record.events, record.signals, record.unreadable)
 
 
 def _place(record: Record) -> tuple[str, int, int]:

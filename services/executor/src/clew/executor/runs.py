@@ -20,7 +20,7 @@ from clew.contracts.execution import ResumeCause, RunResumed, RunStarted
 from clew.contracts.planning import PlanCreated
 from clew.executor.before import Before
 from clew.executor.beside import Beside, until_done
-from clew.executor.execution import fold, gap
+from clew.executor.execution import fold
 from clew.executor.forks import Whole, whole
 from clew.executor.journal import RunJournal, Steered
 from clew.executor.known import Known
@@ -155,8 +155,9 @@ class Runs:
         return await whole(past, partial(self.holdings.past, partition))
 
     def journal(self, cause: RunScoped, owned: Owned, past: Whole = NOTHING) -> RunJournal:
-        """The journal of a run, ready to be written. A plan given is the one that it lives by."""
+        """The journal of a run, to live by the plan that is given. What cannot be read of it keeps its number."""
         journal = journal_of(cause, owned, self.now, past.events, self.limits.approval, past.origin)
+        journal.state.last_seq = max(journal.state.last_seq, past.torn or 0)
         if self.steered is not None:
             journal.steered = self.steered(owned)
         return journal
@@ -173,7 +174,7 @@ class Runs:
         journal = self.journal(plan, owned, past)
         started: dict[str, Any] = {} if past.origin is None else past.origin.said
         started |= {"model": plan.model or self._identity.model, "code_version": self._identity.code_version}
-        self._begin(self._life(plan, journal, None))
+        self._begin(self._life(plan, journal, past.torn))
         await journal.append_valid(lambda s: RunStarted(**s, **started))
 
     async def go_on(self, owned: Owned, past: Whole, cause: ResumeCause) -> Life | None:
@@ -201,7 +202,7 @@ class Runs:
         attempt = journal.state.resumptions + 1
         resumed = journal.append_valid(lambda s: RunResumed(**s, cause=cause, attempt=attempt))
         if verdict is None or self._alone is None:
-            life = self._begin(self._life(plan, journal, past.torn if past.torn is not None else gap(past.events)))
+            life = self._begin(self._life(plan, journal, past.torn))
             await resumed
         else:
             await resumed
@@ -282,8 +283,7 @@ class Runs:
 
     def _sleeps(self, plan: PlanCreated, journal: RunJournal) -> None:
         self.known.asleep[plan.run_id] = journal.owned.partition
-        suspended = journal.state.suspended
-        if suspended is not None and suspended.reason in STANDS:
+        if (suspended := journal.state.suspended) is not None and suspended.reason in STANDS:
             return
         if (due := next_due(plan.plan, journal.state, journal.record)) is not None:
             self.timers.set(journal.owned.partition, plan.run_id, due)

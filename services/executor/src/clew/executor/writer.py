@@ -76,15 +76,12 @@ class RunWriter:
         """What ended the writing before its time."""
         return self.outbox.error
 
-    async def append(self, build: Callable[[RunStamp], RunEvent], *, wait: bool = False, lingers: bool = False) -> None:
-        """Writes the run's next event; with `wait` returns once the log has it, and so all before it. One that
-        `lingers` goes to the log with the next, or a few milliseconds later."""
-        if wait:
-            await self.outbox.deliver(self._next(build))
-        else:
-            self.outbox.put(self._next(build), lingers=lingers)
-            if self.outbox.full:
-                await self.outbox.drained()
+    async def append(self, build: Callable[[RunStamp], RunEvent], *, lingers: bool = False) -> None:
+        """Writes the run's next event, and waits for nothing unless too much is on its way. One that `lingers` goes to
+        the log with the next, or a few milliseconds later."""
+        self.outbox.put(self._next(build), lingers=lingers)
+        if self.outbox.full:
+            await self.outbox.drained()
 
     async def append_valid(self, build: Callable[[RunStamp], RunEvent]) -> None:
         """Writes the run's next event and returns when it was read back as valid."""
@@ -106,6 +103,12 @@ class RunWriter:
     async def settled(self) -> None:
         """Returns when all that was written is in the log."""
         await self.outbox.drained()
+
+    async def confirmed(self) -> None:
+        """Returns when all that was written was read back as valid. Raises Fenced when it is void."""
+        await self.outbox.drained()
+        if self.outbox.claimed is not None:
+            await self.owned.valid(self.outbox.claimed)
 
     async def last(
         self, build: Callable[[RunStamp], LastEvent], *, only_if: Callable[[], bool] = lambda: True
