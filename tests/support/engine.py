@@ -80,12 +80,9 @@ def agent(
     **options: Any,
 ) -> Agent[None, Any]:
     """An agent on the engine. With `stream` its words go there as they come."""
-    durability = Durability[None](
-        traits=traits or traits_by_name(),
-        model_policy=AT_ONCE,
-        event_stream_handler=None if stream is None else _stream_to(stream),
-        **(engine or {}),
-    )
+    given: dict[str, Any] = {"model_policy": AT_ONCE, **(engine or {})}
+    handler = None if stream is None else _stream_to(stream)
+    durability = Durability[None](traits=traits or traits_by_name(), event_stream_handler=handler, **given)
     return Agent(model, name=name, toolsets=toolsets, capabilities=[durability], **options)
 
 

@@ -31,8 +31,10 @@ def ledger_server(ledger: Path) -> MCPServer[Any]:
     def put(what: str, context: Context[Any, Any]) -> str:
         """Put something somewhere."""
         key = (context.request_context.meta or {}).get("idempotency-key", "")
+        request: Any = context.request_context.request  # None on standard input
+        header = "" if request is None else request.headers.get("idempotency-key", "no header")
         with ledger.open("a") as file:
-            file.write(f"put {what} {key}".rstrip() + "\n")
+            file.write(f"put {what} {key} {header}".rstrip() + "\n")
         return f"put {what}"
 
     @server.tool()

@@ -14,14 +14,16 @@ from prometheus_client import CollectorRegistry
 from redis import Redis
 
 from clew.chassis import clock
+from clew.chassis.blobs import S3BlobStore
 from clew.chassis.errors import LogUnreachable
-from clew.chassis.records import Record
+from clew.chassis.records import Decoder, Record
 from clew.contracts import codec
 from clew.contracts.deadletters import RecordDeadLettered
 from clew.contracts.envelope import Event
 from clew.contracts.execution import PartitionClaimed
 from clew.contracts.topics import load_topics, topic_of
 from clew.memory.app import PROJECTED
+from clew.memory.decoding import decoded
 from clew.memory.intake import Intake
 from clew.memory.live import LiveStreams, tokens_handler
 from clew.memory.metrics import Metrics
@@ -119,7 +121,8 @@ class MemoryUnderTest:
         self.metrics = Metrics(CollectorRegistry())
         self.store = Store(env["DATABASE_URL"], Schemas.of(namespace))
         self.live = LiveStreams(env.get("REDIS_URL"), namespace, clock.now, self.metrics, self.store.live_runs, BUSY)
-        intake = Intake(decode, self._keep_letter, clock.now, self.metrics)
+        bodies = Decoder(S3BlobStore(memory_settings(env)))
+        intake = Intake(bodies.event, self._keep_letter, clock.now, self.metrics)
         self.projector = Projector(self.store, log, intake, self.live.on_projected, PROJECTED, clock.now, self.metrics)
         self.on_tokens = tokens_handler(intake.entry, self.live)
 
@@ -129,7 +132,7 @@ class MemoryUnderTest:
 
     async def take(self, records: Sequence[Record]) -> None:
         """Projects what the consumer would have brought; returns when it is committed."""
-        await self.projector.on_records(records)
+        await self.projector.on_records([decoded(record) for record in records])
         await self.projector.settled()
 
     async def _keep_letter(self, letter: RecordDeadLettered) -> None:

@@ -6,12 +6,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from pydantic import JsonValue
+
 from clew.chassis import clock
 from clew.chassis.claims import CLAIMED_TOPIC
 from clew.chassis.follower import Follower
 from clew.contracts.conversation import ApprovalDecided, TextPart
 from clew.contracts.envelope import Event, Position, RunEvent, Stamp, root_stamp
 from clew.contracts.execution import (
+    CallCompleted,
     CallStarted,
     InboxRead,
     PartitionClaimed,
@@ -197,6 +200,10 @@ class RunStory:
             request={"to": "ada"},
             policy="ask",
         )
+
+    def returned(self, call: CallStarted, result: JsonValue) -> CallCompleted:
+        about = call.model_dump(include={"call_id", "call_key", "step_id", "kind", "name", "attempt"})
+        return CallCompleted(**self._fields(), **about, result=result, duration_ms=1.0)
 
     def suspended(self) -> RunSuspended:
         return RunSuspended(**self._fields(), reason="approval", wake_at=clock.now())

@@ -1,8 +1,9 @@
 """A planner without a model, to see the chassis at work: the words of a message say what its handler does.
 
 `slow N` takes N seconds, `reject` and `broken` refuse it, `flaky` fails at the first try, `later N` puts it off until
-it is N seconds old, `fenced N` is fenced until then, `block` holds up the whole process, after `hang` the group never
-answers its client again, as may be after a restart of the broker. The plan's rationale tells
+it is N seconds old, `fenced N` is fenced until then, `block` holds up the whole process, `thread` leaves a thread
+behind that never ends, `deaf` does not hear that it is cancelled, after `hang` the group never answers its client
+again, as may be after a restart of the broker. The plan's rationale tells
 whether the delivery was marked as backlog; the log tells when each began. Run it as a program, with the limit of its
 handlers in seconds if you like, and the patience of its watchdog and of its stop.
 """
@@ -10,8 +11,10 @@ handlers in seconds if you like, and the patience of its watchdog and of its sto
 import asyncio
 import logging
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -44,12 +47,8 @@ async def on_user_message_received(message: UserMessageReceived, context: Contex
             raise RetryLater(timedelta(seconds=0.2))
         case ["fenced", seconds] if context.now() - message.occurred_at < timedelta(seconds=float(seconds)):
             raise Fenced("not yet")
-        case ["block"]:
-            time.sleep(1000)  # noqa: ASYNC251  # what a handler must never do
-        case ["hang"]:
-            _cut_off_from_the_group()
-        case ["broken"]:
-            raise ZeroDivisionError("never")
+        case [word, *_] if word in MISDEEDS:
+            await MISDEEDS[word]()
         case _:
             await asyncio.sleep(0)
     step = Step(step_id="only", kind="respond", title="Answer", instructions="Answer.", agent="assistant")
@@ -72,7 +71,25 @@ async def on_run_started(started: RunStarted, context: Context) -> AsyncIterator
     yield  # what makes it a handler
 
 
-def _cut_off_from_the_group() -> None:
+async def _block() -> None:
+    time.sleep(1000)  # noqa: ASYNC251  # what a handler must never do
+
+
+async def _leave_a_thread() -> None:
+    threading.Thread(target=time.sleep, args=[1000]).start()
+
+
+async def _hear_nothing() -> None:
+    while True:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(1000)
+
+
+async def _break() -> None:
+    raise ZeroDivisionError("never")
+
+
+async def _cut_off_from_the_group() -> None:
     """No request to the coordinator is answered any more; the rest of the client works."""
     client: Any = AIOKafkaClient  # typed in part only
     send = client.send
@@ -85,8 +102,18 @@ def _cut_off_from_the_group() -> None:
     client.send = hung
 
 
+MISDEEDS = {
+    "block": _block,
+    "thread": _leave_a_thread,
+    "deaf": _hear_nothing,
+    "hang": _cut_off_from_the_group,
+    "broken": _break,
+}
+
+
 def main() -> None:
     consumer.BACKOFF = (0.1, 0.1)
+    consumer.CUT_OFF = 0.5
     watchdog.STILL_AFTER = 3
     if len(sys.argv) > 2:
         progress.STUCK_AFTER = service.STOP_LIMIT = float(sys.argv[2])

@@ -12,7 +12,6 @@ from clew.chassis.blobs import S3BlobStore
 from clew.chassis.consumer import KeyedConsumer
 from clew.chassis.context import Context
 from clew.chassis.dispatch import Dispatcher, Registration
-from clew.chassis.keyed import Limits
 from clew.chassis.lease import Lease
 from clew.chassis.metrics import Metrics
 from clew.chassis.publish import Publisher
@@ -33,7 +32,8 @@ LONG_AGO = 1_000_000.0  # more seconds than any test takes
 class Member:
     """A consumer of messages and task updates. A message that says `slow` is in hand until `gate` is open."""
 
-    def __init__(self, log: Log, limits: Limits | None = None) -> None:
+    def __init__(self, log: Log, **settings: float) -> None:
+        configured = log.settings.model_copy(update=settings)
         self.began: list[str] = []
         self.heard: list[RunStarted] = []
         self.gate = asyncio.Event()
@@ -47,9 +47,7 @@ class Member:
             RunStarted: Registration(self._on_run_started),
         }
         topics, lease = ["user-messages", "task-updates"], Lease(log.settings.session_seconds)
-        self.keyed = KeyedConsumer(
-            "planner", log.settings, topics, dispatcher, [], self.metrics, lease, lambda: True, limits
-        )
+        self.keyed = KeyedConsumer("planner", configured, topics, dispatcher, [], self.metrics, lease, lambda: True)
 
     @property
     def in_hand(self) -> float:
@@ -122,13 +120,16 @@ async def test_what_is_finished_when_partitions_are_taken_away_is_committed_befo
     assert {word.split()[0] for word in second.began} == {"slow"}, "only what was not finished is begun again"
 
 
-@pytest.mark.parametrize("limits", [Limits(running=4, records=20), Limits(running=4, size=30_000)], ids=str)
+@pytest.mark.parametrize("limit", [{"records_in_hand": 20}, {"bytes_in_hand": 30_000}], ids=str)
 async def test_a_process_that_is_full_takes_no_more_work_in_until_half_of_it_is_done_and_hears_control(
-    log: Log, monkeypatch: pytest.MonkeyPatch, limits: Limits
+    log: Log, monkeypatch: pytest.MonkeyPatch, limit: dict[str, int]
 ) -> None:
     monkeypatch.setattr(consumer, "FETCH", 10)
-    member, one = Member(log, limits), len(encode(message("slow".ljust(1000)), source="gateway").value) + 36
-    most = min(limits.records, limits.size // one + 1) + consumer.FETCH - 1
+    member, one = (
+        Member(log, handlers=4, **limit),
+        len(encode(message("slow".ljust(1000)), source="gateway").value) + 36,
+    )
+    most = limit.get("records_in_hand", 30_000 // one + 1) + consumer.FETCH - 1
     async with log.as_service("gateway") as gateway:
         await gateway.publish_all([message(f"slow {n}".ljust(1000)) for n in range(80)])
     async with member.running(), log.as_service("executor") as executor:
@@ -138,9 +139,21 @@ async def test_a_process_that_is_full_takes_no_more_work_in_until_half_of_it_is_
         await executor.publish(started())
         await until(lambda: len(member.heard) == 1)
         await asyncio.sleep(5 * consumer.POLL_MS / 1000)
-        assert (member.in_hand, len(member.began)) == (in_hand, limits.running), "five polls later"
+        assert (member.in_hand, len(member.began)) == (in_hand, 4), "five polls later"
         assert member.paused == member.partitions_of("user-messages")
         member.gate.set()
         await until(lambda: len(member.began) == 80)
         await until(lambda: not member.paused)
     assert len(set(member.began)) == 80
+
+
+async def test_a_free_place_goes_to_the_tenant_that_waits_and_not_to_the_one_that_came_first(log: Log) -> None:
+    member = Member(log, handlers=2)
+    async with member.running(), log.as_service("gateway") as gateway:
+        await gateway.publish_all([message(f"slow {n}", tenant_id="many") for n in range(10)])
+        await until(lambda: member.in_hand == 10)
+        await gateway.publish(message("quick", tenant_id="few"))
+        await until(lambda: member.in_hand == 11)
+        member.gate.set()
+        await until(lambda: len(member.began) == 11)
+    assert member.began[2] == "quick"

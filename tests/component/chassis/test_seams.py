@@ -7,6 +7,7 @@ import asyncio
 import inspect
 import tomllib
 from collections.abc import AsyncGenerator, AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,7 +37,7 @@ from clew.chassis.lease import Lease
 from clew.chassis.membership import Membership, Rebalances
 from clew.chassis.metrics import Metrics
 from clew.chassis.publish import Publisher
-from clew.chassis.records import Decoder
+from clew.chassis.records import Decoder, Record
 from clew.contracts.codec import encode
 from clew.contracts.conversation import ThreadCreated, UserMessageReceived
 from clew.contracts.envelope import Event
@@ -240,6 +241,28 @@ async def test_a_handler_may_put_its_record_off_through_the_host() -> None:
     fresh.timestamp = int(now().timestamp() * 1000)
     with pytest.raises(RetryLater):
         await dispatcher.handle(fresh, False)
+
+
+async def test_a_record_that_is_put_off_is_as_old_as_its_own_timestamp_says() -> None:
+    class PutAway(Exception):
+        """Instead of the dead letter, which nobody could send here."""
+
+    async def on_message(event: UserMessageReceived, context: Context) -> AsyncIterator[Event]:
+        raise RetryLater(timedelta(seconds=1))
+        yield
+
+    async def put_away(record: Record, detail: str) -> None:
+        raise PutAway(detail)
+
+    dispatcher, _ = hosted((UserMessageReceived, on_message))
+    dispatcher.before_letter["user-messages"] = put_away
+    young, old = raw(message("hello")), raw(message("hello"))
+    young.timestamp = int(now().timestamp() * 1000) - 3_500_000
+    with pytest.raises(RetryLater):
+        await dispatcher.handle(young, False)
+    old.timestamp = young.timestamp - 200_000
+    with pytest.raises(PutAway, match="still not done 1:00:00 after it was written"):
+        await dispatcher.handle(old, False)
 
 
 # -- aiokafka: `publish`

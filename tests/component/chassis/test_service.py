@@ -135,6 +135,21 @@ async def test_a_stop_lets_the_handler_end_and_commits(log: Log, toy: ServicePro
     assert await log.committed("planner", "user-messages") == 1
 
 
+@pytest.mark.parametrize(("word", "committed"), [("thread", 1), ("deaf", 0)])
+async def test_a_stop_ends_in_time_although_a_thread_or_a_task_does_not(
+    log: Log, env: dict[str, str], tmp_path: Path, word: str, committed: int
+) -> None:
+    async with running("planner", env | {"CLEW_DRAIN_SECONDS": "0.5"}, tmp_path, arguments=(*TOY, "300", "4")) as toy:
+        async with log.as_service("gateway") as gateway:
+            await gateway.publish_all([message(word), message("hello")])
+        await plans(log, 1 + committed)
+        began = clock.monotonic()
+        assert await toy.stop() == 1
+        assert 4.5 <= clock.monotonic() - began < 15
+        assert "the stop of the planner has not ended within" in toy.last_lines()
+    assert await log.committed("planner", "user-messages") == 1 + committed
+
+
 async def test_a_slow_key_holds_up_no_other(log: Log, toy: ServiceProcess) -> None:
     async with log.as_service("gateway") as gateway:
         await gateway.publish_all([message("slow 20"), *(message("hello") for _ in range(50))])

@@ -12,6 +12,7 @@ import pytest_asyncio
 from clew.chassis import clock
 from clew.chassis.claims import CLAIMED_TOPIC
 from clew.executor.past import PartitionPast, RunPast
+from clew.memory.decoding import decoded
 from clew.views.door import Views
 from clew.views.names import Schemas
 from clew.views.recovery import PartitionSnapshot
@@ -22,6 +23,7 @@ from tests.support.owners import OneOwner, RunStory, an_owner, claimed
 pytestmark = pytest.mark.stack
 TOPICS = ("plans", CLAIMED_TOPIC, "run-signals")
 MANY = 1000
+LARGE = "x" * 300_000  # travels as a claim check
 Harm = tuple[str, list[int]]  # what is done to rows of the views, and their numbers
 
 
@@ -51,8 +53,9 @@ class Scene:
             await gateway.publish_all([self.read, self.wake, self.unread])
             self.sleeping = self.asleep.suspended()
             await owner.write(self.running.heard(self.read.event_id), self.sleeping, self.woken.suspended())
-            self.resumed = self.woken.resumed()
-            await owner.write(self.resumed, self.ended.completed(), *self.late.begun())
+            self.resumed, call = self.woken.resumed(), self.woken.called()
+            self.returned = self.woken.returned(call, LARGE)
+            await owner.write(self.resumed, call, self.returned, self.ended.completed(), *self.late.begun())
         await self._write_late()
 
     async def _write_late(self) -> None:
@@ -65,7 +68,8 @@ class Scene:
         assert past.open.keys() == {self.running.run_id, self.woken.run_id, self.late.run_id}
         running, woken = past.open[self.running.run_id], past.open[self.woken.run_id]
         assert kinds(running) == ["run-started", "step-started", "call-started", "inbox-read"]
-        assert kinds(woken)[-2:] == ["run-suspended", "run-resumed"]
+        assert kinds(woken)[-4:] == ["run-suspended", "run-resumed", "call-started", "call-completed"]
+        assert woken.events[-1] == self.returned, "its body is in the object store"
         assert [signal.event_id for signal in running.signals] == [self.unread.event_id]
         assert [signal.event_id for signal in woken.signals] == [self.wake.event_id]
         assert all(run.plan is not None and run.torn is None for run in past.open.values())
@@ -80,7 +84,7 @@ async def project(memory: MemoryUnderTest, log: Log, part: float = 1.0) -> None:
     """Projects the first `part` of each topic, as memory does that has come so far and then stopped."""
     for topic in TOPICS:
         records = await log.records(topic)
-        await memory.projector.on_records(records[: round(len(records) * part)])
+        await memory.projector.on_records([decoded(record) for record in records[: round(len(records) * part)]])
 
 
 async def taken_over(log: Log, views: Views) -> PartitionPast:

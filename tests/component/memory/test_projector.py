@@ -164,7 +164,7 @@ async def test_two_projectors_on_the_same_records_write_them_once(
 ) -> None:
     async with memory(stack_env, fresh, projecting.log) as other:
         for batch in batches(written, 4):
-            await asyncio.gather(projecting.take(batch), other.projector.on_records(batch))
+            await asyncio.gather(projecting.take(batch), other.take(batch))
     run = await t1.run(Story().run_id("a"))
     assert run is not None
     assert run.usage.requests == 1

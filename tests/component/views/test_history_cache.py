@@ -9,14 +9,14 @@ import pytest_asyncio
 from prometheus_client import CollectorRegistry
 from redis import Redis
 
-from clew.contracts.conversation import ThreadDeleted
+from clew.contracts.conversation import DocumentPart, TextPart, ThreadDeleted
 from clew.contracts.envelope import Event
 from clew.contracts.execution import HistorySummarised
 from clew.memory.histories import Histories
 from clew.memory.metrics import Metrics
 from clew.views.door import Views
 from clew.views.history import LIFETIME, MOST_PAGES, opened, sealed
-from clew.views.live import KEEPING, LiveReader
+from clew.views.live import KEEPING, LiveReader, LiveUnavailable
 from clew.views.models import Message, Page
 from clew.views.tenant import TenantViews
 from tests.support.memory import MemoryUnderTest
@@ -65,6 +65,16 @@ async def test_a_page_is_cached_and_served_from_the_cache(
     redis.hset(key, FIRST, sealed(version, page.replace(b'"answer a"', b'"from the cache"')).decode())
     assert await texts(t1) == ["question a", "from the cache"]
     assert await texts(t1, "a") == ["question a", "answer a"], "another page"
+
+
+async def test_a_message_with_a_document_is_read_as_it_was_said(projecting: MemoryUnderTest, t1: TenantViews) -> None:
+    story = Story()
+    content = (TextPart(text="see \x00 this"), DocumentPart(document_id=story.id))
+    asked = story.asked("a").model_copy(update={"content": content})
+    await projecting.project(story.created(), asked, *story.whole("a")[1:])
+    page = await page_of(t1, story.thread_id)
+    assert page.items[0].content == content
+    assert list(page.items) == await t1.messages(story.thread_id)
 
 
 async def test_a_page_of_a_history_that_has_changed_is_read_anew(
@@ -125,8 +135,23 @@ async def test_the_history_of_a_deleted_thread_is_forgotten(
     await projecting.project(story.created(), *story.whole("a"))
     await texts(t1)
     await projecting.project(ThreadDeleted(**story.stamp("gone"), thread_id=story.thread_id, deleted_by="ada"))
-    assert pages(redis, key) == {}
+    assert redis.type(key) == "string", "no pages, but a mark"
     assert await texts(t1) == []
+
+
+async def test_a_page_that_is_kept_behind_the_deletion_of_its_thread_is_refused(
+    projecting: MemoryUnderTest, t1: TenantViews, stack_env: dict[str, str], redis: Redis, key: str
+) -> None:
+    story = Story()
+    await projecting.project(story.created(), *story.whole("a"))
+    await texts(t1)
+    late = {FIRST: pages(redis, key)[FIRST].encode()}
+    await projecting.project(ThreadDeleted(**story.stamp("gone"), thread_id=story.thread_id, deleted_by="ada"))
+    async with LiveReader(stack_env["REDIS_URL"]) as cache:
+        with pytest.raises(LiveUnavailable, match="WRONGTYPE"):
+            await cache.keep(key, late, LIFETIME, MOST_PAGES)
+    assert redis.get(key) == "gone"
+    assert 0 < redis.ttl(key) <= LIFETIME.total_seconds()
 
 
 def counted(registry: CollectorRegistry) -> dict[str, float]:

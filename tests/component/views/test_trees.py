@@ -131,6 +131,18 @@ async def test_the_pages_of_a_path_are_the_path_in_either_direction(
             assert await paged(t1, thread_id, run_id, limit, newest_first=True) == whole[::-1]
 
 
+async def test_a_path_whose_root_was_never_planned_has_a_first_page(
+    projecting: MemoryUnderTest, t1: TenantViews
+) -> None:
+    story = Story()
+    await projecting.project(
+        story.created(), *story.whole("a"), *story.whole("b", "a"), story.asked("x"), *story.whole("y", "x")
+    )
+    path = await t1.messages(story.thread_id, story.run_id("y"))
+    assert [message.run_id for message in path] == [story.run_id(run) for run in ("x", "y", "y")]
+    assert list((await page_of(t1, story.thread_id, story.run_id("y"))).items) == path
+
+
 async def test_a_place_keeps_to_its_path_whatever_is_said_meanwhile(
     projecting: MemoryUnderTest, t1: TenantViews
 ) -> None:

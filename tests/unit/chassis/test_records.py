@@ -4,8 +4,15 @@ from datetime import UTC, datetime
 
 import pytest
 from aiokafka import ConsumerRecord
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from clew.chassis.records import EPOCH, from_kafka
+from clew.chassis.publish import blob_key
+from clew.chassis.records import EPOCH, from_kafka, tenant_of
+from clew.contracts.codec import check_in, encode
+from clew.contracts.envelope import Event
+from clew.contracts.registry import EVENTS
+from tests.support.events import events
 
 
 @pytest.mark.parametrize(
@@ -34,3 +41,16 @@ def test_a_timestamp_in_no_year_stops_no_reader(milliseconds: int, moment: datet
     )
     record = from_kafka(raw, "ns")
     assert (record.topic, record.timestamp) == ("plans", moment)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(EVENTS).flatmap(events))
+def test_every_record_says_whose_turn_it_takes(event: Event) -> None:
+    wire = encode(event, source="gateway")
+    checked = [check_in(wire, blob_key(namespace, event))[0] for namespace in ("", "n" * 20)]
+    assert [tenant_of(record.value) for record in (wire, *checked)] == [event.tenant_id] * 3
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{", b'{"tenant_id":"No Tenant"}', b"x" * 300 + b'"tenant_id":"t1"'])
+def test_what_does_not_say_whose_it_is_is_nobodys(value: bytes | None) -> None:
+    assert tenant_of(value) == ""

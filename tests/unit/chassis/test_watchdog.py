@@ -21,7 +21,7 @@ async def take(records: Sequence[Record]) -> None:
 
 async def test_a_batch_consumer_that_stops_polling_is_stuck_and_one_that_polls_is_not() -> None:
     settings = settings_from({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"})
-    made = BatchConsumer("memory", settings, ["plans"], take, "memory")
+    made = BatchConsumer("memory", settings, ["plans"], lambda record: record, take, "memory")
     assert made.stuck(0) is None
     assert made.stuck(10 * STUCK_AFTER) is None  # it has not begun to poll
     made.polled_at = 1.0

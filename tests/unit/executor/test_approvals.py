@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Annotated
 
 import pytest
-from pydantic_ai import ApprovalRequired, RunContext
+from pydantic import AfterValidator
+from pydantic_ai import ApprovalRequired, ModelRetry, RunContext
+from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import ModelMessage, UserPromptPart
 from pydantic_ai.toolsets import FunctionToolset
 
@@ -104,6 +107,28 @@ async def test_what_a_person_decides_is_done_and_no_replay_asks_again(
         assert len([e for e in later.all if e.what == "asked"]) == 2
         finished = sum(e.what == "completed" and e.call.kind == "tool" for e in past)
         assert again.used.total() == (world.used.total() - finished if used else 0)
+
+
+@pytest.mark.parametrize("error", [UserError("no rates"), RuntimeError("no rates"), ModelRetry("no rates")], ids=repr)
+async def test_a_check_of_arguments_that_breaks_ends_the_call_and_not_the_run(error: Exception) -> None:
+    toolset = FunctionToolset[None](id="tools")
+
+    def check(cents: int) -> int:
+        if cents == 13:
+            raise error
+        return cents
+
+    @toolset.tool_plain
+    def send(cents: Annotated[int, AfterValidator(check)]) -> str:
+        raise AssertionError("it was made with arguments that do not fit")
+
+    journal = MemoryJournal(decisions={("send", "approval"): Decided("edit", arguments={"cents": 13})})
+    built = agent(script(World(), (call("send", "a", cents=1),), "Done"), toolset, traits=TRAITS)
+    result = await run(journal, built)
+    [said] = [said for kind, _, said in shape(result.all_messages()) if kind == "tool-return"]
+    assert said.startswith("A person changed the arguments of this call, and they do not fit: ")
+    assert said.endswith("no rates")
+    assert result.output == "Done"
 
 
 async def test_several_calls_wait_side_by_side_and_the_model_goes_on_when_all_are_decided() -> None:

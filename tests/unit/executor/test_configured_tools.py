@@ -139,7 +139,7 @@ async def test_the_tools_of_a_configured_mcp_server_run_under_their_terms(
     assert sorted(results(journal)) == [("led_fail", "failed"), ("led_put", "completed")]
 
 
-async def test_an_mcp_server_over_http_that_went_away_fails_its_calls_and_is_found_again(
+async def test_calls_of_an_mcp_server_over_http_carry_their_keys_fail_while_it_is_away_and_find_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BANK_TOKEN", "secret")
@@ -147,26 +147,30 @@ async def test_an_mcp_server_over_http_that_went_away_fails_its_calls_and_is_fou
     text = f"[mcp.ledger]\nurl = 'http://127.0.0.1:{port}/mcp'\nheaders = {{X-Token = 'BANK_TOKEN'}}"
     registry, journals = builtin_tools(), list[MemoryJournal]()
 
-    async def put(what: str) -> None:
-        journals.append(await played(registry, (call("put", what, what=what),), "Done"))
+    async def put(*what: str) -> None:
+        journals.append(await played(registry, [call("put", word, what=word) for word in what], "Done"))
 
     async with over_http(ledger, port) as asked:
         servers = McpServers(read(tmp_path, text), registry)
         await servers.__aenter__()
-        await put("one")
+        await put("one", "beside")
     await put("two")
     async with over_http(ledger, port):
         await put("three")
         await servers.__aexit__()
     assert [results(journal) for journal in journals] == [
-        [("put", "completed")],
+        [("put", "completed")] * 2,
         [("put", "failed")],
         [("put", "completed")],
     ]
-    [first, _, third] = [
-        next(e.call.call_id for e in j.entries if e.what == "started" and e.call.kind == "tool") for j in journals
-    ]
-    assert ledger.read_text().splitlines() == [f"put one {first}", f"put three {third}"]
+    keys = {
+        e.call.key.split("/")[-1]: e.call.call_id
+        for journal in journals
+        for e in journal.entries
+        if e.what == "started" and e.call.kind == "tool"
+    }
+    written = [f"put {word} {keys[word]} {keys[word]}" for word in ("beside", "one", "three")]
+    assert sorted(ledger.read_text().splitlines()) == written, "its key in the call and in the header"
     assert {headers["x-token"] for headers in asked} == {"secret"}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from pydantic_ai import Agent, ModelRetry, RunContext
-from pydantic_ai.exceptions import ModelRateLimitError
+from pydantic_ai.exceptions import ModelRateLimitError, ModelRequestTimeout
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.toolsets import DynamicToolset, FunctionToolset
@@ -210,6 +210,23 @@ async def test_a_failure_that_may_pass_is_tried_again_and_each_attempt_is_in_the
         ("started", 3),
         ("completed", 3),
     ]
+
+
+async def test_a_request_that_a_model_does_not_answer_in_time_is_made_again_and_then_given_up() -> None:
+    world, journal = World(), MemoryJournal()
+
+    async def silent_twice(_: list[ModelMessage], __: AgentInfo) -> ModelResponse:
+        world.asked += 1
+        await asyncio.sleep(60 if world.asked < 3 else 0)
+        return ModelResponse(parts=[TextPart("at last")])
+
+    impatient = {"model_policy": ModelPolicy(attempts=3, timeout=timedelta(milliseconds=50), backoff=timedelta(0))}
+    assert (await run(journal, agent(FunctionModel(silent_twice), engine=impatient))).output == "at last"
+    assert [(e.call.attempt, e.retryable) for e in journal.entries if e.what == "failed"] == [(1, True), (2, True)]
+    world.asked = -10
+    with pytest.raises(ModelRequestTimeout):
+        await run(MemoryJournal(), agent(FunctionModel(silent_twice), engine=impatient))
+    assert world.asked == -7, "three times asked"
 
 
 async def test_an_attempt_that_another_process_began_is_counted() -> None:

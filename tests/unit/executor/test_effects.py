@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -203,6 +204,49 @@ async def test_a_pure_tool_leaves_a_start_only_when_it_takes_its_time() -> None:
     await run(journal, agent(script(world, *turns), toolset))
     started = [e.call.key for e in journal.entries if e.what == "started" and e.call.kind == "tool"]
     assert started == ["answer.1/assistant/tool/1/slow"]
+
+
+POLICIES: dict[str, EffectPolicy] = {"look": "pure", "put": "idempotent", "order": "reconcile", "pay": "ask"}
+
+
+def one_of_each(world: World, keys: set[str], *, hangs: bool) -> FunctionToolset[None]:
+    toolset = FunctionToolset[None](id="tools")
+
+    def add(name: str) -> None:
+        async def work() -> str:
+            world.used[name] += 1
+            keys.add(f"{name} {idempotency_key()}")
+            await asyncio.sleep(60 if hangs else 0)
+            return f"{name} was made"
+
+        toolset.add_function(work, name=name, description=name)
+
+    for name in POLICIES:
+        add(name)
+    return toolset
+
+
+async def test_calls_of_one_answer_that_were_cut_short_follow_each_its_own_policy() -> None:
+    keys, turns = set[str](), ([call(name, name) for name in POLICIES], "Done")
+    asked = traits_of("reconcile", lambda _, __: done("order was there"))
+    traits = traits_by_name(**{n: traits_of(p) for n, p in POLICIES.items()} | {"order": asked})
+    journal, world = MemoryJournal(), World()
+    hanging = agent(script(world, *turns), one_of_each(world, keys, hangs=True), traits=traits)
+    task = asyncio.create_task(run(journal, hanging))
+    while len([e for e in journal.entries if e.what == "started"]) < 1 + len(POLICIES):
+        await asyncio.sleep(0.01)
+    task.cancel()
+    for past in cuts(journal.entries):
+        again, world = MemoryJournal(past, {("pay", "in_doubt"): Decided("done", result="paid by hand")}), World()
+        result = await run(again, agent(script(world, *turns), one_of_each(world, keys, hangs=False), traits=traits))
+        began = {e.call.name for e in past if e.what == "started"}
+        settled = {"order": "order was there", "pay": "paid by hand"}
+        settled = {name: said for name, said in settled.items() if name in began}
+        told = {part: said for kind, part, said in shape(result.all_messages()) if kind == "tool-return"}
+        assert told == {name: f"{name} was made" for name in POLICIES} | settled
+        assert world.used == Counter(POLICIES.keys() - settled.keys()), "what nobody settled is made, once"
+        assert {name for _, name, _ in again.told("in doubt")} == began & POLICIES.keys()
+    assert len(keys) == len(POLICIES), "each call has one key in all of its repetitions"
 
 
 def sleepy(world: World, *, shielded: bool = False) -> FunctionToolset[None]:

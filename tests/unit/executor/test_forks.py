@@ -155,7 +155,7 @@ async def test_nobody_is_asked_for_approval_of_a_call_that_is_not_made() -> None
     assert not any(isinstance(event, ApprovalRequested) for event in fork)
 
 
-@pytest.mark.parametrize("end", ["running", "suspended", "cancelled", "failed"])
+@pytest.mark.parametrize("end", ["running", "suspended", "diverged", "cancelled", "failed"])
 async def test_a_run_in_any_state_is_forked_from_what_is_recorded(end: str) -> None:
     whole, _ = await recording()
     events = whole.run[:20]
@@ -165,6 +165,7 @@ async def test_a_run_in_any_state_is_forked_from_what_is_recorded(end: str) -> N
     }
     ends: dict[str, RunEvent] = {
         "suspended": RunSuspended(**stamp, reason="operator"),
+        "diverged": RunSuspended(**stamp, reason="diverged", detail="this code calls tool b"),
         "cancelled": RunCancelled(**stamp, usage=Usage()),
         "failed": RunFailed(**stamp, reason="timeout", error="too long", usage=Usage()),
     }

@@ -9,7 +9,15 @@ import pytest
 from clew.chassis.errors import Fenced
 from clew.contracts.conversation import RunCancelRequested, RunResumeRequested, RunSteered
 from clew.contracts.envelope import derive
-from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunResumed, RunSuspended, StepCompleted
+from clew.contracts.execution import (
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunResumed,
+    RunStarted,
+    RunSuspended,
+    StepCompleted,
+)
 from clew.contracts.planning import FailurePolicy, PlanCreated
 from clew.executor.calls import JournalCorrupt
 from clew.executor.journal import RunJournal
@@ -247,6 +255,32 @@ async def test_a_cancel_reaches_a_run_that_waits_for_room() -> None:
         await process.take(signal(RunCancelRequested, 2, run_id=other))
         await waiting
     assert [event.type_name() for event in ended(process.log)] == ["run-cancelled"] * 2
+
+
+async def test_where_there_is_no_more_room_the_next_plan_is_that_of_the_tenant_with_the_fewest_runs() -> None:
+    def of(tenant: str, n: int) -> PlanCreated:
+        return planned(tenant_id=tenant, run_id=UUID(int=n))
+
+    async def cancel(process: Process, n: int) -> None:
+        await process.take(signal(RunCancelRequested, n, run_id=UUID(int=n)))
+
+    async with running(hang, limits=RunLimits(life=LifeLimits(grace=timedelta(0)), open_runs=3)) as process:
+        for plan in (of("few", 1), of("many", 2), of("many", 3)):
+            await process.take(plan)
+        late = [("many", 4), ("many", 5), ("few", 6), ("none", 7)]
+        waiting = [asyncio.create_task(process.take(of(tenant, n))) for tenant, n in late]
+        await asyncio.sleep(0.01)
+        for n in (2, 3):
+            await cancel(process, n)
+            await process.until("run-started", times=2 + n)
+        begun = [event.run_id.int for event in process.log.run if isinstance(event, RunStarted)]
+        assert begun == [1, 2, 3, 7, 4], "who has none, and then of two with one each who came first"
+        waiting[1].cancel()  # its partition is lost
+        await cancel(process, 4)
+        await process.until("run-started", times=6)
+        await asyncio.wait(waiting, timeout=0.1)
+    assert process.log.kinds.count("run-started") == 6
+    assert [event.run_id.int for event in process.log.run if isinstance(event, RunStarted)][-1] == 6
 
 
 async def test_a_cancel_of_an_ended_run_changes_nothing_in_any_process() -> None:

@@ -372,6 +372,18 @@ async def test_a_run_whose_code_has_changed_waits_for_an_operator() -> None:
     )
 
 
+async def test_an_operator_may_end_a_run_whose_code_has_changed() -> None:
+    async def changed(doing: Doing) -> str:
+        raise Diverged("the journal holds tool a, this code calls tool b")
+
+    async with running(changed) as process:
+        await process.take(planned())
+        await suspended(process)
+        await process.run(signal(RunCancelRequested))
+        await process.run(signal(RunResumeRequested))
+    assert process.log.kinds[-2:] == ["run-suspended", "run-cancelled"]
+
+
 async def test_a_run_that_takes_too_long_fails() -> None:
     async with running(hang) as process:
         await process.take(planned())

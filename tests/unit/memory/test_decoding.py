@@ -46,7 +46,12 @@ def body(**fields: object) -> Change:
 
 @pytest.mark.parametrize("change", [same, body(unheard_of=1), headers(lambda given: given[::-1])])
 def test_what_our_services_write_goes_the_short_way(change: Change) -> None:
-    assert decoded(change(record())) == ASKED
+    assert decoded(change(record()))[1:] == (ASKED, None)
+
+
+def test_under_which_claim_a_record_was_written_is_read_with_it() -> None:
+    claimed = headers(lambda given: [*given, ("claim", b"c1")])(record())
+    assert decoded(claimed) == (claimed, ASKED, b"c1")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +77,7 @@ def test_what_our_services_write_goes_the_short_way(change: Change) -> None:
 )
 def test_what_the_long_way_refuses_does_not_go_the_short_way(change: Change) -> None:
     changed = change(record())
-    assert decoded(changed) is None
+    assert decoded(changed) == (changed, None, None)
     if changed.topic == "user-messages" and not any(name == "ce_dataref" for name, _ in changed.headers):
         with pytest.raises((codec.DecodeError, _Misplaced)):
             the_long_way(changed)

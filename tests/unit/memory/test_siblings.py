@@ -19,10 +19,11 @@ def rows(story: Story, offsets: Iterable[int], parent: str | None) -> list[Row]:
 
 def test_the_plans_of_one_block_are_one_row_and_the_next_offset_begins_another() -> None:
     story = Story()
-    merged = PROJECTION.merged(rows(story, [0, 1, BLOCK - 1, BLOCK], "root"))
-    assert [(row["up"], row["behind"], row["planned"]) for row in merged] == [
-        (story.run_id("root"), BLOCK, 3),
-        (story.run_id("root"), 2 * BLOCK, 1),
+    gathering = PROJECTION.gathering()
+    gathering.take(rows(story, [0, 1, BLOCK - 1, BLOCK], "root"))
+    assert [tuple(cells) for cells in gathering.cells()] == [
+        (story.thread_id, story.run_id("root"), BLOCK, story.tenant, 3),
+        (story.thread_id, story.run_id("root"), 2 * BLOCK, story.tenant, 1),
     ]
 
 

@@ -31,7 +31,9 @@ ROWS = st.lists(
 
 
 def merged(rows: list[Row]) -> list[Row]:
-    return [{column.name: row.get(column.name) for column in TABLE.columns} for row in THINGS.merged(rows)]
+    gathering = THINGS.gathering()
+    gathering.take(rows)
+    return [dict(zip(TABLE.columns.keys(), cells, strict=True)) for cells in gathering.cells()]
 
 
 def test_columns_are_merged_each_by_its_rule() -> None:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from typing import Generic, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -18,28 +19,33 @@ from clew.chassis.settings import ServiceSettings
 from clew.chassis.watchdog import Unchanged
 
 FETCH = 2000  # records per batch
+SLICE = 250  # records that are taken from aiokafka and read in one go, while the processor has them at hand
 POLL_MS = 200
 COMMIT_INTERVAL = 1.0  # seconds; a projection keeps its own offsets, Kafka's only trail
 STUCK_AFTER = 60.0  # seconds without a poll between batches
 BATCH_LIMIT = timedelta(hours=6)  # a projection waits for Postgres inside its handler, and may wait for long
 BACKOFF = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between the tries of a batch; after the last one the process stops
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class BatchConsumer:
-    """Consumes topics batch by batch; a batch is committed some time after its handler returned."""
+class BatchConsumer(Generic[T]):
+    """Consumes topics batch by batch; a batch is committed some time after its handler returned. The handler gets what
+    `read` makes of each record."""
 
     def __init__(
         self,
         service: str,
         settings: ServiceSettings,
         topics: Sequence[str],
-        handle: Callable[[Sequence[Record]], Awaitable[None]],
+        read: Callable[[Record], T],
+        handle: Callable[[Sequence[T]], Awaitable[None]],
         group: str,
         limit: timedelta = BATCH_LIMIT,
     ) -> None:
         self._settings = settings
         self._limit = limit
+        self._read = read
         self._handle = handle
         self._membership = Membership(service, settings, topics, group)
         self._handled: dict[TopicPartition, int] = {}
@@ -70,15 +76,32 @@ class BatchConsumer:
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
         while True:
-            batch = await consumer.getmany(timeout_ms=POLL_MS, max_records=FETCH)
+            batch, ends = await self.next_batch(consumer)
             self.polled_at = monotonic()
             if batch:
                 self._handling = True
-                await self._try([from_kafka(raw, self._settings.namespace) for raws in batch.values() for raw in raws])
+                await self._try(batch)
                 self._handling = False
-                self._handled |= {tp: raws[-1].offset + 1 for tp, raws in batch.items()}
+                self._handled |= ends
 
-    async def _try(self, records: Sequence[Record]) -> None:
+    async def next_batch(self, consumer: AIOKafkaConsumer) -> tuple[list[T], dict[TopicPartition, int]]:
+        """What has come, and the offsets behind it; nothing after a while without. A record that comes again, as it may
+        when partitions are dealt out anew between two slices, is in a batch once."""
+        namespace = self._settings.namespace
+        batch: list[T] = []
+        ends: dict[TopicPartition, int] = {}
+        while len(batch) < FETCH:
+            found = await consumer.getmany(timeout_ms=0 if batch else POLL_MS, max_records=SLICE)
+            if not found:
+                break
+            for tp, raws in found.items():
+                behind = ends.get(tp, 0)
+                batch += [self._read(from_kafka(raw, namespace)) for raw in raws if raw.offset >= behind]
+                ends[tp] = max(behind, raws[-1].offset + 1)
+            await asyncio.sleep(0)  # what else waits for this process has its turn
+        return batch, ends
+
+    async def _try(self, records: Sequence[T]) -> None:
         for pause in BACKOFF:
             try:
                 return await self._handle(records)

@@ -7,6 +7,7 @@ A reader keeps the claim in force beside its offset, and needs the headers only.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from clew.contracts.execution import PartitionClaimed
@@ -25,15 +26,19 @@ class Claims:
         """Takes in the next record's headers. False when the record is void: whoever wrote it was no longer the owner,
         or, of a claim, somebody else's had come first."""
         said = dict(headers)
-        claim = _text(said.get("claim"))
         if said.get("ce_type") != _CLAIMED:
-            return claim == self.in_force
+            return self.holds(said.get("claim"))
         if _text(said.get("supersedes")) != self.in_force:
             return False
-        self.in_force = claim
+        self.in_force = _text(said.get("claim"))
         return True
 
+    def holds(self, claim: bytes | None) -> bool:
+        """Whether a record counts that is no claim, by the claim in its headers."""
+        return _text(claim) == self.in_force
 
+
+@lru_cache(maxsize=256)  # thousands of records bear the same one
 def _text(raw: bytes | None) -> str | None:
     """A claim as any reader can keep it: Postgres' text knows no NUL."""
     return None if raw is None else raw.decode(errors="replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")

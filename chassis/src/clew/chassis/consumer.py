@@ -19,7 +19,7 @@ from clew.chassis.clock import monotonic
 from clew.chassis.dispatch import Dispatcher
 from clew.chassis.errors import Fenced, RetryLater
 from clew.chassis.hosting import Raw
-from clew.chassis.keyed import Limits, Scheduler
+from clew.chassis.keyed import Scheduler
 from clew.chassis.lease import Lease
 from clew.chassis.membership import Membership, Rebalances
 from clew.chassis.metrics import Metrics
@@ -52,13 +52,12 @@ class KeyedConsumer:
         metrics: Metrics,
         lease: Lease,
         reachable: Callable[[], bool],
-        limits: Limits | None = None,
     ) -> None:
         self._settings = settings
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._lease = lease
-        self._scheduler = Scheduler[Raw](limits)
+        self._scheduler = Scheduler[Raw](settings.in_hand)
         self._tasks: dict[Work[Raw], asyncio.Task[float | None]] = {}
         self._failures: dict[Work[Raw], int] = {}
         self._failed: asyncio.Future[None] = asyncio.Future()

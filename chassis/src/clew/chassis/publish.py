@@ -229,8 +229,7 @@ class Publisher:
         return [await ack for ack in acks]
 
     async def _check_in(self, wire: codec.Wire, event: Event) -> codec.Wire:
-        prefix = f"{self._settings.namespace}/" if self._settings.namespace else ""
-        checked, body = codec.check_in(wire, f"{prefix}events/{event.tenant_id}/{event.event_id}.json")
+        checked, body = codec.check_in(wire, blob_key(self._settings.namespace, event))
         await self._blobs.put(codec.blob_ref(checked.value).key, body)
         return checked
 
@@ -242,6 +241,12 @@ class Publisher:
             except (TimeoutError, KafkaError):
                 self._reachable = False
             await asyncio.sleep(PROBE_INTERVAL)
+
+
+def blob_key(namespace: str, event: Event) -> str:
+    """Where the body of an event lies that is too large for the log."""
+    prefix = f"{namespace}/" if namespace else ""
+    return f"{prefix}events/{event.tenant_id}/{event.event_id}.json"
 
 
 def _note_late_outcome(delivery: "asyncio.Future[list[Position]]") -> None:

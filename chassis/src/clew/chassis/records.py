@@ -12,7 +12,7 @@ from clew.chassis.blobs import BlobMissing, BlobStore
 from clew.contracts import codec
 from clew.contracts.envelope import Event, Position
 
-_TENANT = re.compile(rb'"tenant_id":"([a-z0-9_-]{1,64})"')
+_TENANT = re.compile(rb'(?:"tenant_id":"|"key":"[^"]{0,30}events/)([a-z0-9_-]{1,64})["/]')
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -47,7 +47,8 @@ def _bare(topic: str, namespace: str) -> str:
 
 
 def tenant_of(value: bytes | None) -> str:
-    """Whose record this is, without decoding it: our events begin with two ids. Empty when it does not say.
+    """Whose record this is, without decoding it: our events begin with two ids, and a body that lies in the object
+    store is kept under its tenant. Empty when it does not say.
 
     Good enough to take turns by, and for nothing else.
     """

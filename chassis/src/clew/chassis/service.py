@@ -8,7 +8,6 @@ import asyncio
 import logging
 import signal
 import sys
-import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import timedelta
@@ -39,9 +38,10 @@ from clew.chassis.watchdog import Watchdog, die_after
 from clew.contracts.envelope import Event
 from clew.contracts.topics import load_topics, topic_of
 
-STOP_LIMIT = 30.0  # seconds that a stop may take beyond the drain
+STOP_LIMIT = 12.0  # seconds that a stop may take beyond the drain; a supervisor that kills waits for longer
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=ServiceSettings)
+T = TypeVar("T")
 R = TypeVar("R", bound=AbstractAsyncContextManager[Any])  # Any: what entering returns is the resource itself
 
 
@@ -64,9 +64,8 @@ class Service:
         self._keyed_topics: list[str] = []
         self._hooks: list[PartitionHooks] = []
         self._keyed: KeyedConsumer | None = None
-        self._batches: list[BatchConsumer] = []
+        self._batches: list[BatchConsumer[Any]] = []
         self._tasks: list[tuple[str, Callable[[], Coroutine[None, None, None]]]] = []
-        self._stop_limit = threading.Event()
         self._address = (settings.health_host, settings.health_port)
 
     def use(self, resource: R) -> R:
@@ -103,14 +102,16 @@ class Service:
     def on_batch(
         self,
         topics: Sequence[str],
-        handler: Callable[[Sequence[Record]], Awaitable[None]],
+        read: Callable[[Record], T],
+        handler: Callable[[Sequence[T]], Awaitable[None]],
         *,
         group: str | None = None,
         limit: timedelta = BATCH_LIMIT,
     ) -> None:
-        """Handles raw records in batches, committed when `handler` returns; after `limit` it is taken for wedged."""
+        """Handles what `read` makes of records, in batches, committed when `handler` returns; after `limit` it is taken
+        for wedged."""
         names = [self._readable(topic) for topic in topics]
-        self._batches.append(BatchConsumer(self.name, self.settings, names, handler, group or self.name, limit))
+        self._batches.append(BatchConsumer(self.name, self.settings, names, read, handler, group or self.name, limit))
 
     def task(self, name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
         """Runs beside the handlers; when it raises, the service stops."""
@@ -145,8 +146,6 @@ class Service:
         except Exception as error:
             log.exception("the %s died: %s", self.name, "; ".join(_reasons(error)))
             sys.exit(1)
-        finally:
-            self._stop_limit.set()
 
     async def _main(self) -> None:
         loop = asyncio.get_running_loop()
@@ -165,7 +164,7 @@ class Service:
             await self._live(consumers)
             await server.finish()
 
-    async def _live(self, consumers: Sequence[KeyedConsumer | BatchConsumer]) -> None:
+    async def _live(self, consumers: Sequence[KeyedConsumer | BatchConsumer[Any]]) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(consumer.run(), name="consumer") for consumer in consumers]
             watchdog = Watchdog([consumer.stuck for consumer in consumers])
@@ -179,13 +178,14 @@ class Service:
             try:
                 await self.stopping.wait()
             finally:
-                self._stop_limit = die_after(self.settings.drain_seconds + STOP_LIMIT, f"the stop of the {self.name}")
+                # To the very end: a thread that a tool left behind keeps a process although its loop is over.
+                die_after(self.settings.drain_seconds + STOP_LIMIT, f"the stop of the {self.name}")
             log.info("%s is stopping", self.name)
             self.health.ready["stop"] = partial(_reason, "the service is stopping")
             for task in tasks:
                 task.cancel()
 
-    def _consumers(self) -> list[KeyedConsumer | BatchConsumer]:
+    def _consumers(self) -> list[KeyedConsumer | BatchConsumer[Any]]:
         if not self._keyed_topics:
             return [*self._batches]
         self._keyed = KeyedConsumer(
@@ -245,7 +245,7 @@ async def _reason(text: str) -> str:
     return text
 
 
-async def _joining(consumers: Sequence[KeyedConsumer | BatchConsumer]) -> str | None:
+async def _joining(consumers: Sequence[KeyedConsumer | BatchConsumer[Any]]) -> str | None:
     if all(consumer.joined for consumer in consumers):
         return None
     return "the consumer has no partitions yet, or is recovering them"

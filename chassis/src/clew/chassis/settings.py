@@ -6,7 +6,9 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from clew.chassis.access import LogAccess
+from clew.chassis.keyed import Limits
 
+IN_HAND = Limits()
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]{0,20}$")]
 
 
@@ -44,6 +46,24 @@ class ServiceSettings(LogAccess):
         validation_alias="CLEW_SESSION_SECONDS",
         description="A silent process loses its partitions after; brokers refuse less than 6 by default",
     )
+    handlers: int = Field(
+        IN_HAND.running,
+        ge=1,
+        validation_alias="CLEW_HANDLERS",
+        description="Messages, plans or documents that are handled at once",
+    )
+    records_in_hand: int = Field(
+        IN_HAND.records,
+        ge=1,
+        validation_alias="CLEW_RECORDS_IN_HAND",
+        description="Records that are fetched and not done with, of work and of control each, before fetching pauses",
+    )
+    bytes_in_hand: int = Field(
+        IN_HAND.size,
+        ge=1,
+        validation_alias="CLEW_BYTES_IN_HAND",
+        description="The same, in bytes of those records",
+    )
     s3_endpoint: str | None = Field(
         None, validation_alias="S3_ENDPOINT", description="URL of the object store, http(s)://host:port"
     )
@@ -53,6 +73,11 @@ class ServiceSettings(LogAccess):
     )
     s3_region: str = Field("us-east-1", validation_alias="S3_REGION", description="Region of the object store")
     s3_bucket: str = Field("clew", validation_alias="S3_BUCKET", description="Bucket for documents and large bodies")
+
+    @property
+    def in_hand(self) -> Limits:
+        """How much a key-ordered consumer may have in hand."""
+        return Limits(running=self.handlers, records=self.records_in_hand, size=self.bytes_in_hand)
 
     def in_namespace(self, name: str) -> str:
         """The name that a topic or a consumer group has on the broker."""

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 TICK = 1.0  # seconds
@@ -69,19 +70,17 @@ class Unchanged:
         return now - self._since
 
 
-def die_after(seconds: float, what: str) -> threading.Event:
-    """Ends the process with 1 unless the event that is returned was set by then.
+def die_after(seconds: float, what: str) -> None:
+    """Ends the process with 1 when it is still there by then.
 
-    For a stop that may hang, on a task that ignores its end or on a client that does.
+    For a stop that may hang, on a task or a thread that ignores its end or on a client that does.
     """
-    ended = threading.Event()
 
     def wait() -> None:
-        if not ended.wait(seconds):
-            die(f"{what} has not ended within {seconds:.0f} s")
+        time.sleep(seconds)
+        die(f"{what} has not ended within {seconds:.0f} s")
 
     threading.Thread(target=wait, name="deadline", daemon=True).start()
-    return ended
 
 
 def die(reason: str) -> None:

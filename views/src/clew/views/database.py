@@ -40,6 +40,9 @@ class Query(NamedTuple):
     parameters: Sequence[Any] | Mapping[str, Any] = ()  # Any: what psycopg takes
 
 
+BEGIN: Final = Query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+
 class Database:
     """A pool of connections to the views of one namespace. An async context manager.
 
@@ -73,17 +76,16 @@ class Database:
         await self._pool.close()
 
     async def as_tenant(self, tenant_id: str, *queries: Query, planned_once: bool = False) -> list[list[Row]]:
-        """The rows of each query as the tenant may see them.
+        """The rows of each query as the tenant may see them, all from one snapshot.
 
         `planned_once`: no plan of these queries depends on their parameters, so Postgres keeps the one that it has.
         """
         whose = Query(READER, [tenant_id, "force_generic_plan" if planned_once else "auto"])
-        return await self._ask((Query("BEGIN READ ONLY"), whose), queries)
+        return await self._ask((BEGIN, whose), queries)
 
     async def as_recovery(self, *queries: Query) -> list[list[Row]]:
         """The rows of each query over all tenants, all from one snapshot."""
-        begin = (Query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"), Query("SET LOCAL ROLE clew_recovery"))
-        return await self._ask(begin, queries)
+        return await self._ask((BEGIN, Query("SET LOCAL ROLE clew_recovery")), queries)
 
     async def _ask(self, begin: Sequence[Query], queries: Sequence[Query]) -> list[list[Row]]:
         """Asks again, once, when the connection was cut: Postgres was restarted, and the whole pool is out of date."""

@@ -5,7 +5,6 @@ torn or foreign is never served, whoever wrote it and whatever was lost. The pag
 goes as a whole: when nobody has read the thread for a while, when it is deleted, or when there are too many.
 """
 
-import asyncio
 import logging
 import re
 from collections.abc import Mapping
@@ -15,17 +14,18 @@ from typing import Final
 from uuid import UUID
 from zlib import crc32
 
+from pydantic_core import to_json
+
 from clew.views.cursor import InvalidCursor, PathPlace
 from clew.views.database import Database, Query
 from clew.views.live import LiveReader, LiveUnavailable
 from clew.views.metrics import Metrics
-from clew.views.models import Message, Page
 from clew.views.names import Keys
 from clew.views.paths import Paths
 
 LIFETIME: Final = timedelta(hours=1)
 MOST_PAGES: Final = 500  # of one thread, in whatever version
-VERSION: Final = "SELECT history_version, current_run_id FROM threads WHERE thread_id = %s"
+VERSION: Final = "SELECT history_version FROM threads WHERE thread_id = %s"
 _FIRST: Final = re.compile(r"::(\d{1,3}):(asc|desc)", re.ASCII)
 logger = logging.getLogger(__name__)
 
@@ -132,43 +132,37 @@ class HistoryPages:
         """
         place = None if wanted.after is None else PathPlace.parse(wanted.after)
         key = self._keys.history(self._tenant_id, wanted.thread_id)
-        known, kept = await asyncio.gather(self._known(wanted.thread_id), self._cache.find(key, wanted.name))
-        if known is None:
+        kept = await self._cache.find(key, wanted.name)
+        if kept is not None:
+            [rows] = await self._database.as_tenant(
+                self._tenant_id, Query(VERSION, [wanted.thread_id]), planned_once=True
+            )
+            if not rows:
+                return None
+            if (page := self._cache.opened(kept, rows[0]["history_version"])) is not None:
+                return page
+        if (read := await self._read(wanted, place)) is None:
             return None
-        version, leaf = known
-        if kept is not None and (page := self._cache.opened(kept, version)) is not None:
-            return page
-        page = await self._read(wanted, place, leaf)
+        version, page = read
         self._cache.keep_soon(key, version, {wanted.name: page})
         return page
 
     async def refresh(self, thread_id: UUID) -> None:
         """Reads those first pages anew that are in the cache."""
-        key, known = self._keys.history(self._tenant_id, thread_id), await self._known(thread_id)
-        if known is None:
-            return
-        version, leaf = known
-        firsts = [Wanted.first(thread_id, name) for name in await self._cache.names(key)]
-        pages = {first.name: await self._read(first, None, leaf) for first in firsts if first is not None}
-        if pages:
-            await self._cache.keep(key, version, pages)
+        key = self._keys.history(self._tenant_id, thread_id)
+        for name in await self._cache.names(key):
+            first = Wanted.first(thread_id, name)
+            if first is not None and (read := await self._read(first, None)) is not None:
+                await self._cache.keep(key, read[0], {name: read[1]})
 
-    async def _known(self, thread_id: UUID) -> tuple[int, UUID | None] | None:
-        """The version of the thread's history, and its newest leaf."""
-        [rows] = await self._database.as_tenant(self._tenant_id, Query(VERSION, [thread_id]), planned_once=True)
-        return (rows[0]["history_version"], rows[0]["current_run_id"]) if rows else None
-
-    async def _read(self, wanted: Wanted, place: PathPlace | None, newest: UUID | None) -> bytes:
-        return (await self._page(wanted, place, newest)).model_dump_json().encode()
-
-    async def _page(self, wanted: Wanted, place: PathPlace | None, newest: UUID | None) -> Page[Message]:
+    async def _read(self, wanted: Wanted, place: PathPlace | None) -> tuple[int, bytes] | None:
+        """The version of the thread's history, and the page that shows it."""
         if place is not None and wanted.run_id not in (None, place.leaf):
             raise InvalidCursor(f"the place is one of the path to run {place.leaf}")
-        leaf = (wanted.run_id or newest) if place is None else place.leaf
-        if leaf is None:
-            return Page[Message](items=(), next=None)
-        paths = Paths(self._database, self._tenant_id, wanted.thread_id)
-        if not wanted.newest_first:
-            return await paths.after(leaf, place, wanted.limit)
-        page = await paths.before(leaf, place, wanted.limit)
-        return Page[Message](items=tuple(reversed(page.items)), next=page.next)
+        leaf = wanted.run_id if place is None else place.leaf
+        paths = Paths(self._database, self._tenant_id, wanted.thread_id, with_head=True)
+        page = await (paths.before if wanted.newest_first else paths.after)(leaf, place, wanted.limit)
+        if page is None or paths.head is None:
+            return None
+        said = page.said[::-1] if wanted.newest_first else page.said
+        return paths.head.version, to_json({"items": said, "next": page.next and str(page.next)})

@@ -21,7 +21,7 @@ from clew.views.cursor import Cursor, InvalidCursor
 from clew.views.names import stream_id
 
 MOMENT: Final = timedelta(milliseconds=100)  # for an answer that needs no waiting; then Postgres is asked
-GLANCE: Final = timedelta(milliseconds=50)  # for what is only kept to be quicker than Postgres
+GLANCE: Final = timedelta(milliseconds=50)  # for an answer that is only there to be quicker than Postgres
 REST: Final = 1.0  # seconds for which a cache that failed is not asked again: nobody waits for it twice
 SLACK: Final = timedelta(seconds=1)  # above the longest wait for news, before Redis counts as hanging
 WAIT: Final = timedelta(milliseconds=100)  # of one read for news: a run that joins the others waits this long at most
@@ -138,7 +138,8 @@ class LiveReader:
         if monotonic() < self._resting_until:
             raise LiveUnavailable("Redis failed a moment ago")
         try:
-            return await ask(_used(self._cache))
+            async with asyncio.timeout(MOMENT.total_seconds()):  # with connecting, however often it answers
+                return await ask(_used(self._cache))
         except ResponseError as error:
             raise LiveUnavailable(str(error)) from error  # it answers: full, or it has something else there
         except (RedisError, OSError) as error:

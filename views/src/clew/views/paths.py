@@ -1,20 +1,22 @@
 """The path from the root of a thread to a run, walked run by run: a page of it costs a page, however long it is.
 
 Upwards each run names the one before it. Downwards what goes on from a run is found by index; where several branches
-do, the way is looked for from the path's end. Nothing is cached here.
+do, the way is looked for from the path's end. Most pages are one question. Nothing is cached here.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, LiteralString, TypeAlias
+from typing import Any, Final, LiteralString, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 from clew.views.cursor import InvalidCursor, PathPlace
 from clew.views.database import Database, Query, Row
-from clew.views.models import Message, Page
-from clew.views.rows import said_in
+from clew.views.models import Message
+from clew.views.rows import Said, messages_in, said_in
 
 Enough: TypeAlias = Callable[[Sequence[Message]], bool]
+T = TypeVar("T")
 AT_ONCE: Final = 1000  # runs of one question about a whole path
+HEAD: Final = "SELECT history_version AS version, current_run_id AS leaf FROM threads WHERE thread_id = %(thread)s"
 # `step` ends a path that goes in circles. OFFSET 0 makes each look-up one by key: Postgres guesses how long a thread
 # is, and joins whole ones when it is wrong. No index serves IS NOT DISTINCT FROM: what goes on from a run is never
 # looked for among all that its thread has.
@@ -22,8 +24,11 @@ AT_ONCE: Final = 1000  # runs of one question about a whole path
 # whole blocks of the log were counted when they came. No index is asked for an expression, which might tell of rows
 # that are not the tenant's: `own` has the values.
 UP: Final = """
-WITH RECURSIVE path AS (
-    SELECT n.*, 1 AS step FROM path_nodes n WHERE run_id = %(run)s AND thread_id = %(thread)s
+WITH RECURSIVE start AS MATERIALIZED (
+    SELECT coalesce(%(run)s::uuid, (SELECT current_run_id FROM threads WHERE thread_id = %(thread)s)) AS run_id
+), path AS (
+    SELECT n.*, 1 AS step
+    FROM start, LATERAL (SELECT * FROM path_nodes WHERE run_id = start.run_id AND thread_id = %(thread)s OFFSET 0) n
     UNION ALL
     SELECT n.*, path.step + 1
     FROM path, LATERAL (SELECT * FROM path_nodes WHERE run_id = path.up AND thread_id = %(thread)s OFFSET 0) n
@@ -31,7 +36,8 @@ WITH RECURSIVE path AS (
 )
 """
 REVISION: Final = """
-SELECT path.*, 1 + before.planned + CASE WHEN path.up IS NULL THEN (
+SELECT path.run_id, path.up, path.fork, path.status, path.output, path.ended_at, path.message_id, path.text,
+    path.content::text AS content, path.asked_at, 1 + before.planned + CASE WHEN path.up IS NULL THEN (
     SELECT count(*) FROM plan_places s
     WHERE s.thread_id = %(thread)s AND s.parent_run_id IS NULL AND s.made
     AND s.plan_offset >= before.upto AND s.plan_offset < own.place
@@ -62,14 +68,29 @@ WITH RECURSIVE path AS (
 )
 SELECT run_id, up FROM path ORDER BY step
 """
-# From a run towards the path's end, as long as there is one way only: what has an end of its own is no way.
+# From a run towards the path's end, as long as there is one way only: what has an end of its own is no way. Without a
+# run from the only root that something goes on from.
 DOWN: Final = """
-WITH RECURSIVE goal AS MATERIALIZED (SELECT up FROM path_nodes WHERE run_id = %(leaf)s), way AS (
-    SELECT %(run)s::uuid AS run_id, 1 AS step
+WITH RECURSIVE finish AS MATERIALIZED (
+    SELECT coalesce(%(leaf)s::uuid, (SELECT current_run_id FROM threads WHERE thread_id = %(thread)s)) AS leaf
+), goal AS MATERIALIZED (
+    SELECT finish.leaf, n.up
+    FROM finish, LATERAL (SELECT up FROM path_nodes WHERE run_id = finish.leaf OFFSET 0) n
+), way AS (
+    SELECT coalesce(%(run)s::uuid, CASE WHEN goal.up IS NULL THEN goal.leaf ELSE (
+        SELECT (array_agg(roots.run_id))[1] FROM (
+            SELECT r.run_id
+            FROM path_roots r, LATERAL (SELECT FROM path_children WHERE up = r.run_id LIMIT 1) has_an_own
+            WHERE r.thread_id = %(thread)s
+            LIMIT 2
+        ) roots
+        HAVING count(*) = 1
+    ) END) AS run_id, 1 AS step
+    FROM goal
     UNION ALL
     SELECT next.run_id, way.step + 1
     FROM way, goal, LATERAL (
-        SELECT %(leaf)s::uuid AS run_id WHERE way.run_id = goal.up
+        SELECT goal.leaf AS run_id WHERE way.run_id = goal.up
         UNION ALL
         SELECT (array_agg(ways.run_id))[1] FROM (
             SELECT c.run_id
@@ -80,17 +101,11 @@ WITH RECURSIVE goal AS MATERIALIZED (SELECT up FROM path_nodes WHERE run_id = %(
         ) ways
         HAVING count(*) = 1
     ) next
-    WHERE way.step < %(most)s AND way.run_id <> %(leaf)s
+    WHERE way.step < %(most)s AND way.run_id <> goal.leaf
 ), path AS (
     SELECT n.*, way.step
     FROM way, LATERAL (SELECT * FROM path_nodes WHERE run_id = way.run_id AND thread_id = %(thread)s OFFSET 0) n
 )
-"""
-ROOTS: Final = """
-SELECT r.run_id
-FROM path_roots r, LATERAL (SELECT FROM path_children WHERE up = r.run_id LIMIT 1) has_an_own
-WHERE r.thread_id = %(thread)s
-LIMIT 2
 """
 NAMED: Final = """
 WITH path AS (
@@ -100,82 +115,101 @@ WITH path AS (
 """
 
 
-class Paths:
-    """The paths of one thread. Every method raises ViewsUnavailable when Postgres cannot answer."""
+class Head(NamedTuple):
+    """Where a thread's history stands: how often it has changed, and the newest leaf of its tree."""
 
-    def __init__(self, database: Database, tenant_id: str, thread_id: UUID) -> None:
+    version: int
+    leaf: UUID | None
+
+
+class PathPage(NamedTuple):
+    """Messages in the order of their path, and the place that the next page goes on from."""
+
+    said: Sequence[Said]
+    next: PathPlace | None
+
+
+class Paths:
+    """The paths of one thread. Every method raises ViewsUnavailable when Postgres cannot answer.
+
+    `with_head`: the first question also brings the thread's `head`, of the same moment; None where there is no thread.
+    """
+
+    def __init__(self, database: Database, tenant_id: str, thread_id: UUID, *, with_head: bool = False) -> None:
         self._database = database
         self._tenant_id = tenant_id
         self._thread_id = thread_id
+        self._asks_head = with_head
+        self.head: Head | None = None
 
     async def whole(self, run_id: UUID) -> list[Message]:
         """All messages from the root to `run_id`."""
-        return said_in((await self._upwards(run_id, AT_ONCE, lambda nodes: False))[::-1])
+        return await self._newest(run_id, AT_ONCE, messages_in, lambda said: False)
 
     async def newest(self, run_id: UUID, enough: Enough, at_once: int) -> list[Message]:
         """The last messages of the path to `run_id`, oldest first: so many that they are `enough`, or all of them.
 
         `at_once` runs are read before the first question whether they are, and twice as many before each later one.
         """
-        said = list[Message]()
+        return await self._newest(run_id, at_once, messages_in, enough)
 
-        def enough_nodes(nodes: Sequence[Row]) -> bool:
-            nonlocal said
-            said = said_in(nodes[::-1])
-            return enough(said)
-
-        await self._upwards(run_id, at_once, enough_nodes)
-        return said
-
-    async def _upwards(self, run_id: UUID, at_once: int, enough: Callable[[Sequence[Row]], bool]) -> list[Row]:
-        """The runs from `run_id` up, until they are `enough`; that is asked whenever there are more of them."""
-        nodes, seen, start = list[Row](), set[UUID](), run_id
-        while start is not None and start not in seen:
-            circular = False
-            for node in await self._up(start, at_once):
+    async def _newest(
+        self,
+        run_id: UUID | None,
+        at_once: int,
+        read: Callable[[Sequence[Row]], list[T]],
+        enough: Callable[[Sequence[T]], bool],
+    ) -> list[T]:
+        """The end of the path to `run_id` (None: to the newest leaf): what is `read` from its runs, oldest first."""
+        nodes, seen, start, said = list[Row](), set[UUID](), run_id, list[T]()
+        while True:
+            circular, found = False, await self._up(start, at_once)
+            for node in found:
                 if circular := node["run_id"] in seen:
                     break
                 seen.add(node["run_id"])
                 nodes.append(node)
-            seen.add(start)
             start = None if circular else await self._to_a_message(nodes)
-            if enough(nodes):
-                break
+            said = read(nodes[::-1])
+            if not found or start is None or start in seen or enough(said):
+                return said
             at_once = min(2 * at_once, AT_ONCE)
-        return nodes
 
-    async def before(self, leaf: UUID, place: PathPlace | None, limit: int) -> Page[Message]:
-        """The `limit` messages before `place` in the path to `leaf` (None: the last ones), oldest first.
+    async def before(self, leaf: UUID | None, place: PathPlace | None, limit: int) -> PathPage | None:
+        """The `limit` messages before `place` in the path to `leaf` (None: the last ones; the newest leaf). `next` is
+        the first of them, or None where there is nothing before it. None where there is no such thread.
 
-        `next` is the place of the first of them, or None where there is nothing before it. InvalidCursor when `place`
-        is not in this thread.
+        InvalidCursor when `place` is not in this thread.
         """
         start = leaf if place is None else place.run_id
         count = limit + 2 if place is None else limit + 4  # up to two messages of the place's run are left out
-        said = await self.newest(start, lambda said: len(said) >= count, limit // 2 + 3)
+        said = await self._newest(start, limit // 2 + 3, said_in, lambda said: len(said) >= count)
+        if self.head is None:
+            return None
         if place is not None:
             said = said[: _index(said, place)]
         page = said[max(len(said) - limit, 0) :]
-        more = len(said) > limit
-        return Page[Message](items=page, next=str(_place(leaf, page[0])) if more else None)
+        return PathPage(page, self._place(leaf, page[0]) if len(said) > limit else None)
 
-    async def after(self, leaf: UUID, place: PathPlace | None, limit: int) -> Page[Message]:
-        """The `limit` messages behind `place` in the path to `leaf` (None: the first ones); `next` as in every list."""
-        start = await self._root(leaf) if place is None else place.run_id
+    async def after(self, leaf: UUID | None, place: PathPlace | None, limit: int) -> PathPage | None:
+        """The `limit` messages behind `place` in the same path (None: the first ones); `next` as in every list."""
+        start = None if place is None else place.run_id
         said, whole = await self._said_from(start, leaf, limit // 2 + 4)  # enough where each run has an answer
+        if self.head is None:
+            return None
         if len(_behind(said, place)) <= limit and not whole:
             said, whole = await self._said_from(start, leaf, limit + 4)
         behind = _behind(said, place)
         page, more = behind[:limit], len(behind) > limit or not whole
-        return Page[Message](items=page, next=str(_place(leaf, page[-1])) if more and page else None)
+        return PathPage(page, self._place(leaf, page[-1]) if more and page else None)
 
-    async def _said_from(self, start: UUID, leaf: UUID, most: int) -> tuple[list[Message], bool]:
+    async def _said_from(self, start: UUID | None, leaf: UUID | None, most: int) -> tuple[list[Said], bool]:
         """What was said from the run `start` on, in at most so many runs, and whether that is all up to `leaf`."""
         nodes = await self._down(start, leaf, most)
         said = said_in(await self._with_origin(nodes))
-        if not nodes or nodes[-1]["run_id"] == leaf:
+        if not nodes or nodes[-1]["run_id"] == self._end(leaf):
             return said, True
-        return [one for one in said if one.run_id != nodes[-1]["run_id"]], False  # a fork may answer for the last
+        return [one for one in said if one["run_id"] != nodes[-1]["run_id"]], False  # a fork may answer for the last
 
     async def _to_a_message(self, nodes: list[Row]) -> UUID | None:
         """Where the walk up goes on. A fork answers a message that stands above it: both are read together."""
@@ -192,23 +226,28 @@ class Paths:
         await self._to_a_message(above)
         return [*above[:0:-1], *nodes]
 
-    async def _up(self, run_id: UUID, most: int) -> list[Row]:
-        """The run, the one before it and so on, at most `most`."""
+    async def _up(self, run_id: UUID | None, most: int) -> list[Row]:
+        """The run (None: the newest leaf), the one before it and so on, at most `most`."""
         return await self._rows(UP + REVISION, run=run_id, most=most)
 
-    async def _down(self, start: UUID, leaf: UUID, most: int) -> list[Row]:
-        """The run and those behind it towards `leaf`, at most `most`. InvalidCursor when `leaf` is not behind it."""
+    async def _down(self, start: UUID | None, leaf: UUID | None, most: int) -> list[Row]:
+        """The run (None: the root) and those behind it towards `leaf`, at most `most`. InvalidCursor when `leaf` is not
+        behind it."""
         nodes = await self._rows(DOWN + REVISION, run=start, leaf=leaf, most=most)
-        if len(nodes) == most or (nodes and nodes[-1]["run_id"] == leaf):
+        end = self._end(leaf)
+        if end is None or len(nodes) == most or (nodes and nodes[-1]["run_id"] == end):
             return nodes
-        ids = (await self._ids(leaf, start))[:most]
+        ids = (await self._ids(end, start))[:most]
         return await self._rows(NAMED + REVISION, runs=ids)
 
-    async def _root(self, leaf: UUID) -> UUID:
-        found, last = await self._ask(self._query(ROOTS), self._query(IDS, run=leaf, most=1))
-        if len(found) == 1 and last and last[0]["up"] is not None:
-            return found[0]["run_id"]
-        return (await self._ids(leaf, None))[0]
+    def _end(self, leaf: UUID | None) -> UUID | None:
+        """Where the path ends. None: nowhere, as nothing was said, or there is no such thread."""
+        return self.head and (leaf or self.head.leaf)
+
+    def _place(self, leaf: UUID | None, said: Said) -> PathPlace:
+        end = self._end(leaf)
+        assert end is not None, "something was said"
+        return PathPlace(end, said["run_id"], said["role"])
 
     async def _ids(self, leaf: UUID, start: UUID | None) -> list[UUID]:
         """The runs from `start` (None: the root) to `leaf`. InvalidCursor when `start` is not before `leaf`."""
@@ -224,27 +263,27 @@ class Paths:
         return ids if start is None else ids[ids.index(start) :]
 
     async def _rows(self, text: LiteralString, **parameters: Any) -> list[Row]:
-        [rows] = await self._ask(self._query(text, **parameters))
-        return rows
+        return await self._ask(self._query(text, **parameters))
 
-    async def _ask(self, *queries: Query) -> list[list[Row]]:
+    async def _ask(self, query: Query) -> list[Row]:
         """Planning these takes ten times as long as executing them."""
-        return await self._database.as_tenant(self._tenant_id, *queries, planned_once=True)
+        head = [self._query(HEAD)] if self._asks_head else []
+        *heads, rows = await self._database.as_tenant(self._tenant_id, *head, query, planned_once=True)
+        for [found] in filter(None, heads):
+            self.head = Head(**found)
+        self._asks_head = False
+        return rows
 
     def _query(self, text: LiteralString, **parameters: Any) -> Query:
         return Query(text, {**parameters, "thread": self._thread_id})
 
 
-def _place(leaf: UUID, message: Message) -> PathPlace:
-    return PathPlace(leaf, message.run_id, message.role)
-
-
-def _behind(said: Sequence[Message], place: PathPlace | None) -> Sequence[Message]:
+def _behind(said: Sequence[Said], place: PathPlace | None) -> Sequence[Said]:
     return said if place is None else said[_index(said, place) + 1 :]
 
 
-def _index(said: Sequence[Message], place: PathPlace) -> int:
-    found = [n for n, message in enumerate(said) if (message.run_id, message.role) == (place.run_id, place.role)]
-    if not found:
-        raise InvalidCursor("there is no such place in these messages")
-    return found[0]
+def _index(said: Sequence[Said], place: PathPlace) -> int:
+    for n, one in enumerate(said):
+        if one["run_id"] == place.run_id and one["role"] == place.role:
+            return n
+    raise InvalidCursor("there is no such place in these messages")

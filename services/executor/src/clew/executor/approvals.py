@@ -74,8 +74,9 @@ async def _edited(
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
         await _ended(scope, call, f"A person changed the arguments of this call, and they do not fit: {wrong}")
-    except (ModelRetry, ToolFailed) as error:
-        await _ended(scope, call, f"A person changed the arguments of this call, and they do not fit: {error.message}")
+    except Exception as error:  # whatever a tool's own check raises: it was the person's arguments that it did not take
+        said = error.message if isinstance(error, ModelRetry | ToolFailed) else f"{type(error).__name__}: {error}"
+        await _ended(scope, call, f"A person changed the arguments of this call, and they do not fit: {said}")
     else:
         return checked.validated_args
     return None

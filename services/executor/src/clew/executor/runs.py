@@ -28,6 +28,7 @@ from clew.executor.life import Life
 from clew.executor.limits import RunLimits
 from clew.executor.owned import Holdings, Owned, Past, Taken
 from clew.executor.quarantine import Alone, sentence
+from clew.executor.room import Room
 from clew.executor.timers import Timers
 from clew.executor.waits import can_go_on, next_due
 from clew.executor.working import Identity, Performer, journal_of, limited, working
@@ -72,7 +73,7 @@ class Runs:
         self._places = asyncio.Semaphore(self.limits.resumptions)
         self._taking_up = 0
         self._stopped = False
-        self._room = asyncio.Event()
+        self._room = Room(self.limits.open_runs, self.live)
 
     async def __aenter__(self) -> Self:
         self.spawn(self.timers.run(), "timers of runs")
@@ -162,11 +163,9 @@ class Runs:
             journal.steered = self.steered(owned)
         return journal
 
-    async def room(self, run_id: UUID) -> None:
+    async def room(self, asked: RunScoped) -> None:
         """Waits until one more run may be under way. Resumed runs are not kept waiting, and count."""
-        while len(self.live) >= self.limits.open_runs and run_id not in self.known.ended:
-            self._room.clear()
-            await self._room.wait()
+        await self._room.wait(asked.tenant_id, lambda: asked.run_id not in self.known.ended)
 
     async def start(self, owned: Owned, plan: PlanCreated, past: Whole = NOTHING) -> None:
         """Begins a run; returns when its start was read back as valid."""
@@ -254,7 +253,7 @@ class Runs:
         finally:
             del self.live[run_id]
             self._after(life, run_id, owned)
-            self._room.set()
+            self._room.look_again()
             life.ready.set()
             life.closed.set()
 

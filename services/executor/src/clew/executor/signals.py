@@ -44,7 +44,7 @@ class Signals:
     async def planned(self, plan: PlanCreated, partition: int, backlog: bool) -> Sequence[Event]:
         """Begins the run. One that is known already, or was cancelled before its plan came, is not begun again."""
         runs, run_id = self._runs, plan.run_id
-        await runs.room(run_id)
+        await runs.room(plan)
         async with runs.lock(run_id):
             owned = runs.holdings.of(partition)
             if (life := runs.live.get(run_id)) is not None:
@@ -80,7 +80,7 @@ class Signals:
     async def forked(self, request: RunForkRequested, partition: int) -> None:
         """Begins a run that goes on from another one. One that cannot be has failed, and says why."""
         runs, run_id = self._runs, request.run_id
-        await runs.room(run_id)
+        await runs.room(request)
         async with runs.lock(run_id):
             owned = runs.holdings.of(partition)
             if (life := runs.live.get(run_id)) is not None:

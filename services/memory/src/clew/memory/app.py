@@ -7,6 +7,7 @@ from clew.chassis.service import Service
 from clew.contracts.envelope import Event
 from clew.contracts.execution import TokenDelta
 from clew.contracts.topics import load_topics, topic_of
+from clew.memory.decoding import decoded
 from clew.memory.histories import Histories
 from clew.memory.intake import Intake
 from clew.memory.lag import Lag
@@ -44,8 +45,8 @@ def build(settings: Settings) -> Service:
 
     projector = service.use(Projector(store, service.log, intake, projected, PROJECTED, clock.now, metrics))
 
-    service.on_batch(PROJECTED, projector.on_records)
-    service.on_batch([TOKENS], tokens_handler(intake.entry, live), group="memory-tokens")
+    service.on_batch(PROJECTED, decoded, projector.on_records)
+    service.on_batch([TOKENS], lambda record: record, tokens_handler(intake.entry, live), group="memory-tokens")
     service.task("projector", projector.watch)
     service.task("vectors", vectors.keep)
     lag = Lag(service.log, PROJECTED, projector.places, clock.now, metrics)

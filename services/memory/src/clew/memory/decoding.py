@@ -5,8 +5,7 @@ It takes nothing that the chassis' decoder would refuse. Whatever is unusual abo
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, TypeAlias, cast
-from uuid import UUID
+from typing import Any, Final, TypeAlias, cast
 
 from pydantic import ValidationError
 
@@ -16,7 +15,8 @@ from clew.contracts.registry import EVENTS
 from clew.contracts.topics import topic_of
 from clew.views.cursor import LAST_SEQ
 
-Decoded: TypeAlias = tuple[Record, Event | None]
+# A record, its event, and under which claim it says that it was written. No event: the long way says what is in it.
+Decoded: TypeAlias = tuple[Record, Event | None, bytes | None]
 BREATH: Final = 200  # records decoded in a row; then what else waits for this process has its turn
 SEQS: Final = {"user-messages": range(1), "plans": range(1, 2), "task-updates": range(2, LAST_SEQ + 1)}
 # The topic of each type, and the numbers that its events may have there.
@@ -31,29 +31,28 @@ _READERS: Final = {
 }
 
 
-def decoded(record: Record) -> Event | None:
-    """The event of a record; None when the long way has to say what is in it."""
+def decoded(record: Record) -> Decoded:
+    """What is in a record. Its headers are gone through here, and by nobody again, as long as nothing is unusual."""
     headers = dict(record.headers)
     reader = _READERS.get((record.topic, headers.get("ce_type", b"")))
     if reader is None or record.value is None or "ce_dataref" in headers or not headers.get("ce_source"):
-        return None
+        return record, None, None
     if len(headers) != len(record.headers):  # a name twice: the last one holds, and all must be text
-        return None
+        return record, None, None
     validate, seqs = reader
     try:
         if not b"".join(headers.values()).isascii():
-            return None
-        event: Event = validate(record.value, extra="ignore")
+            return record, None, None
+        event: Any = validate(record.value, extra="ignore")
     except (TypeError, ValidationError):  # a header without a value is a TypeError
-        return None
-    if seqs is not None and cast(RunEvent, event).seq not in seqs:
-        return None
-    return event if _is_written(event.event_id, headers.get("ce_id", b"")) else None
-
-
-def _is_written(event_id: UUID, said: bytes) -> bool:
-    """Whether `said` is what `str` would make of it, without making it."""
-    return said.replace(b"-", b"") == b"%032x" % event_id.int and said[8:24:5] == b"----" and len(said) == 36
+        return record, None, None
+    said, number = headers.get("ce_id", b""), b"%032x" % event.event_id.int
+    # Whether `said` is what `str` would make of the id, without making it.
+    if said.replace(b"-", b"") != number or said[8:24:5] != b"----" or len(said) != 36:
+        return record, None, None
+    if seqs is not None and event.seq not in seqs:
+        return record, None, None
+    return record, event, headers.get("claim")
 
 
 def misplaced(event: Event, topic: str) -> str | None:
@@ -70,10 +69,9 @@ def misplaced(event: Event, topic: str) -> str | None:
 
 
 async def decode_all(records: Sequence[Record]) -> list[Decoded]:
-    """Each record with its event, or with None."""
+    """What is in each record."""
     found: list[Decoded] = []
-    for number, record in enumerate(records, start=1):
-        if number % BREATH == 0:
-            await asyncio.sleep(0)
-        found.append((record, decoded(record)))
+    for start in range(0, len(records), BREATH):
+        found += map(decoded, records[start : start + BREATH])
+        await asyncio.sleep(0)
     return found

@@ -10,6 +10,7 @@ from clew.chassis.records import Record
 from clew.contracts.codec import DecodeError, UnknownType
 from clew.contracts.deadletters import RecordDeadLettered
 from clew.contracts.envelope import Event
+from clew.contracts.execution import PartitionClaimed
 from clew.memory.decoding import Decoded, misplaced
 from clew.memory.entry import Entry
 from clew.memory.metrics import Metrics
@@ -40,11 +41,13 @@ class Intake:
             partition: Claims(place.claim) for (topic, partition), place in places.items() if topic == CLAIMED_TOPIC
         }
         found: list[Entry] = []
-        for record, event in batch:
+        for record, event, said in batch:
             claim = None
             if record.topic == CLAIMED_TOPIC:
                 current = claims[record.partition]
-                counts, claim = current.counts(record.headers), current.in_force
+                plain = event is not None and type(event) is not PartitionClaimed
+                counts = current.holds(said) if plain else current.counts(record.headers)
+                claim = current.in_force
                 if not counts:
                     found.append(self._void(record, claim))
                     continue

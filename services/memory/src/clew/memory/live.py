@@ -141,9 +141,11 @@ class LiveStreams:
         """What was there goes, nothing is appended behind it, and whoever follows sees that and asks Postgres."""
         for event in deleted:
             begun = self._keys.begun(event.tenant_id, event.thread_id)
-            pipe.delete(begun, self._keys.history(event.tenant_id, event.thread_id))
+            pipe.delete(begun)
             pipe.xadd(begun, {"gone": "1"})
             pipe.expire(begun, KEPT)
+            # No hash: whoever has read the thread before and keeps a page of it only now is refused by Redis.
+            pipe.set(self._keys.history(event.tenant_id, event.thread_id), "gone", ex=KEPT)
         for tenant_id, run_id in gone:
             live, tokens = self._keys.live(tenant_id, run_id), self._keys.tokens(tenant_id, run_id)
             pipe.delete(live, tokens)

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from operator import attrgetter
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -37,6 +38,8 @@ PAUSES: Final = (
 WATCH: Final = timedelta(seconds=5)  # between looks at the connection
 # Data exceptions, broken constraints and exceeded limits: the same rows would be refused again.
 POISON: Final = ("22", "23", "54")
+_PARTITION: Final = attrgetter("topic", "partition")
+_OFFSET: Final = attrgetter("offset")
 logger = logging.getLogger(__name__)
 
 
@@ -83,10 +86,10 @@ class Projector:
     ) -> None:
         await self._writing.stop()
 
-    async def on_records(self, records: Sequence[Record]) -> None:
+    async def on_records(self, batch: Sequence[Decoded]) -> None:
         """Takes a batch while the one before is still being written. Returns when that one is committed, however long
         Postgres makes it wait; `settled` tells when this one is."""
-        await self._writing.start(self._project(await decode_all(records)))
+        await self._writing.start(self._project(batch))
 
     async def fill(self, ends: Mapping[Partition, int]) -> None:
         """Projects the log up to these ends, from where the store stands; nothing else."""
@@ -167,7 +170,8 @@ class Projector:
         writing = Overlap()
         try:
             async for chunk in self._log.read_all(missing, CHUNK):
-                await writing.start(self._write_batch(await decode_all(chunk)))
+                batch = await decode_all(chunk)
+                await writing.start(self._write_batch(batch, _firsts(batch)))
             await writing.settle()
         finally:
             await writing.stop()
@@ -178,15 +182,15 @@ class Projector:
         if new := [partition for partition in firsts if partition not in self._places]:
             self._places |= await self._store.offsets(new)
         await self._fill(firsts)
-        await self._write_batch(batch)
+        await self._write_batch(batch, firsts)
 
     def _is_new(self, record: Record) -> bool:
         return record.offset >= self._places[record.topic, record.partition].next_offset
 
-    async def _write_batch(self, batch: Sequence[Decoded]) -> None:
+    async def _write_batch(self, batch: Sequence[Decoded], firsts: Mapping[Partition, int]) -> None:
         """Writes what is not in the store, where another process may have been meanwhile."""
-        if any(offset < self._places[partition].next_offset for partition, offset in _firsts(batch).items()):
-            batch = [(record, event) for record, event in batch if self._is_new(record)]
+        if any(offset < self._places[partition].next_offset for partition, offset in firsts.items()):
+            batch = [decoded for decoded in batch if self._is_new(decoded[0])]
         if batch:
             await self._write(await self._intake.entries(batch, self._places))
 
@@ -207,7 +211,7 @@ class Projector:
     async def _catch_up_with_other(self, entries: Sequence[Entry]) -> None:
         """Another process had these partitions meanwhile: go on from where the store stands."""
         self._places |= await self._store.offsets(list(lasts(entries)))
-        await self._take([(entry.record, None) for entry in entries])  # decoded anew, the long way
+        await self._take([(entry.record, None, None) for entry in entries])  # decoded anew, the long way
 
     async def _split(self, entries: Sequence[Entry], error: PostgresError) -> None:
         """One of the entries cannot be written: halve until it stands alone, and park it."""
@@ -222,7 +226,9 @@ class Projector:
 
 
 def _firsts(batch: Sequence[Decoded]) -> dict[Partition, int]:
-    return {(record.topic, record.partition): record.offset for record, _ in reversed(batch)}
+    """The first offset of each partition, in a pass that makes no call in Python."""
+    records = [record for record, _, _ in reversed(batch)]
+    return dict(zip(map(_PARTITION, records), map(_OFFSET, records), strict=True))
 
 
 def _is_poison(error: BaseException) -> bool:

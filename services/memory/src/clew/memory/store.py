@@ -25,8 +25,9 @@ from clew.memory.entry import Entry, lasts
 from clew.memory.migrate import head
 from clew.memory.offsets import Place
 from clew.memory.projections import ALL, EVENTS, OF, VOID_EVENTS, void_events
+from clew.memory.projections.gathering import Gathering, Row
 from clew.memory.projections.packing import BinaryArray, BinaryArrayDumper, TextArray, TextArrayDumper
-from clew.memory.projections.table import Projection, Row
+from clew.memory.projections.table import Projection
 from clew.memory.versions import HOLD, NOTED, differences, told
 from clew.views.names import Schemas
 
@@ -195,16 +196,17 @@ class Store:
     async def _advance(self, steps: Sequence[Step]) -> Cursor:
         return await self._live.execute(offsets.ADVANCE, [list(column) for column in zip(*steps, strict=True)])
 
-    async def _project(self, rows: Mapping[Projection, Sequence[Row]], entries: Sequence[Entry]) -> None:
+    async def _project(self, rows: Mapping[Projection, Gathering], entries: Sequence[Entry]) -> None:
         for projection, said in rows.items():
             await self._execute(projection, projection.upsert, said)
-        void = [void_events.row(entry.record, entry.claim) for entry in entries if entry.void]
+        void = VOID_EVENTS.gathering()
+        void.take(void_events.row(entry.record, entry.claim) for entry in entries if entry.void)
         await self._execute(VOID_EVENTS, VOID_EVENTS.upsert, void)
 
-    async def _execute(self, projection: Projection, statement: str, rows: Sequence[Row]) -> Cursor | None:
-        if not rows:
+    async def _execute(self, projection: Projection, statement: str, rows: Gathering) -> Cursor | None:
+        if not (cells := rows.cells()):
             return None
-        return await self._live.execute(cast(QueryNoTemplate, statement), projection.parameters(rows))
+        return await self._live.execute(cast(QueryNoTemplate, statement), projection.parameters(cells))
 
     @property
     def _live(self) -> AsyncConnection:
@@ -231,15 +233,15 @@ def _counts(entry: Entry, written: set[tuple[str, int, int]]) -> bool:
     return entry.event is not None
 
 
-def _rows(entries: Sequence[Entry]) -> dict[Projection, list[Row]]:
+def _rows(entries: Sequence[Entry]) -> dict[Projection, Gathering]:
     """The rows of each table, in the order in which the tables are always written: who shares rows waits in line."""
-    rows: dict[Projection, list[Row]] = {projection: [] for projection in (EVENTS, *ALL)}
+    rows = {projection: projection.gathering() for projection in (EVENTS, *ALL)}
     takers: dict[type[Event], list[Taker]] = {}
     for _, event, source, _, _ in entries:
         if event is not None:
             kind = type(event)
             if kind not in takers:
-                takers[kind] = [(rows[projection].extend, projection.project) for projection in OF[kind]]
+                takers[kind] = [(rows[projection].take, projection.project) for projection in OF[kind]]
             for take, project in takers[kind]:
                 take(project(event, source))
     return rows

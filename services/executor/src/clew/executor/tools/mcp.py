@@ -5,10 +5,12 @@ later fails its calls, which the model is told, and is found again by the next.
 """
 
 import asyncio
+import json
 import os
 from collections.abc import Sequence
 from typing import Any, Self
 
+import httpx2
 from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
 from mcp.types import Tool as Listed
 from pydantic_ai.mcp import MCPToolset
@@ -16,6 +18,7 @@ from pydantic_ai.tools import ToolDefinition
 
 from clew.chassis.errors import StartError
 from clew.executor.effects import ToolTraits
+from clew.executor.tools.http import HEADER
 from clew.executor.tools.outside import OutsideTool
 from clew.executor.tools.registry import DuplicateTool, ToolRegistry
 from clew.executor.tools.remote import annotated_traits
@@ -23,7 +26,8 @@ from clew.executor.tools.toolfile import Configured, McpServer, headers_of
 from clew.executor.under_way import call_under_way, key_of
 
 START_SECONDS = 60.0  # for a server to come up and list its tools
-KEY = "idempotency-key"  # in the `_meta` of each call: MCP has no header for one
+KEY = "idempotency-key"  # in the `_meta` of each call; over HTTP it is a header, too
+HTTP_TIMEOUT = httpx2.Timeout(30.0, read=300.0)  # a server may hold a stream open; a call has a time of its own
 PASSED = ("PATH", "HOME", "LANG", "TMPDIR")  # what every command needs of the environment
 
 
@@ -61,8 +65,32 @@ class McpServers:
             transport = StdioTransport(server.command[0], list(server.command[1:]), env=given, keep_alive=True)
             self._transports.append(transport)
         else:
-            transport = StreamableHttpTransport(str(server.url), headers=headers_of(server))
+            transport = StreamableHttpTransport(
+                str(server.url), headers=headers_of(server), httpx_client_factory=_http_client
+            )
         return MCPToolset[None](transport, id=name, init_timeout=START_SECONDS, tool_error_behavior="error")
+
+
+def _http_client(
+    headers: dict[str, str] | None = None,
+    timeout: httpx2.Timeout | None = None,
+    auth: httpx2.Auth | None = None,
+    **_: Any,
+) -> httpx2.AsyncClient:
+    """A client whose calls have their keys in a header as well; redirects are followed by its user, within the host."""
+    return httpx2.AsyncClient(
+        headers=headers, timeout=timeout or HTTP_TIMEOUT, auth=auth, event_hooks={"request": [_with_key]}
+    )
+
+
+async def _with_key(request: httpx2.Request) -> None:
+    """From what is sent: calls side by side share a client, and a task of its own sends for all of them."""
+    if request.method == "POST":
+        sent: dict[str, Any] = json.loads(request.content)
+        asked: dict[str, Any] = sent.get("params") or {}
+        meta: dict[str, Any] = asked.get("_meta") or {}
+        if KEY in meta:
+            request.headers[HEADER] = meta[KEY]
 
 
 async def _listed(configured: Configured, toolset: MCPToolset[None]) -> list[Listed]:

@@ -14,7 +14,7 @@ from clew.contracts.registry import EVENTS as EVENT_TYPES
 from clew.memory.projections import events, void_events
 from clew.memory.projections.table import Projection
 
-TOOLS: Final = ("packing", "table")  # what projections are made with, and none themselves
+TOOLS: Final = ("gathering", "packing", "table")  # what projections are made with, and none themselves
 
 
 def declared(module: ModuleType) -> tuple[Projection, ...]:

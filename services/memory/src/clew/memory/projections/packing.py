@@ -7,7 +7,6 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from psycopg.abc import Buffer
@@ -16,7 +15,6 @@ from psycopg.errors import NumericValueOutOfRange
 from psycopg.pq import Format
 
 Column: TypeAlias = Sequence[Any]  # values of one type, and None
-SHORT: Final = 24  # characters
 _NULL: Final = struct.pack("!i", -1)
 _LENGTH: Final = struct.Struct("!i").pack
 _UUID: Final = struct.pack("!i", 16)
@@ -82,22 +80,19 @@ def _uuids(values: Column) -> list[bytes]:
 
 
 def _texts(values: Column) -> list[bytes]:
-    return [
-        _NULL if value is None else _short_text(value) if len(value) < SHORT else _long_text(value) for value in values
-    ]
+    """Names and states, mostly: the same few over and over."""
+    packed = {value: _NULL if value is None else _text(value) for value in set(values)}
+    return list(map(packed.__getitem__, values))
 
 
-def _long_text(value: str) -> bytes:
+def _text(value: str) -> bytes:
     data = value.encode()
     return _LENGTH(len(data)) + data
 
 
-_short_text = lru_cache(maxsize=4096)(_long_text)  # names and states, the same ones over and over
-
-
 def _jsons(values: Column) -> list[bytes]:
     return [
-        _NULL if value is None else _LENGTH(len(value)) + value if type(value) is bytes else _long_text(value)
+        _NULL if value is None else _LENGTH(len(value)) + value if type(value) is bytes else _text(value)
         for value in values
     ]
 
@@ -107,7 +102,8 @@ def _moments(values: Column) -> list[bytes]:
 
 
 def _integers(values: Column) -> list[bytes]:
-    return [_NULL if value is None else _INT(4, value) for value in values]
+    packed = {value: _NULL if value is None else _INT(4, value) for value in set(values)}
+    return list(map(packed.__getitem__, values))
 
 
 def _bigints(values: Column) -> list[bytes]:

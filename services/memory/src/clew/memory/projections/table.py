@@ -5,11 +5,11 @@ row of each key (no column names a rule), or merges column by column with rules 
 `sum`; and `first` and `last`, which only columns written from one topic may use: a topic keeps the order of its keys.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import Context, Decimal
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from functools import reduce
 from operator import itemgetter
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, Numeric, Table, Text, Uuid
 from sqlalchemy.dialects import postgresql
@@ -17,10 +17,9 @@ from sqlalchemy.dialects import postgresql
 from clew.chassis.records import Record
 from clew.contracts.envelope import Event
 from clew.contracts.usage import Usage
+from clew.memory.projections.gathering import EXACT, Gathering, Kept, Merged, Row, Rule
 from clew.memory.projections.packing import BinaryArray, TextArray, packer
 
-Row: TypeAlias = Mapping[str, object]
-Rule: TypeAlias = Literal["first", "last", "least", "greatest", "sum"]
 Projected: TypeAlias = Iterable[Row]
 E = TypeVar("E", bound=Event)
 
@@ -32,20 +31,12 @@ metadata: Final = MetaData(
     }
 )
 _SMALLEST_COST: Final = Decimal("1e-12")  # US dollars
-_EXACT: Final = Context(prec=400)  # digits: any float and the smallest cost fit into one number
 _SQL: Final[dict[Rule, str]] = {
     "first": "coalesce(t.{0}, excluded.{0})",
     "last": "coalesce(excluded.{0}, t.{0})",
     "least": "least(t.{0}, excluded.{0})",
     "greatest": "greatest(t.{0}, excluded.{0})",
     "sum": "coalesce(t.{0} + excluded.{0}, t.{0}, excluded.{0})",
-}
-_PYTHON: Final[dict[Rule, Callable[[Any, Any], Any]]] = {
-    "first": lambda old, _new: old,
-    "last": lambda _old, new: new,
-    "least": min,
-    "greatest": max,
-    "sum": lambda old, new: _EXACT.add(old, new) if isinstance(old, Decimal) else old + new,
 }
 
 
@@ -103,12 +94,12 @@ def usage_row(*usages: Usage) -> Row:
         "requests": sum([usage.requests for usage in usages]),
         "input_tokens": sum([usage.input_tokens for usage in usages]),
         "output_tokens": sum([usage.output_tokens for usage in usages]),
-        "cost_usd": reduce(_EXACT.add, costs) if costs else None,
+        "cost_usd": reduce(EXACT.add, costs) if costs else None,
     }
 
 
 def _exactly(cost: float) -> Decimal:
-    return _EXACT.quantize(Decimal(str(cost)), _SMALLEST_COST)
+    return EXACT.quantize(Decimal(str(cost)), _SMALLEST_COST)
 
 
 class Projection:
@@ -135,10 +126,8 @@ class Projection:
         self._columns = [column for column in table.columns if column.computed is None]
         self._types = {column.name: _sql_type(column) for column in self._columns}
         self._key = _key(list(table.primary_key.columns))
-        self._cells: Callable[[Row], Iterable[object]] = itemgetter(*self._types)
         self._packers = [packer(sql_type) for sql_type in self._types.values()]
         self._rules: dict[str, Rule] = {c.name: c.info["merge"] for c in self._columns if "merge" in c.info}
-        self._merges = {name: _PYTHON[rule] for name, rule in self._rules.items()}
         # A row that says nothing of a column. The sum of nothing is zero, where it must be something.
         self._blank = {
             c.name: 0 if self._rules.get(c.name) == "sum" and not c.nullable else None for c in self._columns
@@ -146,35 +135,13 @@ class Projection:
         self.insert = self._insert()
         self.upsert = f"{self.insert} ON CONFLICT {self._conflict()}"
 
-    def parameters(self, rows: Sequence[Row]) -> list[BinaryArray | TextArray]:
-        """The arrays for `insert` or `upsert`, one per column."""
-        merged = self.merged(rows)
-        try:
-            cells = [self._cells(row) for row in merged]
-        except KeyError:  # some row does not name every column
-            blank = self._blank  # in the order of the columns, which a dict keeps whatever is written over it
-            cells = [{**blank, **row}.values() for row in merged]
+    def gathering(self) -> Gathering:
+        """What takes in the rows of a batch."""
+        return Merged(self._blank, self._key, self._rules) if self._rules else Kept(self._blank)
+
+    def parameters(self, cells: Iterable[Iterable[object]]) -> list[BinaryArray | TextArray]:
+        """The arrays for `insert` or `upsert`, one per column, of gathered rows."""
         return [pack(column) for pack, column in zip(self._packers, zip(*cells, strict=True), strict=True)]
-
-    def merged(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """One row per key, because a statement may touch a row only once. What it keeps the first of may repeat."""
-        if not self._rules:
-            return rows
-        merged: dict[object, dict[str, object]] = {}
-        for row in rows:
-            key = self._key(row)
-            if (known := merged.get(key)) is None:
-                merged[key] = {**row}
-            else:
-                self._merge(known, row)
-        return list(merged.values())
-
-    def _merge(self, known: dict[str, object], row: Row) -> None:
-        merges = self._merges
-        for name, new in row.items():
-            if name in merges and new is not None:
-                old = known.get(name)
-                known[name] = new if old is None else merges[name](old, new)
 
     def _insert(self) -> str:
         names = ", ".join(f'"{name}"' for name in self._types)
