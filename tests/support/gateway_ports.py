@@ -82,6 +82,7 @@ class MemoryViews(Views):
         self.catches_up = True
         self.away = False
         self.torn: set[tuple[UUID, int]] = set()  # run and seq behind which an event is missing for ever
+        self.over: set[UUID] = set()  # runs whose followers are let go, because their thread is deleted
         self.lingers = 0.0  # seconds that a follower takes to end
 
     @property
@@ -274,7 +275,7 @@ class MemoryTenantViews(TenantViews):
                 yield [event]
                 if event.final:
                     return
-            if run is not None and run.ended:
+            if run is not None and (run.ended or run_id in self._views.over):
                 return
             await asyncio.sleep(0.002)
 

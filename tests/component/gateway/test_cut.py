@@ -177,8 +177,10 @@ async def test_without_the_tokens_after_a_rebuild_and_a_month_on_the_transcript_
                 assert all(event["type"][:6] != "token." for event in rest)
                 assert transcript([json.loads(data) for _, data in whole[:count]] + rest) == end, f"cut behind {name}"
                 assert await told(later.url, recorded.run_id, after=name) == rest, f"cut behind {name}"
-            for count in range(1, len(folded) + 1, 3):
-                name, _ = folded[count - 1]
+            places = [name.partition("/")[0] for name, _ in folded]
+            for count, (name, _) in enumerate(folded, 1):
+                if places[count - 1] in places[count : count + 1]:
+                    continue  # within what one event made: that is cut above
                 client = Client().took(folded[:count])
                 client.took(await frames(other, ag_ui, after=name))
                 assert (client.messages, client.state) == (lived.messages, lived.state), f"cut behind {name}"

@@ -185,14 +185,21 @@ async def test_one_message_from_the_post_to_the_end_of_its_run(stage: Stage) -> 
     assert [(message["role"], message["text"]) for message in said] == [("user", "what is 6 × 7?"), ("assistant", "42")]
 
 
-async def test_writes_are_found_by_the_next_read_and_conflicts_on_any_replica(
+async def test_writes_are_found_by_the_next_read_and_conflicts_on_any_replica_also_on_one_without_redis(
     stage: Stage, env: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "second").mkdir()
     async with (
-        running("gateway", env, tmp_path / "second") as second,
+        running("gateway", env | {"REDIS_URL": "redis://127.0.0.1:1/0"}, tmp_path / "second") as second,
         httpx2.AsyncClient(base_url=second.url, timeout=30) as elsewhere,
     ):
+        ready = await elsewhere.get("/readyz")
+        assert (ready.status_code, ready.json()["status"], [*ready.json()["reasons"]]) == (
+            200,
+            "degraded",
+            ["live store"],
+        )
+        assert (await stage.http.get("/readyz")).json() == {"status": "ok", "reasons": {}}
         for number in range(20):
             made = await stage.http.post("/v1/threads", json={"title": str(number)})
             where = made.headers["Location"]
@@ -222,9 +229,10 @@ async def test_a_large_message_takes_the_way_of_the_claim_check(stage: Stage) ->
 
 
 async def test_a_frame_over_a_mebibyte_closes_with_1009(stage: Stage) -> None:
-    async with connect(stage.socket_url) as connection:
-        await connection.send("x" * (1024 * 1024 + 1))
-        assert await close_code(connection) == 1009
+    for size in (2**20 + 1, 2 * 2**20):
+        async with connect(stage.socket_url) as connection:
+            await connection.send("x" * size)
+            assert await close_code(connection) == 1009, size
 
 
 async def test_half_a_frame_waits_for_its_rest_and_harms_nobody(stage: Stage) -> None:

@@ -56,16 +56,21 @@ async def test_streamed_whole_and_in_one_thread(there: House, client: openai.Asy
     playing = asyncio.create_task(answered(there))
     told: list[ChatCompletionMessageParam] = [*ASK, {"role": "assistant", "content": "It is 42."}]
     told.append({"role": "user", "content": "sure?"})
-    whole = await client.chat.completions.create(
-        model="clew", messages=told, extra_headers={"X-Clew-Thread": thread_id}
+    streaming = await client.chat.completions.create(
+        model="clew", messages=told, extra_headers={"X-Clew-Thread": thread_id}, stream=True
     )
+    chunks = [chunk async for chunk in streaming]
     play = await playing
-    assert (whole.choices[0].message.content, whole.choices[0].finish_reason) == ("It is 42.", "stop")
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks).endswith("It is 42.")
+    assert (chunks[-1].choices[0].finish_reason, chunks[-1].usage) == ("stop", None)
     assert str(play.message.thread_id) == thread_id
     assert [part.text for part in play.message.content if part.type == "text"] == ["sure?"]
 
     playing = asyncio.create_task(answered(there))
-    await client.chat.completions.create(model="gpt-x", messages=[{"role": "system", "content": "Be brief."}, *told])
+    whole = await client.chat.completions.create(
+        model="gpt-x", messages=[{"role": "system", "content": "Be brief."}, *told]
+    )
+    assert (whole.choices[0].message.content, whole.choices[0].finish_reason) == ("It is 42.", "stop")
     message = (await playing).message
     assert str(message.thread_id) != thread_id
     assert message.model == "gpt-x"

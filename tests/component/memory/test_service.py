@@ -1,19 +1,27 @@
 """Memory as a process, on real Kafka, Postgres and Redis: killed, starved, and served garbage."""
 
+import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
 
 from clew.chassis import clock
 from clew.contracts.deadletters import RecordDeadLettered
 from clew.memory.migrate import migrate
 from clew.views.client import ClientEvent
 from clew.views.door import Views
+from clew.views.history import opened
+from clew.views.names import Keys
 from tests.support.log import Log, make_topics, settings_from
 from tests.support.memory import drop
+from tests.support.pages import PAGE, page_of
 from tests.support.services import ServiceProcess, running
 from tests.support.story import Story
 
@@ -79,6 +87,31 @@ async def test_tokens_reach_a_follower(log: Log, service: ServiceProcess, views:
         if len(texts) == 2:
             break
     assert texts == ["It ", "is 4."]
+
+
+async def test_a_history_that_somebody_has_read_is_kept_up_to_date_though_nobody_asks(
+    log: Log, service: ServiceProcess, views: Views, env: dict[str, str]
+) -> None:
+    story, t1 = Story(begin=clock.now()), views.tenant("t1")
+    key = Keys(env["CLEW_NAMESPACE"]).history("t1", story.thread_id)
+    written = await log.write([story.created(), *story.whole("a")])
+    async with Redis.from_url(env["REDIS_URL"]) as redis:
+        for before, run in pairwise("abcdef"):  # a cache may miss a turn: it waits for Redis for a moment only
+            assert await views.passed(written["task-updates"], WAIT)
+            read = len((await page_of(t1, story.thread_id)).items)
+            written = await log.write(story.whole(run, before))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(4):
+                    while await kept(redis, key) <= read:
+                        await asyncio.sleep(0.05)
+                return
+    pytest.fail("only readers keep what they have read")
+
+
+async def kept(redis: Redis, key: str) -> int:
+    """The messages of the longest page in the cache."""
+    pages = cast(list[bytes], await redis.hvals(key))
+    return max((len(PAGE.model_validate_json(opened(page)[1]).items) for page in pages), default=0)
 
 
 async def test_garbage_becomes_dead_letters_and_the_next_event_is_projected(

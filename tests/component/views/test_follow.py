@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from clew.chassis import clock
 from clew.contracts.conversation import ThreadDeleted
 from clew.contracts.envelope import Event
-from clew.contracts.execution import CallCompleted
+from clew.contracts.execution import CallCompleted, TokenReset
 from clew.views import hub
 from clew.views.client import ClientEvent, client_event
 from clew.views.cursor import Cursor
@@ -91,6 +91,36 @@ async def test_a_token_that_comes_again_is_appended_once(
     assert texts == ["It ", "is ", "4."]
 
 
+async def test_an_attempt_that_was_abandoned_is_told_once_between_its_words_and_the_next_ones(
+    projecting: MemoryUnderTest, t1: TenantViews, story: Story
+) -> None:
+    whole = story.whole("a")
+    first, again = story.token("a", 0, "It was "), story.token("a", 0, "It is 4.", attempt=2)
+    about = {name: getattr(first, name) for name in ("thread_id", "run_id", "call_id", "step_id", "attempt")}
+    reset = TokenReset(**story.stamp("reset"), **about)
+    following = asyncio.create_task(collect(t1.follow(story.run_id("a"), None)))
+    await live(projecting, *whole[:6], first, reset, reset, first, again, *whole[6:])
+    for told in (await following, await collect(t1.follow(story.run_id("a"), None))):
+        tokens = [event for event in told if event.type.startswith("token.")]
+        assert [event.type for event in tokens] == ["token.delta", "token.reset", "token.delta"]
+        assert [event.cursor for event in tokens] == [f"{story.run_id('a')}:5.{n}" for n in (1, 2, 3)]
+        assert [event.data["attempt"] for event in tokens] == [1, 1, 2]
+        assert tokens[1].data["call_id"] == str(first.call_id)
+
+
+async def test_all_that_memory_writes_to_redis_goes_away_by_itself(
+    projecting: MemoryUnderTest, story: Story, stack_env: dict[str, str], fresh: str
+) -> None:
+    gone = Story("gone", begin=clock.now())
+    await live(projecting, story.created(), *streamed(story), gone.created(), *streamed(gone))
+    await live(projecting, ThreadDeleted(**gone.stamp("gone"), thread_id=gone.thread_id, deleted_by="ada"))
+    async with Redis.from_url(stack_env["REDIS_URL"]) as redis:
+        keys = cast(list[bytes], await redis.keys(f"{fresh}:*"))
+        lives = [(key.decode().rpartition(":")[2], await redis.ttl(key)) for key in keys]
+    assert sorted(kind for kind, _ in lives) == ["begun", "begun", "live", "live", "tokens", "tokens"]
+    assert all(0 < seconds <= 3600 for _, seconds in lives), lives
+
+
 async def test_tokens_that_come_when_their_call_or_their_run_is_over_are_dropped(
     projecting: MemoryUnderTest, t1: TenantViews, story: Story
 ) -> None:
@@ -122,6 +152,32 @@ async def test_without_redis_a_follower_reads_postgres(
         following = asyncio.create_task(collect(views.tenant("t1").follow(story.run_id("a"), None)))
         await live(projecting, *streamed(story))
         assert seqs(await following) == NUMBERED
+
+
+async def test_a_redis_that_hangs_delays_a_follower_and_no_more(
+    projecting: MemoryUnderTest, stack_env: dict[str, str], fresh: str, story: Story
+) -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        async with Views(stack_env["DATABASE_URL"], url, fresh) as views:
+            following = asyncio.create_task(collect(views.tenant("t1").follow(story.run_id("a"), None)))
+            await live(projecting, *streamed(story))
+            assert seqs(await following) == NUMBERED
+            assert "Redis does not answer" in (await views.check_live() or "")
+
+
+async def test_what_is_no_stream_at_all_is_read_from_postgres(
+    projecting: MemoryUnderTest, t1: TenantViews, story: Story, stack_env: dict[str, str], fresh: str
+) -> None:
+    async with Redis.from_url(stack_env["REDIS_URL"]) as redis:
+        await redis.set(f"{fresh}:t1:run:{story.run_id('a')}:live", "something else")
+    following = asyncio.create_task(collect(t1.follow(story.run_id("a"), None)))
+    await live(projecting, *streamed(story))
+    assert seqs(await following) == NUMBERED
 
 
 async def test_events_of_topics_that_overtook_each_other_come_in_order(
@@ -259,16 +315,16 @@ async def test_many_viewers_of_a_run_see_the_same_with_one_reader(
     assert views.hub.viewers == 0
 
 
-@pytest.mark.parametrize(("crowd", "pace"), [(200, hub.PACE), (0, hub.CROWDED_PACE)], ids=["few", "a crowd"])
+@pytest.mark.parametrize(("others", "pace"), [(199, hub.PACE), (200, hub.CROWDED_PACE)], ids=["few", "a crowd"])
 async def test_tokens_come_a_few_at_a_time_and_to_a_crowd_more_of_them(
     projecting: MemoryUnderTest,
     t1: TenantViews,
+    views: Views,
     story: Story,
-    monkeypatch: pytest.MonkeyPatch,
-    crowd: int,
+    others: int,
     pace: timedelta,
 ) -> None:
-    monkeypatch.setattr(hub, "CROWD", crowd)
+    views.hub.viewers += others
     begin, texts, end = story.whole("a")[:6], [f"{n} " for n in range(50)], story.whole("a")[6:]
     await live(projecting, *begin)
     loop, told = asyncio.get_running_loop(), list[Sequence[ClientEvent]]()

@@ -1,7 +1,7 @@
 """The cached history: found when it is up to date, made anew when it is not, never wrong."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import cast
 
 import pytest
@@ -25,6 +25,7 @@ from tests.support.story import Story
 
 pytestmark = pytest.mark.stack
 FIRST = "::50:asc"
+WORDS = ("question", "answer")
 
 
 @pytest.fixture
@@ -35,6 +36,19 @@ def key(fresh: str) -> str:
 @pytest.fixture
 def redis(stack_env: dict[str, str]) -> Redis:
     return Redis.from_url(stack_env["REDIS_URL"], decode_responses=True)
+
+
+@pytest.fixture
+def limited(redis: Redis) -> Generator[Callable[[str, int], None]]:
+    """Gives Redis a policy and a limit in bytes, until the test is over."""
+    size, policy = (redis.config_get(name)[name] for name in ("maxmemory", "maxmemory-policy"))
+
+    def limit(policy: str, size: int) -> None:
+        redis.config_set("maxmemory-policy", policy)
+        redis.config_set("maxmemory", size)
+
+    yield limit
+    limit(str(policy), int(size or 0))
 
 
 async def texts(t1: TenantViews, run: str | None = None) -> list[str]:
@@ -124,8 +138,40 @@ async def test_without_redis_histories_are_read_from_postgres(
     projecting: MemoryUnderTest, stack_env: dict[str, str], fresh: str
 ) -> None:
     await projecting.project(Story().created(), *Story().whole("a"))
-    async with Views(stack_env["DATABASE_URL"], "redis://127.0.0.1:1/0", fresh) as views:
+    registry = CollectorRegistry()
+    async with Views(stack_env["DATABASE_URL"], "redis://127.0.0.1:1/0", fresh, registry) as views:
         assert await texts(views.tenant("t1")) == ["question a", "answer a"]
+        assert "Redis does not answer" in (await views.check_live() or "")
+    assert counted(registry) == {"unavailable": 1}
+
+
+async def test_no_reader_is_shown_less_than_was_there_when_it_asked(
+    projecting: MemoryUnderTest, views: Views, t1: TenantViews
+) -> None:
+    """Whoever of the readers, and of those who write histories through, is the last to keep its page."""
+    story, runs, over = Story(), [f"run {n}" for n in range(12)], asyncio.Event()
+    histories = Histories(views, lambda: story.stamp("now")["occurred_at"], Metrics(CollectorRegistry()))
+    writing, there, reads = asyncio.create_task(histories.write()), 0, 0
+
+    async def read() -> None:
+        nonlocal reads
+        while not over.is_set():
+            least = there
+            page = await page_of(t1, story.thread_id, None)
+            assert [m.text for m in page.items[:least]] == [f"{w} {r}" for r in runs for w in WORDS][:least]
+            reads += 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(read())
+        for before, run in zip([None, *runs], runs, strict=False):
+            events = [*([] if before else [story.created()]), *story.whole(run, before)]
+            await projecting.project(*events)
+            there += len(WORDS)
+            histories.on_projected(events)
+        over.set()
+    assert reads > len(runs)
+    writing.cancel()
 
 
 async def test_the_history_of_a_deleted_thread_is_forgotten(
@@ -183,17 +229,19 @@ async def test_what_the_cache_had_is_counted(
 
 
 async def test_a_redis_that_is_full_keeps_nothing_and_histories_are_right(
-    projecting: MemoryUnderTest, measured: tuple[Views, CollectorRegistry], redis: Redis, key: str
+    projecting: MemoryUnderTest,
+    measured: tuple[Views, CollectorRegistry],
+    redis: Redis,
+    key: str,
+    limited: Callable[[str, int], None],
 ) -> None:
     await projecting.project(Story().created(), *Story().whole("a"))
-    try:
-        redis.config_set("maxmemory-policy", "noeviction")
-        redis.config_set("maxmemory", "1")
-        for _ in range(2):
-            assert await texts(measured[0].tenant("t1")) == ["question a", "answer a"]
-    finally:
-        redis.config_set("maxmemory", "0")
+    limited("noeviction", 1)
+    for _ in range(2):
+        assert await texts(measured[0].tenant("t1")) == ["question a", "answer a"]
+    limited("noeviction", 0)
     assert pages(redis, key) == {}
+    assert counted(measured[1]) == {"miss": 2}
     assert await texts(measured[0].tenant("t1")) == ["question a", "answer a"]
     assert pages(redis, key), "it is used again as soon as it has room"
 
@@ -204,21 +252,18 @@ async def test_a_redis_that_is_full_drops_what_was_used_least_and_histories_are_
     stack_env: dict[str, str],
     redis: Redis,
     fresh: str,
+    limited: Callable[[str, int], None],
 ) -> None:
     await projecting.project(Story().created(), *Story().whole("a"))
     assert await texts(measured[0].tenant("t1")) == ["question a", "answer a"]
     limit = cast(int, redis.info("memory")["used_memory"]) + 2**20
-    try:
-        redis.config_set("maxmemory-policy", "allkeys-lru")
-        redis.config_set("maxmemory", limit)
-        async with LiveReader(stack_env["REDIS_URL"]) as cache:
-            for n in range(64):
-                await cache.keep(f"{fresh}:t1:{n}", {"page": b"x" * 2**16}, LIFETIME, MOST_PAGES)
-                assert len(await cache.cached(f"{fresh}:t1:{n}", "page") or b"") == 2**16, "there is always room"
-        assert await texts(measured[0].tenant("t1")) == ["question a", "answer a"]
-        assert redis.info("memory")["used_memory"] <= limit + 2**18
-    finally:
-        redis.config_set("maxmemory", "0")
+    limited("allkeys-lru", limit)
+    async with LiveReader(stack_env["REDIS_URL"]) as cache:
+        for n in range(64):
+            await cache.keep(f"{fresh}:t1:{n}", {"page": b"x" * 2**16}, LIFETIME, MOST_PAGES)
+            assert len(await cache.cached(f"{fresh}:t1:{n}", "page") or b"") == 2**16, "there is always room"
+    assert await texts(measured[0].tenant("t1")) == ["question a", "answer a"]
+    assert redis.info("memory")["used_memory"] <= limit + 2**18
 
 
 async def test_a_redis_that_hangs_is_waited_for_once_and_only_for_a_moment(

@@ -1,7 +1,7 @@
 """What the views say of a conversation."""
 
 from datetime import timedelta
-from typing import TypedDict
+from typing import Any, TypedDict
 from uuid import UUID
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from clew.contracts.conversation import ThreadChanged, ThreadDeleted
 from clew.contracts.documents import DocumentDeleted
 from clew.contracts.execution import RunFailed, RunSuspended, ThreadTitled
+from clew.contracts.memories import FactRemembered, FactSource
 from clew.contracts.planning import PlanFailed
 from clew.views.tenant import TenantViews
 from tests.support.memory import MemoryUnderTest
@@ -103,6 +104,8 @@ async def test_the_title_a_person_gave_counts_more_than_one_that_was_made(
     made = ThreadTitled(**story.stamp("t"), **story.where("a"), seq=3, title="made")
     await projecting.project(story.created(), made)
     assert (await titles(t1, story)) == ("made", {})
+    await projecting.project(ThreadTitled(**story.stamp("u"), **story.where("b"), seq=3, title="made again"))
+    assert (await titles(t1, story)) == ("made", {}), "also where the first message was said again in other words"
     changed = ThreadChanged(**story.stamp("c1"), **common, title="given")
     await projecting.project(changed, ThreadChanged(**story.stamp("c2"), **common, metadata={"k": 1}))
     assert (await titles(t1, story)) == ("given", {"k": 1})
@@ -127,6 +130,9 @@ async def test_a_deleted_thread_is_gone_from_every_view(projecting: MemoryUnderT
     story, run_id = Story(), Story().run_id("a")
     await projecting.project(story.created(), *story.whole("a"))
     assert await t1.messages(story.thread_id)
+    learned = FactSource(thread_id=story.thread_id, run_id=run_id)
+    told: dict[str, Any] = {"user_id": "ada", "fact_id": run_id, "text": "Ada flies.", "remembered_by": "agent"}
+    await projecting.project(FactRemembered(**story.stamp("fact"), **told, source=learned))
     await projecting.project(ThreadDeleted(**story.stamp("gone"), thread_id=story.thread_id, deleted_by="ada"))
     assert await t1.thread(story.thread_id) is None
     assert await t1.run(run_id) is None
@@ -135,6 +141,8 @@ async def test_a_deleted_thread_is_gone_from_every_view(projecting: MemoryUnderT
     assert await t1.messages(story.thread_id) == []
     assert await t1.messages(story.thread_id, run_id) == []
     assert await t1.events(run_id, None) == []
+    [fact] = (await t1.facts("ada").page(None, 9)).items
+    assert fact.source == learned, "what it was remembered for is the user's to forget, and says where it came from"
 
 
 async def test_threads_are_listed_by_their_newest_activity_page_by_page(

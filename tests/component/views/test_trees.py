@@ -149,9 +149,14 @@ async def test_a_place_keeps_to_its_path_whatever_is_said_meanwhile(
     story = Story()
     await projecting.project(story.created(), *story.whole("a"), *story.whole("b", "a"), *story.whole("c", "b"))
     first = await page_of(t1, story.thread_id, limit=2, newest_first=True)
+    oldest = await page_of(t1, story.thread_id, limit=2)
     await projecting.project(*story.whole("other", "a"))
     rest = await page_of(t1, story.thread_id, None, first.next, 9, newest_first=True)
     assert [m.text for m in rest.items] == ["answer b", "question b", "answer a", "question a"]
+    then = await page_of(t1, story.thread_id, None, oldest.next, 2)
+    last = await page_of(t1, story.thread_id, None, then.next, 2)
+    assert [m.text for m in (*then.items, *last.items)] == ["question b", "answer b", "question c", "answer c"]
+    assert last.next is None
     newest = await page_of(t1, story.thread_id, limit=9)
     assert [m.text for m in newest.items][2:] == ["question other", "answer other"]
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from clew.contracts.topics import SERVICES
+from clew.local import redis
 from deploy.manifests.programs import entry_point, program, runs
 from tests.support.compose import interpolated, load
 from tests.support.dockerfile import parse
@@ -20,6 +21,15 @@ PATH = ROOT / "deploy/compose.yaml"
 COMPOSE = load(PATH, {})
 OURS = [*SERVICES, "topics", "migrate", "bucket"]
 PARTS = ["kafka", "postgres", "redis", "s3"]
+
+
+def test_redis_is_a_cache_that_forgets_what_was_used_least() -> None:
+    words = COMPOSE["services"]["redis"]["command"]
+    told = dict(zip(words[1::2], words[2::2], strict=True))
+    assert told == {
+        f"--{name}": redis.SETTINGS[name] for name in ("save", "appendonly", "maxmemory", "maxmemory-policy")
+    }
+    assert (told["--maxmemory"], told["--maxmemory-policy"]) == ("256mb", "allkeys-lru")
 
 
 def problems(compose: dict[str, Any]) -> list[str]:

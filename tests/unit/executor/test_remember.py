@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from clew.contracts.conversation import TextPart
-from clew.contracts.envelope import derive
+from clew.contracts.envelope import RunEvent, derive
 from clew.contracts.execution import ApprovalRequested, CallCompleted, CallFailed, CallStarted, ThreadTitled
 from clew.contracts.memories import FactRemembered, FactSource, RecalledFact
 from clew.contracts.planning import PlanCreated
@@ -20,7 +20,7 @@ from clew.executor.facts import Facts, FactsOfUser
 from clew.executor.journal import RunJournal
 from clew.executor.model_policy import ModelPolicy
 from clew.executor.supervisor import carry_out
-from clew.executor.titles import LONGEST, title_of
+from clew.executor.titles import LONGEST, give_title, title_of
 from clew.executor.tools import LongTermMemory, ToolRegistry, builtin_tools, tool
 from clew.executor.tools.deps import Remembered
 from clew.models import ModelChoice, choose_model
@@ -180,6 +180,21 @@ async def test_a_thread_is_titled_from_its_first_message(scripted_openai: Script
     scripted_openai.script(Text("397.8"))
     _, log = await run(scripted_openai, "ada")
     assert [event.title for event in log.run if isinstance(event, ThreadTitled)] == ["What is 17% of 2,340?"]
+
+
+async def test_a_title_is_made_once_and_by_the_first_run_of_a_thread_only() -> None:
+    async def titled(plan: PlanCreated, *past: RunEvent) -> Sequence[RunEvent]:
+        log = MemoryLog()
+        journal = journal_of(log, plan, past)
+        await give_title(plan, journal)
+        await journal.settled()
+        return log.run
+
+    plan = planned(step("answer"))
+    [made] = await titled(plan)
+    assert isinstance(made, ThreadTitled)
+    assert await titled(plan, made) == [], "a run that goes on"
+    assert await titled(plan.model_copy(update={"parent_run_id": UUID(int=7)})) == []
 
 
 @pytest.mark.parametrize(

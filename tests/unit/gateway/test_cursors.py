@@ -31,6 +31,15 @@ AG_UI: list[tuple[dict[str, object], str]] = [
         {"threadId": "t", "runId": "r", "messages": [], "resume": [{"interruptId": "x", "status": "cancelled"}]},
         "#/resume/0/interruptId",
     ),
+    (
+        {
+            "threadId": "t",
+            "runId": "r",
+            "messages": [],
+            "resume": [{"interruptId": f"{uuid4()}:{uuid4()}", "status": "cancelled"} for _ in range(2)],
+        },
+        "#/resume",
+    ),
 ]
 STREAM = {"Accept": "text/event-stream"}
 

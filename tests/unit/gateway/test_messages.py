@@ -18,9 +18,13 @@ async def test_a_thread_that_was_made_can_be_read_changed_and_deleted(gateway: G
     assert (changed.json()["title"], changed.json()["metadata"]) == ("London", {"a": 1})
     assert (await gateway.client.get(where)).json()["title"] == "London"
 
-    for archived, listed in ((True, []), (False, [made.json()["id"]])):
+    for archived in (True, False):
         assert (await gateway.client.patch(where, json={"archived": archived})).json()["archived"] is archived
-        assert [one["id"] for one in (await gateway.client.get("/v1/threads")).json()["items"]] == listed
+        for asked in (True, False):
+            there = (await gateway.client.get("/v1/threads", params={"archived": asked} if asked else {})).json()[
+                "items"
+            ]
+            assert [one["id"] for one in there] == [made.json()["id"]] * (asked is archived)
     assert (await gateway.client.patch(where, json={"archived": None})).status_code == 422
 
     assert (await gateway.client.delete(where)).status_code == 202
@@ -42,6 +46,13 @@ async def test_a_thread_is_deleted_after_those_that_its_runs_began(gateway: Gate
     assert [event.thread_id for event in deleted] == [child, grandchild, top]
     assert len({event.event_id for event in deleted}) == 3
     assert {event.causation_id for event in deleted[:2]} == {deleted[2].event_id}
+
+
+async def test_the_messages_of_a_run_are_those_of_its_own_thread(gateway: Gateway) -> None:
+    one, other = [(await gateway.client.post("/v1/messages", json={"content": "a"})).json() for _ in range(2)]
+    path = f"/v1/threads/{one['thread_id']}/messages"
+    assert (await gateway.client.get(path, params={"run_id": one["run_id"]})).status_code == 200
+    assert (await gateway.client.get(path, params={"run_id": other["run_id"]})).status_code == 404
 
 
 async def test_a_change_of_nothing_writes_nothing(gateway: Gateway) -> None:
@@ -249,6 +260,8 @@ async def test_events_come_as_a_page_or_as_a_stream_with_the_same_cursors(gatewa
 
     resumed = await gateway.client.get(path, headers={"Accept": "text/event-stream", "Last-Event-ID": ids[0]})
     assert resumed.text.count("event: ") == 1
+    both = await gateway.client.get(path, params={"after": ids[1]}, headers=dict(resumed.request.headers))
+    assert both.text == resumed.text, "what a browser says when it comes again counts more than its first address"
     over = await gateway.client.get(path, headers={"Accept": "text/event-stream", "Last-Event-ID": ids[1]})
     assert over.status_code == 204
     assert (await gateway.client.get(path, params={"limit": 1})).json()["next"] == ids[0]

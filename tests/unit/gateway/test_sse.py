@@ -12,7 +12,7 @@ import pytest
 from starlette.types import Message
 
 from clew.gateway import leaving, sse
-from clew.gateway.leaving import Streams
+from clew.gateway.leaving import Streams, come_back_after
 from clew.gateway.sse import COMMENT, RETRY, EventStream, encode, frame, frames, wanted
 from clew.views.client import ClientEvent
 from clew.views.cursor import Cursor
@@ -102,6 +102,8 @@ async def test_streams_of_a_stopping_process_do_not_end_all_at_once(monkeypatch:
         await asyncio.sleep(0.4)
     assert len(left) == 50
     assert max(left) - min(left) > 0.1
+    again = [come_back_after() for _ in range(50)]
+    assert max(again) - min(again) > timedelta(seconds=1), "nor do their clients come again all at once"
 
 
 async def test_a_stream_ends_quietly_when_the_views_go_away() -> None:

@@ -26,12 +26,14 @@ log = logging.getLogger(__name__)
 
 
 class Health:
-    """Answers probes. `live` and `ready` are named probes: each returns None when all is well, else the reason."""
+    """Answers probes. All are named: each returns None when all is well, else the reason. A service is ready without
+    what is `missed`, and only tells of it."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         self.live: dict[str, Probe] = {}
         self.ready: dict[str, Probe] = {}
+        self.missed: dict[str, Probe] = {}
         self.app: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,7 +41,7 @@ class Health:
             case "http", "/livez" | "/healthz":
                 await self._answer_probes(self.live, send)
             case "http", "/readyz":
-                await self._answer_probes(self.ready, send)
+                await self._answer_probes(self.ready, send, self.missed)
             case "http", "/metrics":
                 await _respond(send, 200, CONTENT_TYPE_LATEST, generate_latest(self._registry))
             case _ if self.app is not None:
@@ -47,11 +49,19 @@ class Health:
             case _:
                 await _respond(send, 404, "text/plain", b"only /livez, /readyz and /metrics are served here\n")
 
-    async def _answer_probes(self, probes: dict[str, Probe], send: Send) -> None:
-        asked = list(probes.items())  # a start or a stop may change them while one of them is awaited
-        reasons = {name: reason for name, probe in asked if (reason := await probe()) is not None}
-        body = json.dumps({"status": "unavailable" if reasons else "ok", "reasons": reasons}).encode()
-        await _respond(send, 503 if reasons else 200, "application/json", body)
+    async def _answer_probes(
+        self, needed: dict[str, Probe], send: Send, missed: dict[str, Probe] | None = None
+    ) -> None:
+        unavailable = await _reasons(needed)
+        reasons = unavailable | await _reasons(missed or {})
+        status = "unavailable" if unavailable else "degraded" if reasons else "ok"
+        body = json.dumps({"status": status, "reasons": reasons}).encode()
+        await _respond(send, 503 if unavailable else 200, "application/json", body)
+
+
+async def _reasons(probes: dict[str, Probe]) -> dict[str, str]:
+    asked = list(probes.items())  # a start or a stop may change them while one of them is awaited
+    return {name: reason for name, probe in asked if (reason := await probe()) is not None}
 
 
 async def _respond(send: Send, status: int, content_type: str, body: bytes) -> None:

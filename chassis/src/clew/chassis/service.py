@@ -122,9 +122,9 @@ class Service:
         self.health.app = app
         self._address = (host, port)
 
-    def check(self, name: str, probe: Probe) -> None:
-        """A condition of readiness: None when it holds, else the reason why not."""
-        self.health.ready[name] = probe
+    def check(self, name: str, probe: Probe, *, needed: bool = True) -> None:
+        """A condition of readiness: None when it holds, else the reason why not. What is not `needed` is only told."""
+        (self.health.ready if needed else self.health.missed)[name] = probe
 
     def _readable(self, topic: str) -> str:
         if self.name not in load_topics().named(topic).consumers:

@@ -106,6 +106,10 @@ class Views:
         except TimeoutError:
             return False
 
+    async def check_live(self) -> str | None:
+        """None when Redis answers, or is not used; else the reason why all is read from Postgres."""
+        return await self._live.check()
+
     async def check(self) -> str | None:
         """None when Postgres answers in a version of the read contract that is known here; else the reason."""
         if (dead := self.hub.check()) is not None:

@@ -78,6 +78,15 @@ class LiveReader:
             if client is not None:
                 await client.aclose()
 
+    async def check(self) -> str | None:
+        """None when Redis answers, or is not used; else the reason why it cannot be."""
+        try:
+            if self._quick is not None:
+                await _awaited(self._quick.ping())
+        except (RedisError, OSError) as error:
+            return f"Redis does not answer: {error}"
+        return None
+
     async def behind(self, key: str, place: Cursor) -> list[ClientEvent]:
         """What a run's stream holds behind `place` now."""
         streams = await self._read(self._quick, _ids({key: place}), None)
@@ -190,7 +199,7 @@ def _client(url: str, answer_within: timedelta) -> Redis:
         url,
         protocol=2,
         socket_timeout=answer_within.total_seconds(),
-        socket_connect_timeout=MOMENT.total_seconds(),
+        socket_connect_timeout=min(MOMENT, answer_within).total_seconds(),
         retry=Retry(NoBackoff(), 0),
     )
 

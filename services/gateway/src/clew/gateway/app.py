@@ -67,6 +67,7 @@ def build(settings: Settings) -> Service:
     edge = Edge(live.beside(create_app(deps), deps), authenticator(settings, service), origins, gate, clock.new_id)
     service.serve(cast(ASGIApp, edge), settings.host, settings.port)
     service.check("views", views.check)
+    service.check("live store", views.check_live, needed=False)
     service.task("streams", deps.streams.see_off)
     return service
 

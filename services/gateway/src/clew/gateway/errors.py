@@ -27,6 +27,7 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}  # seconds; a broker that was killed is back in about three
 OUTAGES = (LogUnreachable, ViewsUnavailable)  # what the log and the views raise when they are away
 OPENAI = "/v1/chat/completions"  # its clients read the member `error`, beside which a problem is still one
+GONE = "The run is gone: its thread was deleted."  # while somebody waited for what it says
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="clew"'}
 
 

@@ -15,7 +15,7 @@ from ag_ui.core import AssistantMessage, BaseEvent, Message, MessagesSnapshotEve
 
 from clew.gateway import errors as problems
 from clew.gateway.agui.fold import Fold
-from clew.gateway.errors import Invalid
+from clew.gateway.errors import Invalid, Problem
 from clew.views.client import ClientEvent
 from clew.views.cursor import Cursor, InvalidCursor
 from clew.views.fanout import Torn
@@ -111,9 +111,10 @@ class AguiStream:
                     yield _frames(event, await self._whole(told))
                 if event.type == "run.suspended" and not self._fold.running and (one_run or await self._waits()):
                     return
+            if self._fold.running:
+                yield _error(problems.NotFound(problems.GONE))
         except Torn as missing:
-            problem = problems.Torn.of(missing)
-            yield _frame("", RunErrorEvent(message=str(problem.detail), code=problem.slug))
+            yield _error(problems.Torn.of(missing))
 
     async def _waits(self) -> bool:
         run = await self._views.run(self._run.id)
@@ -126,6 +127,10 @@ class AguiStream:
                 path = await self._views.messages(self._run.thread_id, self._run.id)
                 event.messages = [*(_message(m) for m in path if m.run_id != self._run.id), *event.messages]
         return told
+
+
+def _error(problem: Problem) -> bytes:
+    return _frame("", RunErrorEvent(message=str(problem.detail), code=problem.slug))
 
 
 def _message(said: ThreadMessage) -> Message:

@@ -21,7 +21,7 @@ from clew.gateway.bodies import JsonRoute
 from clew.gateway.carried import message_of
 from clew.gateway.completions import Answer, CompletionCreate
 from clew.gateway.deps import Caller, Deps, Given
-from clew.gateway.errors import Problem, Torn, Unavailable
+from clew.gateway.errors import GONE, NotFound, Problem, Torn
 from clew.gateway.reading import show_position, wait_for
 from clew.gateway.schemas import MessageAccepted
 from clew.gateway.sse import MEDIA_TYPE, EventStream, data, encode
@@ -121,6 +121,8 @@ async def _chunks(events: AsyncGenerator[ClientEvent], shape: Shape) -> AsyncGen
                 if event.final:
                     yield shape.chunk(event, {}, "stop")
                     yield (shape.usage(event) if shape.with_usage else b"") + DONE
+                    return
+            yield _error(NotFound(GONE))
         except EventMissing as missing:
             yield _error(Torn.of(missing))
 
@@ -136,7 +138,7 @@ async def _whole(events: AsyncGenerator[ClientEvent], shape: Shape) -> dict[str,
                     return shape.whole(event)
         except EventMissing as missing:
             raise Torn.of(missing) from missing
-    raise Unavailable("The run is gone: its thread was deleted.")
+    raise NotFound(GONE)
 
 
 def _error(problem: Problem) -> bytes:

@@ -47,7 +47,7 @@ TITLES: Final = Table(
     metadata,
     uuid("thread_id", key=True),
     tenant(),
-    Column("title", Text, nullable=False, info=by("last")),
+    Column("title", Text, nullable=False),  # the first that was made, whatever the message is changed to later
 )
 DELETED: Final = Table(
     "deleted_threads",
@@ -130,7 +130,7 @@ def activity(event: ThreadEvent, record: Record) -> Projected:
 PROJECTIONS: Final = (
     Projection(THREADS, created, ThreadCreated),
     Projection(CHANGES, changed, ThreadChanged),
-    Projection(TITLES, titled, ThreadTitled),
+    Projection(TITLES, titled, ThreadTitled, version=2),
     Projection(DELETED, deleted, ThreadDeleted),
     Projection(ACTIVITY, activity, ThreadCreated, *HISTORY),
 )
