@@ -14,8 +14,6 @@ import json
 import os
 import platform
 import statistics
-import sys
-import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,13 +22,11 @@ from time import perf_counter
 from typing import Any
 
 import psutil
-import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from websockets.asyncio.client import ClientConnection, connect
 
-from clew.local.home import Home
-from clew.local.stack import Stack, free_ports
+from benchmarks.parts import on_parts
 from tests.support.system import System, whole_system
 
 HOPS = 4
@@ -114,21 +110,19 @@ async def measure_message(system: System, socket: ClientConnection) -> tuple[flo
     return first, completed
 
 
-async def measure(rounds: int, warm_up: int) -> tuple[Samples, dict[str, float]]:
+async def measure(env: dict[str, str], folder: Path, rounds: int, warm_up: int) -> tuple[Samples, dict[str, float]]:
     samples = Samples([], [], [])
-    with tempfile.TemporaryDirectory() as folder:
-        async with Stack(Home(Path(folder) / "home"), free_ports(), _say) as stack:
-            env = {"S3_BUCKET": "clew", **stack.env, "CLEW_MODEL": "offline", "CLEW_NAMESPACE": "bench"}
-            async with whole_system(env, Path(folder)) as system, Hops(env["KAFKA_BOOTSTRAP_SERVERS"]).open() as hops:
-                await asyncio.sleep(2)  # idle: what a start allocates for a moment is given back
-                memory = {name: _rss(service.pid) for name, service in system.services.items()}
-                async with connect(f"{system.url.replace('http', 'ws')}/v1/ws", subprotocols=["clew.v1"]) as socket:  # type: ignore[list-item]  # a plain str is a Subprotocol
-                    for n in range(warm_up + rounds):
-                        floor, (first, completed) = await hops.measure(), await measure_message(system, socket)
-                        if n >= warm_up:
-                            samples.floor.append(floor)
-                            samples.first_event.append(first)
-                            samples.completed.append(completed)
+    env = env | {"CLEW_MODEL": "offline", "CLEW_NAMESPACE": "bench"}
+    async with whole_system(env, folder) as system, Hops(env["KAFKA_BOOTSTRAP_SERVERS"]).open() as hops:
+        await asyncio.sleep(2)  # idle: what a start allocates for a moment is given back
+        memory = {name: _rss(service.pid) for name, service in system.services.items()}
+        async with connect(f"{system.url.replace('http', 'ws')}/v1/ws", subprotocols=["clew.v1"]) as socket:  # type: ignore[list-item]  # a plain str is a Subprotocol
+            for n in range(warm_up + rounds):
+                floor, (first, completed) = await hops.measure(), await measure_message(system, socket)
+                if n >= warm_up:
+                    samples.floor.append(floor)
+                    samples.first_event.append(first)
+                    samples.completed.append(completed)
     return samples, memory
 
 
@@ -169,17 +163,13 @@ def _rss(pid: int) -> float:
     return psutil.Process(pid).memory_info().rss / 2**20
 
 
-def _say(name: str, line: str) -> None:
-    print(f"{name} {line}", file=sys.stderr)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=200, help="measured messages (default 200)")
     parser.add_argument("--warm-up", type=int, default=30, help="messages before them (default 30)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
-    samples, memory = uvloop.run(measure(options.rounds, options.warm_up))
+    samples, memory = on_parts("latency", lambda env, folder: measure(env, folder, options.rounds, options.warm_up))
     figures = report(samples, memory)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")

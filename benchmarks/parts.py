@@ -1,6 +1,7 @@
 """What benchmarks on real parts share: a stack of their own, which goes with its folder, and how figures are told."""
 
 import json
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -15,15 +16,18 @@ T = TypeVar("T")
 
 
 def on_parts(name: str, measure: Callable[[dict[str, str], Path], Awaitable[T]]) -> T:
-    """What `measure` finds, given the environment of a service and a folder. What becomes of a part is told by
-    exceptions."""
+    """What `measure` finds, given the environment of a service and a folder. Parts are heard on stderr."""
 
     async def measured(folder: Path) -> T:
-        async with Stack(Home(folder / "home"), free_ports(), lambda part, line: None) as stack:
+        async with Stack(Home(folder / "home"), free_ports(), _say) as stack:
             return await measure({"S3_BUCKET": "clew", **stack.env}, folder)
 
     with tempfile.TemporaryDirectory(prefix=f"clew-{name}-") as folder:
         return uvloop.run(measured(Path(folder)))
+
+
+def _say(part: str, line: str) -> None:
+    print(f"{part} {line}", file=sys.stderr)
 
 
 def tell(head: str, found: Mapping[str, float | None], **goals: object) -> None:

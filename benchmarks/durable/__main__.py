@@ -6,17 +6,13 @@ It starts Kafka, Postgres and the rest of the stack on free ports in a temporary
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-
-import uvloop
 
 from benchmarks.durable.host import Host
 from benchmarks.durable.killed import killed
 from benchmarks.durable.report import machine, show
-from clew.local.home import Home
-from clew.local.stack import Stack, free_ports
+from benchmarks.parts import on_parts
 
 SIZES = {  # runs at once; for one-agent the rounds
     "one-agent": 60,
@@ -32,24 +28,17 @@ SIZES = {  # runs at once; for one-agent the rounds
 Found = dict[str, dict[str, float]]
 
 
-async def measure(only: Sequence[str], share: float, peers: bool) -> Found:
+async def measure(host: Host, only: Sequence[str], share: float, peers: bool) -> Found:
     """Each measurement by name, `share` of its size."""
     found: Found = {}
-    with tempfile.TemporaryDirectory() as folder:
-        async with Stack(Home(Path(folder) / "home"), free_ports(), _say) as stack:
-            host = Host(stack.env, Path(folder))
-            for name in only:
-                size = max(int(SIZES[name] * share), 10)
-                what, _, of = name.partition("-")
-                found[name] = await killed(host, of, size) if what == "killed" else await host.found(name, size)
-                print(f"{name}: {json.dumps(found[name])}", file=sys.stderr)
-            if peers:
-                found["peer"] = await host.peer(max(int(SIZES["fan"] * share), 10))
+    for name in only:
+        size = max(int(SIZES[name] * share), 10)
+        what, _, of = name.partition("-")
+        found[name] = await killed(host, of, size) if what == "killed" else await host.found(name, size)
+        print(f"{name}: {json.dumps(found[name])}", file=sys.stderr)
+    if peers:
+        found["peer"] = await host.peer(max(int(SIZES["fan"] * share), 10))
     return found
-
-
-def _say(name: str, line: str) -> None:
-    print(f"{name} {line}", file=sys.stderr)
 
 
 def main() -> None:
@@ -61,7 +50,8 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.only) - SIZES.keys():
         parser.error(f"nothing is measured as {', '.join(sorted(unknown))}; there are {', '.join(SIZES)}")
-    found = uvloop.run(measure(options.only or list(SIZES), options.share, options.peers))
+    only = options.only or list(SIZES)
+    found = on_parts("bench", lambda env, folder: measure(Host(env, folder), only, options.share, options.peers))
     show(found)
     figures = json.dumps({"machine": machine(), **found})
     print(figures)

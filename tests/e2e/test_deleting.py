@@ -52,10 +52,6 @@ def reads(thread: str, run: str) -> list[str]:
     return [*ways, *(f"{run}{part}" for part in parts)]
 
 
-def joined(thread: str, run: str) -> str:
-    return f"/v1/agui/{thread.split('/')[-1]}/{run.split('/')[-1]}"
-
-
 async def answers(http: httpx2.AsyncClient, thread: str, run: str, headers: dict[str, str]) -> set[int]:
     """The statuses of every way to read of the thread and its run, or to say something to them."""
     parts = ("", "/events", "/state", "/journal", "/timeline", "/records", "/void", "/approvals")

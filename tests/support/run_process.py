@@ -33,8 +33,9 @@ from clew.executor.runs import Runs
 from clew.executor.signals import Signals
 from clew.executor.supervisor import Perform
 from clew.executor.working import Identity
-from tests.support.run_log import NOON, RUN, THREAD, MemoryLog, MemoryOwnership, planned
+from tests.support.run_log import NOON, RUN, THREAD, MemoryLog, MemoryOwnership, planned, step
 
+DIAMOND = planned(step("a"), step("b", "a"), step("c", "a"), step("d", "b", "c"))
 Work = Callable[["Doing"], Awaitable[str]]
 LIMITS = RunLimits(life=LifeLimits(run=timedelta(hours=1), grace=timedelta(seconds=0.2)), open_runs=100)
 
@@ -236,3 +237,11 @@ def signal(kind: type[RunScoped], n: int = 1, **fields: Any) -> Any:
     stamp = {"event_id": derive(RUN, kind.__name__, n), "tenant_id": "local", "occurred_at": NOON}
     rest = {"correlation_id": RUN, "thread_id": THREAD, "run_id": RUN}
     return kind.model_validate({**stamp, **rest, **defaults.get(kind, {}), **fields})
+
+
+async def whole_log() -> MemoryLog:
+    """The log of `DIAMOND`, from its start to its end."""
+    async with running() as process:
+        await process.run(DIAMOND)
+    assert len(process.log.run) == 10
+    return process.log

@@ -19,7 +19,6 @@ from tests.support.log import Log, make_topics, settings_from
 from tests.support.services import ServiceProcess
 
 SERVICES = ("memory", "planner", "executor", "ingestion", "gateway")
-FINAL = frozenset({"run.completed", "run.failed", "run.cancelled"})
 Json = dict[str, Any]  # Any: whatever the API answers
 
 

@@ -126,7 +126,8 @@ def build(log: MemoryLog, views: Views, store: DocumentStore) -> Gateway:
     deps = Deps(log, views, log.ends, store, clock.now, clock.new_id, asyncio.Event())
     app = FastAPI()
     install(app)
-    app.include_router(documents.make_router(deps))
+    app.state.deps = deps
+    app.include_router(documents.router)
     gate = Gate()
     gate.open = True
     edge = Edge(app, tenant_by_token, Origins([], local_only=True), gate, clock.new_id)

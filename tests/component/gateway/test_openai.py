@@ -14,6 +14,12 @@ from tests.support.playing import House, Play, house
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "what is 6 × 7?"}]
+TOLD: list[ChatCompletionMessageParam] = [
+    *ASK,
+    {"role": "assistant", "content": "It is 42."},
+    {"role": "user", "content": "sure?"},
+]
+RULE: ChatCompletionMessageParam = {"role": "system", "content": "Be brief."}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -54,10 +60,8 @@ async def test_streamed_whole_and_in_one_thread(there: House, client: openai.Asy
     assert (thread_id, {chunk.id for chunk in chunks}) == (str(play.message.thread_id), {f"chatcmpl-{play.run_id}"})
 
     playing = asyncio.create_task(answered(there))
-    told: list[ChatCompletionMessageParam] = [*ASK, {"role": "assistant", "content": "It is 42."}]
-    told.append({"role": "user", "content": "sure?"})
     streaming = await client.chat.completions.create(
-        model="clew", messages=told, extra_headers={"X-Clew-Thread": thread_id}, stream=True
+        model="clew", messages=TOLD, extra_headers={"X-Clew-Thread": thread_id}, stream=True
     )
     chunks = [chunk async for chunk in streaming]
     play = await playing
@@ -67,9 +71,7 @@ async def test_streamed_whole_and_in_one_thread(there: House, client: openai.Asy
     assert [part.text for part in play.message.content if part.type == "text"] == ["sure?"]
 
     playing = asyncio.create_task(answered(there))
-    whole = await client.chat.completions.create(
-        model="gpt-x", messages=[{"role": "system", "content": "Be brief."}, *told]
-    )
+    whole = await client.chat.completions.create(model="gpt-x", messages=[RULE, *TOLD])
     assert (whole.choices[0].message.content, whole.choices[0].finish_reason) == ("It is 42.", "stop")
     message = (await playing).message
     assert str(message.thread_id) != thread_id

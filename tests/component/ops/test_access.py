@@ -35,10 +35,11 @@ from tests.support.services import ServiceProcess, running
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportPrivateUsage=false
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
-USERS = {"ops": "right", "guest": "guest", "clew-planner": "plan"}
+USERS = {"ops": "right", "guest": "guest", "clew-planner": "plan", "maker": "make"}
 # Kafka's numbers for what an ACL says.
 KINDS = {"topic": 2, "group": 3}
-OPERATIONS = {"Read": 3, "Write": 4, "Describe": 8}
+OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8}
+OF_THE_JOB = ("Create", "Describe")  # of topics: all that making them takes
 LITERAL = ALLOW = 3
 
 
@@ -141,19 +142,18 @@ async def test_topics_are_made_and_a_planner_plans_with_the_rights_that_its_mani
 ) -> None:
     open_door, namespace = broker.provides(), f"guarded{clock.new_id().hex[:6]}"
     env = stack_env | {"CLEW_NAMESPACE": namespace, "CLEW_MODEL": "offline", "CLEW_THREAD_PARTITIONS": "2"}
-    for module, user in ((("clew.chassis.topics",), as_user(door, "ops", "right")), (("clew.memory", "migrate"), {})):
+    open_address, topics = open_door["KAFKA_BOOTSTRAP_SERVERS"], load_topics()
+    makes = [{"resource": {"type": "topic", "name": topic.name}, "operations": OF_THE_JOB} for topic in topics.topics]
+    await allow(open_address, "maker", makes, namespace)
+    for module, user in ((("clew.chassis.topics",), as_user(door, "maker", "make")), (("clew.memory", "migrate"), {})):
         run = [sys.executable, "-m", *module]
         await asyncio.to_thread(subprocess.run, run, env=env | user, check=True)
     log = Log(settings_from(env | open_door))
     planner = env | as_user(door, "clew-planner", "plan")
     with pytest.raises(AssertionError, match="does not let clew-planner see"):
         await ServiceProcess("planner", planner, tmp_path / "refused").start()
-    await allow(
-        open_door["KAFKA_BOOTSTRAP_SERVERS"],
-        "clew-planner",
-        user_resource("planner", load_topics())["spec"]["authorization"]["acls"],
-        namespace,
-    )
+    plans = user_resource("planner", topics)["spec"]["authorization"]["acls"]
+    await allow(open_address, "clew-planner", plans, namespace)
     async with log.as_service("executor") as executor:
         await executor.publish(ANNOUNCED)  # a planner is not ready before it knows whom it plans for
     async with running("planner", planner, tmp_path), log.as_service("gateway") as gateway:

@@ -96,18 +96,10 @@ async def test_recovery_gets_the_open_runs_of_a_partition_and_where_to_read_on(
     partition = projecting.log.write(story.created())[0].partition
     found = await views.recovery.open_runs(partition)
     running, queued = [run for run in found.runs if run.tenant_id == "t1"]
-    assert (running.run_id, running.status, running.planned, running.message) == (
-        story.run_id("b"),
-        "running",
-        True,
-        None,
-    )
-    assert (queued.run_id, queued.status, queued.planned, queued.on_busy) == (
-        story.run_id("c"),
-        "queued",
-        False,
-        "enqueue",
-    )
+    assert (running.run_id, running.status) == (story.run_id("b"), "running")
+    assert (running.planned, running.message) == (True, None)
+    assert (queued.run_id, queued.status) == (story.run_id("c"), "queued")
+    assert (queued.planned, queued.on_busy) == (False, "enqueue")
     assert queued.message is not None
     assert queued.message.run_id == story.run_id("c")
     assert queued.parent_run_id == story.run_id("b")
@@ -124,7 +116,6 @@ async def test_recovery_reads_whole_journals_as_events(projecting: MemoryUnderTe
     whole = story.whole("a")
     await projecting.project(story.created(), *whole)
     assert await views.recovery.run_events(story.run_id("a")) == whole
-    assert await views.recovery.newest_leaf(story.thread_id) == story.run_id("a")
     thread = await views.recovery.thread(story.thread_id)
     assert thread is not None
     assert thread.tenant_id == "t1"

@@ -18,6 +18,7 @@ from clew.contracts.execution import (
 from clew.contracts.topics import topic_of
 from clew.ops.verify.facts import Logged, Row
 from tests.chaos.facts import Facts, Sent
+from tests.chaos.oracle.invariants import judge
 from tests.chaos.script import Script, StepScript
 from tests.support.conversation import Conversation
 from tests.support.outside import Entry
@@ -159,3 +160,27 @@ def began(token: str, at: float, tool: str = "post") -> Entry:
 
 def void(logged: Logged) -> Logged:
     return replace(logged, valid=False)
+
+
+def a_good_trial() -> History:
+    """Two messages of a thread, answered one after the other; each makes one call."""
+    history = History()
+    for run in ("m1", "m2"):
+        history.say(run)
+    for run in ("m1", "m2"):
+        history.plan(run)
+        history.start(run)
+        history.answer(run)
+        history.begin_call(run, f"{run}/one/0.0")
+        history.end_call(run, f"{run}/one/0.0")
+        history.complete(run)
+    return history
+
+
+def broken(facts: Facts) -> list[str]:
+    """The invariants that do not hold."""
+    return sorted({violation.invariant for violation in judge(facts)})
+
+
+def facts_of(history: History, **more: object) -> Facts:
+    return history.facts(**{"rows": history.rows(), **more})

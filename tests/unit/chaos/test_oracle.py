@@ -8,40 +8,16 @@ import pytest
 from clew.contracts.deadletters import RecordDeadLettered
 from clew.contracts.execution import CallCompleted
 from clew.ops.verify.facts import Lag
-from tests.chaos.facts import Commit, Facts, Json, Sent, Streamed
+from tests.chaos.facts import Commit, Sent
 from tests.chaos.oracle.invariants import judge
 from tests.chaos.script import Asked
 from tests.support.conversation import MOMENT
 from tests.support.outside import Effect
-from tests.unit.chaos.history import TALK, History, began, void
-
-
-def a_good_trial() -> History:
-    """Two messages of a thread, answered one after the other; each makes one call."""
-    history = History()
-    for run in ("m1", "m2"):
-        history.say(run)
-    for run in ("m1", "m2"):
-        history.plan(run)
-        history.start(run)
-        history.answer(run)
-        history.begin_call(run, f"{run}/one/0.0")
-        history.end_call(run, f"{run}/one/0.0")
-        history.complete(run)
-    return history
-
-
-def broken(facts: Facts) -> list[str]:
-    """The invariants that do not hold."""
-    return sorted({violation.invariant for violation in judge(facts)})
+from tests.unit.chaos.history import TALK, History, a_good_trial, began, broken, facts_of, void
 
 
 def sent_of(*runs: str) -> list[Sent]:
     return [Sent(run, TALK.run_id(run), TALK.thread_id) for run in runs]
-
-
-def facts_of(history: History, **more: object) -> Facts:
-    return history.facts(**{"rows": history.rows(), **more})
 
 
 def test_a_good_trial_breaks_nothing() -> None:
@@ -420,49 +396,3 @@ def test_dead_letters_are_the_planted_ones_and_all_of_those() -> None:
     history.write(letter)
     assert broken(facts_of(history)) == ["I9"]
     assert broken(facts_of(history, planted=frozenset({place}))) == []
-
-
-# I10
-
-
-def streamed(*events: Json, held: list[Json] | None = None) -> Facts:
-    numbered = [event for event in events if not event["type"].startswith("token.")]
-    return facts_of(a_good_trial(), streams=[Streamed(TALK.run_id("m1"), events, numbered if held is None else held)])
-
-
-def test_a_stream_that_was_told_of_a_loss_is_a_violation() -> None:
-    assert broken(facts_of(a_good_trial(), torn=[(TALK.run_id("m1"), "an event is missing")])) == ["I10"]
-
-
-def event(seq: int, type_: str, **data: object) -> Json:
-    return {"cursor": f"m1:{seq}", "seq": seq, "type": type_, "data": data}
-
-
-def delta(index: int, start: int, text: str) -> Json:
-    return event(3, "token.delta", call_id="c", attempt=1, index=index, start=start, text=text)
-
-
-MESSAGE, PLAN, STARTED = event(0, "message.received"), event(1, "plan.created"), event(2, "run.started")
-WORDS = {"parts": [{"part_kind": "text", "content": "all is well"}]}
-ANSWER = event(4, "call.completed", call_id="c", attempt=1, kind="model", result=WORDS)
-CANCELLED = event(2, "run.cancelled")
-
-
-def test_a_stream_that_misses_repeats_or_changes_an_event_is_noticed() -> None:
-    held = [MESSAGE, PLAN, STARTED]
-    assert broken(streamed(*held)) == []
-    assert broken(streamed(MESSAGE, STARTED, held=held)) == ["I10"]
-    assert broken(streamed(MESSAGE, PLAN, PLAN, STARTED, held=held)) == ["I10"]
-    assert broken(streamed(MESSAGE, PLAN, event(2, "run.started", model="x"), held=held)) == ["I10"]
-    assert broken(streamed(held=held)) == ["I10"]
-
-
-def test_a_plan_that_came_after_the_run_was_cancelled_may_be_missing_from_a_stream() -> None:
-    assert broken(streamed(MESSAGE, CANCELLED, held=[MESSAGE, PLAN, CANCELLED])) == []
-    assert broken(streamed(MESSAGE, STARTED, held=[MESSAGE, PLAN, STARTED])) == ["I10"]
-
-
-def test_words_that_are_not_the_answers_or_come_twice_are_noticed() -> None:
-    assert broken(streamed(delta(0, 0, "all "), delta(1, 4, "is well"), ANSWER)) == []
-    assert broken(streamed(delta(0, 0, "all "), delta(1, 5, "is well"), ANSWER)) == ["I10"]
-    assert broken(streamed(delta(0, 0, "all "), delta(0, 0, "all "), ANSWER)) == ["I10"]

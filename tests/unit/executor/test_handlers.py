@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from clew.chassis.errors import Fenced
-from clew.contracts.conversation import RunCancelRequested, RunResumeRequested, RunSteered
+from clew.contracts.conversation import RunCancelRequested, RunSteered
 from clew.contracts.envelope import derive
 from clew.contracts.execution import (
     RunCancelled,
@@ -15,25 +15,14 @@ from clew.contracts.execution import (
     RunFailed,
     RunResumed,
     RunStarted,
-    RunSuspended,
     StepCompleted,
 )
 from clew.contracts.planning import FailurePolicy, PlanCreated
-from clew.executor.calls import JournalCorrupt
 from clew.executor.journal import RunJournal
 from clew.executor.limits import LifeLimits, RunLimits
 from clew.executor.supervisor import Perform, RunError, StepError
 from tests.support.run_log import NOON, RUN, MemoryLog, planned, step
-from tests.support.run_process import Doing, Process, ended, hang, no_plan, running, signal
-
-DIAMOND = planned(step("a"), step("b", "a"), step("c", "a"), step("d", "b", "c"))
-
-
-async def whole_log() -> MemoryLog:
-    async with running() as process:
-        await process.run(DIAMOND)
-    assert len(process.log.run) == 10
-    return process.log
+from tests.support.run_process import DIAMOND, Doing, Process, ended, hang, no_plan, running, signal, whole_log
 
 
 async def test_a_plan_runs_to_its_end_in_numbered_events() -> None:
@@ -381,59 +370,3 @@ async def test_what_nobody_expected_fails_that_run_readably_and_others_go_on() -
     assert isinstance(failed := by_run[RUN], RunFailed)
     assert (failed.reason, failed.error) == ("step", "unexpected ZeroDivisionError: a bug")
     assert isinstance(by_run[UUID(int=77)], RunCompleted)
-
-
-async def test_a_torn_journal_suspends_the_run_and_an_operator_makes_it_go_on() -> None:
-    whole = await whole_log()
-    log = MemoryLog(events=[whole.events[0], *whole.events[2:5]])
-    async with running(log=log, plans={RUN: DIAMOND}) as process:
-        await process.idle()
-        assert isinstance(last := log.run[-1], RunSuspended)
-        assert (last.reason, process.performed) == ("journal", [])
-        log.events.insert(1, whole.events[1])
-        await process.run(signal(RunResumeRequested))
-    assert (log.kinds.count("run-resumed"), log.kinds[-1]) == (2, "run-completed")
-
-
-@pytest.mark.parametrize("length", [0, 1, 3])
-async def test_an_unreadable_last_event_suspends_its_run_and_keeps_its_number(length: int) -> None:
-    """It may be the end of a call: to go on would repeat that, and to take its number would make it void for others."""
-    whole, other = await whole_log(), planned(run_id=UUID(int=77))
-    log = MemoryLog(events=list(whole.events[:length]))
-    plans = {RUN: DIAMOND}
-    async with running(log=log, plans=plans, unreadable={RUN}) as process:
-        await process.run(DIAMOND, backlog=True)
-        await process.run(signal(RunResumeRequested))
-        assert isinstance(last := log.run[-1], RunSuspended)
-        assert last.reason == "journal"
-        await process.run(other)
-    assert process.performed == [("answer", 1)], "the other run's"
-    assert 2 + length not in [event.seq for event in log.run if event.run_id == RUN]
-    async with running(log=log, plans=plans, unreadable={RUN}) as third:
-        await third.run(signal(RunCancelRequested))
-    assert [event.type_name() for event in ended(log)] == ["run-completed", "run-cancelled"]
-    assert third.performed == []
-
-
-async def test_a_journal_that_this_code_cannot_read_suspends_the_run() -> None:
-    async def unreadable(_: Doing) -> str:
-        raise JournalCorrupt("from the future")
-
-    async with running(unreadable) as process:
-        await process.run(planned())
-    assert isinstance(last := process.log.run[-1], RunSuspended)
-    assert (last.reason, last.detail) == ("journal", "from the future")
-
-
-async def test_a_run_that_could_not_be_written_is_read_back_and_goes_on() -> None:
-    async def work(doing: Doing) -> str:
-        if doing.process.log.kinds.count("run-resumed") == 0:
-            doing.process.log.refusing = ConnectionError("the leader is gone")
-            asyncio.get_running_loop().call_later(0.2, setattr, doing.process.log, "refusing", None)
-        return "in the end"
-
-    async with running(work) as process:
-        await process.take(planned())
-        await process.until("run-completed")
-        await process.idle()
-    assert [event.type_name() for event in ended(process.log)] == ["run-completed"]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
 from uuid import UUID
 
 from hypothesis import given
@@ -16,7 +15,6 @@ from tests.support.conversation import Conversation
 from tests.support.owners import RunStory
 
 RUNS = [UUID(int=n) for n in range(1, 3)]
-Kind: TypeAlias = Literal["started", "stepped", "suspended", "resumed", "completed"]
 HAPPENINGS = st.lists(
     st.tuples(st.sampled_from(RUNS), st.sampled_from(["stepped", "suspended", "resumed", "completed"])),
     min_size=10,

@@ -19,7 +19,6 @@ from clew.executor.search import SearchProvider, search_provider
 from clew.executor.search.brave import BraveSearch
 from clew.executor.search.tavily import TavilySearch
 from clew.executor.tools import DuplicateTool, Passage, ToolDeps, ToolRegistry, UnknownTool, builtin_tools, tool
-from clew.executor.tools.registry import openai_function
 from clew.models import OfflineModel
 from clew.models.offline.compose import NO_PROVIDER
 from tests.support.http_server import Exchange, Request, serve
@@ -96,16 +95,16 @@ def test_the_built_in_tools_declare_how_they_may_be_run() -> None:
     assert all(spec.traits.timeout > timedelta(0) for spec in builtin_tools())
 
 
-def test_a_tool_is_described_in_openais_format_from_its_hints_and_docstring() -> None:
-    function = openai_function(builtin_tools().get("web_search").spec())["function"]
+def test_a_tool_is_described_by_its_hints_and_docstring() -> None:
+    spec = builtin_tools().get("web_search").spec()
 
-    assert function["name"] == "web_search"
-    assert function["description"].startswith("Search the web")
-    properties = function["parameters"]["properties"]
+    assert spec.name == "web_search"
+    assert spec.description.startswith("Search the web")
+    properties: Any = spec.parameters["properties"]
     assert set(properties) == {"query", "freshness"}
     assert properties["query"] == {"description": "What to search for.", "type": "string"}
     assert properties["freshness"]["anyOf"][0]["enum"] == ["day", "week", "month", "year"]
-    assert function["parameters"]["required"] == ["query"]
+    assert spec.parameters["required"] == ["query"]
 
 
 def test_every_tool_can_be_announced() -> None:

@@ -12,7 +12,6 @@ from tests.support.gateway_ports import completed
 from tests.unit.gateway.conftest import Gateway
 from tests.unit.gateway.talk import talk
 
-TOOL: dict[str, object] = {"name": "x", "description": "", "parameters": {}}
 AG_UI: list[tuple[dict[str, object], str]] = [
     ({}, "#/threadId"),
     ({"threadId": "t", "runId": "r", "messages": []}, "#/messages"),

@@ -90,15 +90,9 @@ def step_agent(*names: str, search_result: str = RESULTS) -> tuple[Agent[None, s
         log.append(("search_documents", query))
         return "handbook.md, passage 3: Everyone has 30 days of leave."
 
-    tools: list[Callable[..., str]] = [
-        web_search,
-        fetch_page,
-        calculator,
-        current_time,
-        mark_progress,
-        search_documents,
-    ]
-    for tool in tools:
+    outside: list[Callable[..., str]] = [web_search, fetch_page, search_documents]
+    inside: list[Callable[..., str]] = [calculator, current_time, mark_progress]
+    for tool in outside + inside:
         if tool.__name__ in names:
             agent.tool_plain(tool)
     return agent, log

@@ -36,7 +36,6 @@ LIMITS = Limits(
     request=timedelta(seconds=2), total=timedelta(seconds=5), attempts=3, first_pause=timedelta(milliseconds=5)
 )
 FLIGHTS = "Find the cheapest flights from NYC to London next week and compare their travel times."
-Maker = Callable[..., PlanMaker]
 
 
 @pytest.fixture

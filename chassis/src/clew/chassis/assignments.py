@@ -113,8 +113,6 @@ class Assignments:
             return {TopicPartition(*place): partition.bookmark}
         return dict(list(self._starts.items())[:1])
 
-    # -- the group's callbacks
-
     def revoked(self) -> None:
         """Nothing new is begun until the group has spoken. When it does not, others may own the partitions soon."""
         self._scheduler.held = True
@@ -190,8 +188,6 @@ class Assignments:
         self._recoveries.pop(number).cancel()
         for hooks in self._hooks:
             hooks.forget(number)
-
-    # -- taking over
 
     async def _look_up(self, tps: Sequence[TopicPartition]) -> dict[TopicPartition, Found]:
         consumer = self.membership.consumer

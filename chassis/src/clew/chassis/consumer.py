@@ -87,8 +87,6 @@ class KeyedConsumer:
             return False
         return await self._membership.confirm(self._assignments.mark()) and self._assignments.holds(partition)
 
-    # -- the loop
-
     async def run(self) -> None:
         """Fetches and commits. Raises what made it impossible to go on."""
         consumer = await self._membership.join()
@@ -139,8 +137,6 @@ class KeyedConsumer:
             consumer.resume(*(paused - wanted))
         self._metrics.open_records.set(sum(lane.records for lane in self._scheduler.lanes.values()))
         self._metrics.partitions.set(len(self._scheduler.partitions))
-
-    # -- one record
 
     async def _attempt(self, work: Work[Raw]) -> float | None:
         """One try. None when the record is finished, else the seconds until the next try."""
@@ -199,8 +195,6 @@ class KeyedConsumer:
         if not self._failed.done():
             self._failed.set_exception(error)
 
-    # -- commits
-
     async def _commit_often(self) -> None:
         while True:
             await asyncio.sleep(COMMIT_INTERVAL)
@@ -227,8 +221,6 @@ class KeyedConsumer:
                 await self._commit()
         except TimeoutError:
             log.warning("offsets were not committed before the partitions were taken away")
-
-    # -- the end
 
     async def stop(self) -> None:
         """Starts nothing new, lets handlers and what hooks drain end within the deadline, cancels the rest, commits and

@@ -8,6 +8,10 @@ from clew.chassis.records import Record
 from clew.contracts.deadletters import RawHeader, RecordDeadLettered, to_base64
 from clew.contracts.envelope import ID_NAMESPACE, SYSTEM_TENANT, derive, root_stamp
 
+WINDOW: Final = 60.0  # seconds that are looked back on
+TOO_MANY: Final = 50  # dead letters within the window; fewer are bad data, whatever their share
+SHARE: Final = 0.1  # of the records handled in the window
+
 
 def dead_letter(record: Record, service: str, reason: str, detail: str, now: datetime) -> RecordDeadLettered:
     """`record` as it was, with why `service` could not take it in. The same record gives the same event id."""
@@ -33,11 +37,6 @@ def _subject(record: Record) -> str | None:
     """The run that the headers name, if they can be read at all."""
     raw = dict(record.headers).get("ce_subject")
     return None if raw is None else raw.decode(errors="replace")
-
-
-WINDOW: Final = 60.0  # seconds that are looked back on
-TOO_MANY: Final = 50  # dead letters within the window; fewer are bad data, whatever their share
-SHARE: Final = 0.1  # of the records handled in the window
 
 
 class LetterRate:

@@ -9,7 +9,6 @@ knows already is not even looked at.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -28,7 +27,6 @@ FETCH_BYTES = 4 * 1024 * 1024
 Headers: TypeAlias = Sequence[tuple[str, bytes]]
 Take: TypeAlias = Callable[[int, Headers], None]
 Known: TypeAlias = Callable[[], int]
-log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)

@@ -69,8 +69,6 @@ class Scheduler(Generic[R]):
         self._dying: dict[tuple[Place, Hashable], Work[R]] = {}
         self._facts: dict[Place, Bookmark] = {}
 
-    # -- ownership
-
     def known(self, place: Place, committed: Bookmark, end: int) -> Bookmark:
         """Where to begin with a partition: what its commit says and what this process finished in earlier ownerships.
 
@@ -99,8 +97,6 @@ class Scheduler(Generic[R]):
         running = [work for work in self.running if work.partition is partition]
         self._dying |= {(place, work.key): work for work in running}
         return running
-
-    # -- records
 
     def admit(
         self,
@@ -152,8 +148,6 @@ class Scheduler(Generic[R]):
         else:
             self._tenants.setdefault(work.tenant, deque()).append(work)
 
-    # -- what became of the work that was begun
-
     def finish(self, work: Work[R]) -> None:
         """It is done with. Also when its partition was lost meanwhile: what is done stays done."""
         partition = self.partitions.get(work.partition.place) if work.partition.lost else work.partition
@@ -204,8 +198,6 @@ class Scheduler(Generic[R]):
         partition = self.partitions.get(work.partition.place)
         if partition is not None and work.key in partition.queues:
             self._make_ready(partition.queues[work.key][0])
-
-    # -- commits
 
     def plan(self) -> Mapping[Place, Bookmark]:
         """What to commit: of each partition that has gone on since its last commit."""

@@ -112,8 +112,6 @@ class Membership:
     async def leave(self) -> None:
         await self.broker.stop()
 
-    # -- what only the coordinator knows
-
     @property
     def _coordinator(self) -> Any:  # Any: untyped, and private to aiokafka
         return self.consumer._coordinator  # pyright: ignore[reportPrivateUsage]

@@ -68,8 +68,6 @@ class Service:
         self._tasks: list[tuple[str, Callable[[], Coroutine[None, None, None]]]] = []
         self._address = (settings.health_host, settings.health_port)
 
-    # -- what a service is made of
-
     def use(self, resource: R) -> R:
         """An async context manager, entered before anything is consumed and left after the drain."""
         self._resources.append(resource)
@@ -142,8 +140,6 @@ class Service:
     async def still_member(self, partition: int) -> bool:
         """Whether the group, in its present generation, has this process for the partition's owner. Asks the broker."""
         return self._keyed is not None and await self._keyed.still_member(partition)
-
-    # -- its life
 
     def run(self) -> None:
         """Runs until SIGTERM or SIGINT. Exits with 1 when the start is impossible or something died."""

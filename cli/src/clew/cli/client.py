@@ -32,11 +32,7 @@ class Client:
 
     def events(self, run_id: str, after: str | None = None) -> Iterator[Event]:
         """The events that there are now, page by page."""
-        more = True
-        while more:
-            page = self._page(f"/v1/runs/{run_id}/events", Event.parse, after=after, limit=PAGE)
-            yield from page.items
-            after, more = page.next, page.next is not None
+        return self._each(f"/v1/runs/{run_id}/events", Event.parse, after)
 
     def state(self, run_id: str, at: int | None = None, *, conversations: bool = True) -> Json:
         """What was known of a run when its event `at` was written; with what models had read, if that is wanted."""
@@ -46,12 +42,7 @@ class Client:
 
     def records(self, run_id: str) -> Iterator[Json]:
         """The run's events, each with its place in the log, page by page."""
-        after: str | None = None
-        more = True
-        while more:
-            page = self._page(f"/v1/runs/{run_id}/records", lambda body: body, after=after, limit=PAGE)
-            yield from page.items
-            after, more = page.next, page.next is not None
+        return self._each(f"/v1/runs/{run_id}/records", lambda body: body)
 
     def void(self, run_id: str) -> list[Json]:
         """What was written of a run and does not count."""
@@ -81,10 +72,9 @@ class Client:
         answer = self.gateway.post(f"/v1/runs/{run_id}/steer", {"content": content})
         return _typed(lambda body: str(body["message_run_id"]), answer)
 
-    def calls_at(self, run_id: str, seq: int) -> list[Json]:
-        """The calls that were known when the run's event `seq` was written, those that it shares included."""
-        answer = self.gateway.get(f"/v1/runs/{run_id}/state", at=seq)
-        return _typed(lambda body: list(body["calls"]), answer)
+    def calls(self, run_id: str, at: int | None = None) -> list[Json]:
+        """The calls that were known when the run's event `at` was written, those that it shares included."""
+        return _typed(lambda body: list(body["calls"]), self.state(run_id, at, conversations=False))
 
     def fork(self, run_id: str, body: Json, key: str) -> Accepted:
         """Begins a run that goes on from a recorded moment; `body` is the one that the API takes."""
@@ -145,6 +135,13 @@ class Client:
             if after is None:
                 break
         return found
+
+    def _each(self, path: str, parse: Callable[[Json], T], after: str | None = None) -> Iterator[T]:
+        more = True
+        while more:
+            page = self._page(path, parse, after=after, limit=PAGE)
+            yield from page.items
+            after, more = page.next, page.next is not None
 
 
 def _typed(parse: Callable[[Json], T], answer: Json) -> T:

@@ -10,7 +10,7 @@ import click
 
 from clew.cli.context import Cli, as_json, pass_cli
 from clew.cli.gateway import new_key
-from clew.cli.send import message_text, wait_for_answer
+from clew.cli.send import message_text, show_accepted
 from clew.cli.wire import Json
 
 MODES = ("live", "recorded", "stub")
@@ -125,13 +125,8 @@ def fork(
             cli.out.json(told)
         return
     accepted = cli.client.fork(str(run_id), body, new_key())
-    if wait:
-        wait_for_answer(cli, accepted, as_json)
-    elif as_json:
-        cli.out.json(accepted.json)
-    else:
-        cli.out.text(accepted.run_id)
-        cli.err.note(f"see what comes of it with: clew events --follow {accepted.run_id}")
+    follow_up = f"see what comes of it with: clew events --follow {accepted.run_id}"
+    show_accepted(cli, accepted, follow_up, wait=wait, as_json=as_json)
 
 
 def _announce(cli: Cli, run_id: str, body: Json) -> Json:
@@ -139,7 +134,7 @@ def _announce(cli: Cli, run_id: str, body: Json) -> Json:
     if "message" in body:
         cli.err.note("0 recorded calls are reused: a message that follows the run is planned anew, and its tools run")
         return {"reused": asdict(NOTHING), "made_from_there": None}
-    before, whole = (shared(cli.client.calls_at(run_id, body["after_seq"])), shared(cli.client.state(run_id)["calls"]))
+    before, whole = shared(cli.client.calls(run_id, body["after_seq"])), shared(cli.client.calls(run_id))
     cli.err.note(f"{before}; what follows is live: {behind(before, whole)}")
     allowed = ", ".join(body.get("allow_effects", ()))
     how = "answered as recorded" if body.get("tools", "recorded") == "recorded" else "not called"

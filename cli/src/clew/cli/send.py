@@ -39,13 +39,8 @@ def send(
     cli: Cli, text: str, thread_id: UUID | None, wait: bool, model: str | None, key: str | None, as_json: bool
 ) -> None:
     accepted = cli.client.send(message_text(text), text_of(thread_id), key or new_key(), model)
-    if wait:
-        wait_for_answer(cli, accepted, as_json)
-    elif as_json:
-        cli.out.json(accepted.json)
-    else:
-        cli.out.text(accepted.run_id)
-        cli.err.note(f"thread {accepted.thread_id}; see the answer with: clew events --follow {accepted.run_id}")
+    follow_up = f"thread {accepted.thread_id}; see the answer with: clew events --follow {accepted.run_id}"
+    show_accepted(cli, accepted, follow_up, wait=wait, as_json=as_json)
 
 
 def message_text(text: str) -> str:
@@ -60,7 +55,18 @@ def message_text(text: str) -> str:
     return content
 
 
-def wait_for_answer(cli: Cli, accepted: Accepted, as_json: bool) -> None:
+def show_accepted(cli: Cli, accepted: Accepted, follow_up: str, *, wait: bool, as_json: bool) -> None:
+    """Prints what a message began: the answer, if it is waited for, else the run's id and how to go on."""
+    if wait:
+        _wait_for_answer(cli, accepted, as_json)
+    elif as_json:
+        cli.out.json(accepted.json)
+    else:
+        cli.out.text(accepted.run_id)
+        cli.err.note(follow_up)
+
+
+def _wait_for_answer(cli: Cli, accepted: Accepted, as_json: bool) -> None:
     """Prints the answer once it is there. NotCompleted when there will be none."""
     transcript = Transcript()
     try:

@@ -258,8 +258,13 @@ class RunEvent(RunScoped):
 
 def stamp(cause: Event, n: object, now: datetime) -> Stamp:
     """The stamp of the `n`-th event that follows from `cause`; a redelivered cause gives the same event ids."""
+    return caused_stamp(cause, derive(cause.event_id, n), now)
+
+
+def caused_stamp(cause: Event, event_id: UUID, now: datetime) -> Stamp:
+    """As `stamp`, under an id that something else than the cause gives."""
     return Stamp(
-        event_id=derive(cause.event_id, n),
+        event_id=event_id,
         tenant_id=cause.tenant_id,
         occurred_at=now,
         correlation_id=cause.correlation_id,

@@ -226,29 +226,6 @@ class RunCancelled(RunEvent):
 
 
 FinalEvent: TypeAlias = RunCompleted | RunFailed | RunCancelled
-TaskUpdate: TypeAlias = (
-    PartitionClaimed
-    | RunStarted
-    | RunResumed
-    | InboxRead
-    | StepStarted
-    | StepProgressed
-    | StepRetried
-    | StepCompleted
-    | StepFailed
-    | CallStarted
-    | CallCompleted
-    | CallFailed
-    | CallInDoubt
-    | ApprovalRequested
-    | SteerMissed
-    | ThreadTitled
-    | HistorySummarised
-    | RunSuspended
-    | RunCompleted
-    | RunFailed
-    | RunCancelled
-)
 
 
 class TokenDelta(RunScoped):

@@ -149,11 +149,6 @@ class RecoveryViews:
         [rows] = await self._database.as_recovery(Query(THREAD + "WHERE thread_id = %s", [thread_id]))
         return thread_of(rows[0]) if rows else None
 
-    async def newest_leaf(self, thread_id: UUID) -> UUID | None:
-        """The run behind which a message without a parent goes on."""
-        thread = await self.thread(thread_id)
-        return None if thread is None else thread.current_run_id
-
 
 async def _records(run_ids: Iterable[UUID], journals: Sequence[Row], signals: Sequence[Row]) -> dict[UUID, RunRecord]:
     records = {run_id: RunRecord() for run_id in run_ids}

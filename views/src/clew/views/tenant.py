@@ -84,8 +84,6 @@ class TenantViews:
         self._pages = HistoryPages(database, HistoryCache(live, metrics), keys, tenant_id)
         self._tenant_id = tenant_id
 
-    # -- threads and runs
-
     async def thread(self, thread_id: UUID) -> Thread | None:
         rows = await self._rows(THREAD + "WHERE thread_id = %s", thread_id)
         return thread_of(rows[0]) if rows else None
@@ -141,8 +139,6 @@ class TenantViews:
     @property
     def pushed(self) -> bool:
         return not self._hub.redis_away
-
-    # -- messages and events
 
     async def messages(self, thread_id: UUID, run_id: UUID | None = None) -> list[Message]:
         """The messages of the path from the root to `run_id` (default: the newest leaf). Empty when there is none."""
@@ -252,8 +248,6 @@ class TenantViews:
         key, past = self._keys.live(self._tenant_id, run_id), PastReader(self._database)
         place = after or Cursor(run_id, -1)
         return Follower(self._hub, self._live, past, self._tenant_id, key, place)
-
-    # -- documents and capabilities
 
     async def document(self, document_id: UUID) -> Document | None:
         rows = await self._rows(DOCUMENT + "WHERE document_id = %s", document_id)

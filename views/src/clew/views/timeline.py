@@ -32,7 +32,6 @@ from clew.views.approvals import Asked
 from clew.views.models import Model
 
 WaitedFor: TypeAlias = Literal["plan", "executor", "decision", "retry"] | SuspendReason
-FINAL = (RunCompleted, RunFailed, RunCancelled)
 
 
 class Span(Model):

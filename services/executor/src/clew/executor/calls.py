@@ -36,6 +36,10 @@ class Call:
     policy: EffectPolicy | None = None
     request: JsonValue = None
 
+    def with_request(self, request: JsonValue) -> "Call":
+        """As `replace`, in less than half its time: every quick call comes here."""
+        return Call(self.call_id, self.key, self.step_id, self.kind, self.name, self.attempt, self.policy, request)
+
 
 @dataclass(frozen=True, slots=True)
 class Done:

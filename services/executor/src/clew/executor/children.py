@@ -20,8 +20,16 @@ from clew.contracts.conversation import (
     UserMessageReceived,
     child_thread,
 )
-from clew.contracts.envelope import Event, RunEvent, Stamp, derive
-from clew.contracts.execution import CallCompleted, CallFailed, CallStarted, RunCancelled, RunCompleted, RunFailed
+from clew.contracts.envelope import Event, RunEvent, Stamp, caused_stamp, derive
+from clew.contracts.execution import (
+    CallCompleted,
+    CallFailed,
+    CallStarted,
+    FinalEvent,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+)
 from clew.contracts.planning import PlanCreated, PlanFailed
 from clew.contracts.usage import Budget, Usage
 from clew.executor.execution import RunState
@@ -114,7 +122,7 @@ def stopped(child: Child, plan: PlanCreated, now: datetime) -> RunCancelRequeste
 
 def ended(
     plan: PlanCreated | PlanFailed | UserMessageReceived,
-    final: RunCompleted | RunFailed | RunCancelled,
+    final: FinalEvent,
     state: RunState,
     now: datetime,
 ) -> ChildRunEnded | None:
@@ -123,11 +131,7 @@ def ended(
         return None
     status, output, error = _said(final)
     return ChildRunEnded(
-        event_id=derive(plan.run_id, "ended"),
-        tenant_id=plan.tenant_id,
-        occurred_at=now,
-        correlation_id=plan.correlation_id,
-        causation_id=plan.event_id,
+        **caused_stamp(plan, derive(plan.run_id, "ended"), now),
         thread_id=parent.thread_id,
         run_id=parent.run_id,
         child_thread_id=plan.thread_id,
@@ -151,7 +155,7 @@ def _whole(state: RunState) -> Usage:
     )
 
 
-def _said(final: RunCompleted | RunFailed | RunCancelled) -> tuple[FinalStatus, str | None, str | None]:
+def _said(final: FinalEvent) -> tuple[FinalStatus, str | None, str | None]:
     match final:
         case RunCompleted():
             return "completed", final.output, None
@@ -162,10 +166,4 @@ def _said(final: RunCompleted | RunFailed | RunCancelled) -> tuple[FinalStatus, 
 
 
 def _stamp(plan: PlanCreated, child: Child, what: str, now: datetime) -> Stamp:
-    return Stamp(
-        event_id=derive(child.call_id, what),
-        tenant_id=plan.tenant_id,
-        occurred_at=now,
-        correlation_id=plan.correlation_id,
-        causation_id=plan.event_id,
-    )
+    return caused_stamp(plan, derive(child.call_id, what), now)

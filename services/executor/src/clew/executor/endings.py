@@ -7,7 +7,7 @@ from uuid import UUID
 
 from clew.contracts.conversation import RunSteered
 from clew.contracts.envelope import stamp
-from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, SteerMissed
+from clew.contracts.execution import FinalEvent, RunCancelled, RunCompleted, RunFailed, SteerMissed
 from clew.contracts.usage import Usage
 from clew.executor.execution import Completes, Fails
 from clew.executor.writer import RunStamp
@@ -24,7 +24,7 @@ class Stops:
 Ending: TypeAlias = Completes | Fails | Stops
 
 
-def last_event(ending: Ending, usage: Usage, s: RunStamp) -> RunCompleted | RunFailed | RunCancelled:
+def last_event(ending: Ending, usage: Usage, s: RunStamp) -> FinalEvent:
     """The final event of a run that took `usage`."""
     match ending:
         case Completes(output=output):

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from clew.contracts.codec import DecodeError, event_class
 from clew.contracts.conversation import ApprovalDecided, ChildRunEnded, RunSteered
-from clew.contracts.envelope import Event, RunEvent, RunScoped, derive
+from clew.contracts.envelope import Event, RunEvent, RunScoped, stamp
 from clew.contracts.execution import ApprovalRequested, CallStarted, HeardSignal, InboxRead
 from clew.executor.calls import Decided
 
@@ -125,11 +125,7 @@ def _decoded(signal: HeardSignal) -> Event | None:
 
 def _denied(asked: ApprovalRequested, now: datetime) -> ApprovalDecided:
     return ApprovalDecided(
-        event_id=derive(asked.event_id, "expired"),
-        tenant_id=asked.tenant_id,
-        occurred_at=now,
-        correlation_id=asked.correlation_id,
-        causation_id=asked.event_id,
+        **stamp(asked, "expired", now),
         thread_id=asked.thread_id,
         run_id=asked.run_id,
         call_id=asked.call_id,

@@ -20,7 +20,7 @@ from clew.contracts.conversation import (
     UserMessageReceived,
 )
 from clew.contracts.envelope import Event, RunScoped
-from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed
+from clew.contracts.execution import FinalEvent
 from clew.contracts.planning import PlanCreated, PlanFailed
 from clew.contracts.usage import Usage
 from clew.executor import children
@@ -257,7 +257,7 @@ async def _closed(life: Life) -> None:
 def _told(cause: PlanCreated | PlanFailed, past: Whole, state: RunState) -> Sequence[Event]:
     """Word to the parent of a run that was over before its plan came: only the plan knows that there is a parent."""
     final = past.events[-1] if past.events else None
-    if not isinstance(final, RunCompleted | RunFailed | RunCancelled):
+    if not isinstance(final, FinalEvent):
         return ()
     told = children.ended(cause, final, state, final.occurred_at)
     return () if told is None else (told,)

@@ -90,7 +90,7 @@ class ToolCall:
             if not running.done():
                 await asyncio.wait({running}, timeout=min(QUICK, limit).total_seconds())
             if running.done():
-                return _with(call, self.request)
+                return call.with_request(self.request)
             await self.journal.started(call, self.request)
             limit -= QUICK
         await asyncio.wait({running}, timeout=max(limit.total_seconds(), 0))
@@ -150,11 +150,6 @@ class ToolCall:
     async def _failed(self, call: Call, error: Exception, duration_ms: float) -> JsonValue:
         await self.journal.failed(call, error, False, duration_ms)
         raise ToolFailed(tool_error(type(error).__name__, str(error))) from error
-
-
-def _with(call: Call, request: JsonValue) -> Call:
-    """As `replace`, at a sixth of its cost."""
-    return Call(call.call_id, call.key, call.step_id, call.kind, call.name, call.attempt, call.policy, request)
 
 
 def replayed(done: Done) -> JsonValue:

@@ -3,8 +3,7 @@
 from importlib.metadata import version
 from typing import cast
 
-from fastapi import Depends, FastAPI
-from fastapi.security import HTTPBearer
+from fastapi import FastAPI
 
 from clew.chassis import clock
 from clew.chassis.errors import StartError
@@ -42,17 +41,17 @@ Limits: request body 4 MiB, message 1 MiB of text, title 200 characters, metadat
 Texts hold no control characters but tab and line ends.
 """
 REST = (
-    threads.make_router,
-    messages.make_router,
-    runs.make_router,
-    steering.make_router,
-    moments.make_router,
-    events.make_router,
-    agui.make_router,
-    chat_completions.make_router,
-    documents.make_router,
-    memories.make_router,
-    capabilities.make_router,
+    threads,
+    messages,
+    runs,
+    steering,
+    moments,
+    events,
+    agui,
+    chat_completions,
+    documents,
+    memories,
+    capabilities,
 )
 
 
@@ -88,7 +87,7 @@ def create_app(deps: Deps) -> FastAPI:
     """The REST API as an ASGI application, without the WebSocket (`live`) and what stands before both (`edge`)."""
     app = FastAPI(title="Clew", version=version("clew-gateway"), description=ABOUT, redirect_slashes=False)
     install(app)
-    token = Depends(HTTPBearer(auto_error=False, description="An API key; none is needed with `CLEW_AUTH=none`"))
-    for make_router in REST:
-        app.include_router(make_router(deps), dependencies=[token], responses={"4XX": PROBLEM, "503": PROBLEM})
+    app.state.deps = deps
+    for routes in REST:
+        app.include_router(routes.router, responses={"4XX": PROBLEM, "503": PROBLEM})
     return app

@@ -3,8 +3,6 @@
 Pure. Nothing that a schema refers to is fetched: whoever announces a tool must not make the gateway call anywhere.
 """
 
-from collections.abc import Iterable
-
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 from pydantic import JsonValue
@@ -12,7 +10,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from clew.contracts.execution import ToolSpec
-from clew.gateway.errors import FieldError, Invalid
+from clew.gateway.errors import FieldError, Invalid, pointer
 
 MOST_ERRORS = 10  # named in one answer
 
@@ -30,8 +28,4 @@ def check_arguments(tool: ToolSpec, arguments: dict[str, JsonValue]) -> None:
 
 
 def _field(error: ValidationError) -> FieldError:
-    return FieldError(pointer=_pointer(error.absolute_path), detail=error.message[:500])
-
-
-def _pointer(path: Iterable[str | int]) -> str:
-    return "#/arguments" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    return FieldError(pointer=pointer("#/arguments", error.absolute_path), detail=error.message[:500])

@@ -4,11 +4,11 @@ Each function checks, builds the event, appends it and answers; nothing else is 
 checked because the views are away is left to the planner, so that messages are accepted then too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypedDict, Unpack
+from typing import TypedDict, TypeVar, Unpack
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -22,7 +22,7 @@ from clew.contracts.conversation import (
     ThreadCreated,
     UserMessageReceived,
 )
-from clew.contracts.envelope import Event, Position, derive, root_stamp
+from clew.contracts.envelope import Event, Position, Stamp, derive, root_stamp
 from clew.gateway.auth import Principal
 from clew.gateway.content import message_parts
 from clew.gateway.deps import Deps
@@ -39,9 +39,10 @@ from clew.gateway.schemas import (
 )
 from clew.views.cursor import Cursor
 from clew.views.database import ViewsUnavailable
-from clew.views.models import Run, Thread
+from clew.views.models import Fact, Run, Thread
 
 ACK_PATIENCE = timedelta(seconds=5)  # a broker that was killed needs about three to be back
+M = TypeVar("M", Thread, Run, Fact)  # what a request makes, and the views know whose it was
 SAME_KEY = "The same Idempotency-Key came with another request before."
 
 
@@ -63,10 +64,17 @@ def asked(deps: Deps, caller: Principal, route: str, key: str | None, body: Base
     return Asked(caller, root_id(caller, route, key, deps.new_id), request_hash(body), key is not None)
 
 
+def stamp(deps: Deps, ask: Asked, kind: str) -> Stamp:
+    """Of the event that the request makes of that kind."""
+    return root_stamp(ask.id(kind), ask.caller.tenant_id, deps.clock())
+
+
 async def create_thread(deps: Deps, ask: Asked, body: ThreadCreate) -> tuple[Thread, Position]:
     """A new thread, or the one that an earlier request under the same key has made."""
     thread_id = ask.id("thread")
-    known = await _known_thread(deps, ask, thread_id)
+    known = None
+    with suppress(ViewsUnavailable):  # ids are derived: a repeat is dropped by every reader, checked or not
+        known = await made_before(deps, ask, thread_id, deps.views.tenant(ask.caller.tenant_id).thread)
     event = _thread_created(deps, ask, thread_id, body)
     position = await append(deps, ask, [event], thread_id, {"thread_id": str(thread_id)})
     if known is not None:
@@ -136,7 +144,7 @@ async def cancel_run(deps: Deps, ask: Asked, run_id: UUID, body: CancelCreate) -
     if run.ended:
         raise Conflict(f"The run has ended: it is {run.status}.")
     event = RunCancelRequested(
-        **root_stamp(ask.id("cancel"), ask.caller.tenant_id, deps.clock()),
+        **stamp(deps, ask, "cancel"),
         thread_id=run.thread_id,
         run_id=run_id,
         requested_by=ask.caller.subject,
@@ -166,24 +174,15 @@ async def _check_place(deps: Deps, caller: Principal, thread_id: UUID, pointer: 
 
 
 async def known_run(deps: Deps, ask: Asked, run_id: UUID) -> Run | None:
+    return await made_before(deps, ask, run_id, deps.views.tenant(ask.caller.tenant_id).run)
+
+
+async def made_before(deps: Deps, ask: Asked, made: UUID, find: Callable[[UUID], Awaitable[M | None]]) -> M | None:
     """What an earlier request under the same key made. Conflict when that said something else."""
-    _same_as_before(deps, ask, run_id)
+    _same_as_before(deps, ask, made)
     if not ask.repeatable:
         return None
-    known = await deps.views.tenant(ask.caller.tenant_id).run(run_id)
-    if known is not None and known.request_hash not in (None, ask.hash):
-        raise Conflict(SAME_KEY)
-    return known
-
-
-async def _known_thread(deps: Deps, ask: Asked, thread_id: UUID) -> Thread | None:
-    _same_as_before(deps, ask, thread_id)
-    if not ask.repeatable:
-        return None
-    try:
-        known = await deps.views.tenant(ask.caller.tenant_id).thread(thread_id)
-    except ViewsUnavailable:
-        return None  # ids are derived: a repeat is dropped by every reader, checked or not
+    known = await find(made)
     if known is not None and known.request_hash not in (None, ask.hash):
         raise Conflict(SAME_KEY)
     return known
@@ -211,15 +210,18 @@ async def append(deps: Deps, ask: Asked, events: Sequence[Event], made: UUID, id
 
 
 async def publish(deps: Deps, events: Sequence[Event], ids: dict[str, str]) -> Position:
+    """Where the log has the last of the events. OutcomeUnknown, with `ids` for the client, when it does not say so."""
     try:
         return (await deps.publisher.publish_all(events, timeout=ACK_PATIENCE))[-1]
     except AckTimeout as error:
-        raise OutcomeUnknown("The log did not acknowledge in time; repeat it under the same key.", ids) from error
+        raise OutcomeUnknown(
+            "The log did not acknowledge in time; repeat it, under the same key if it had one.", ids
+        ) from error
 
 
 def _thread_created(deps: Deps, ask: Asked, thread_id: UUID, body: ThreadCreate) -> ThreadCreated:
     return ThreadCreated(
-        **root_stamp(ask.id("thread-created"), ask.caller.tenant_id, deps.clock()),
+        **stamp(deps, ask, "thread-created"),
         thread_id=thread_id,
         title=body.title,
         metadata=body.metadata,
@@ -249,11 +251,12 @@ def message_received(
     *,
     on_busy: OnBusy = "enqueue",
     model: str | None = None,
+    untrusted: bool = False,
     **parents: Unpack[Parents],
 ) -> UserMessageReceived:
-    """The event of what the caller says, whatever the request: its ids come from the request."""
+    """The event of what the caller says, whatever the request: its ids come from the request. `untrusted` as there."""
     return UserMessageReceived(
-        **root_stamp(ask.id("message-received"), ask.caller.tenant_id, deps.clock()),
+        **stamp(deps, ask, "message-received"),
         thread_id=thread_id,
         run_id=ask.id("run"),
         seq=0,
@@ -262,6 +265,7 @@ def message_received(
         sent_by=ask.caller.subject,
         on_busy=on_busy,
         model=model,
+        untrusted=untrusted,
         request_hash=ask.hash,
         **parents,
     )

@@ -5,7 +5,7 @@ whatever reads the log forgets all of them alike.
 from uuid import UUID
 
 from clew.contracts.conversation import ThreadDeleted
-from clew.contracts.envelope import Position, derive, root_stamp
+from clew.contracts.envelope import Position, root_stamp, stamp
 from clew.gateway.auth import Principal
 from clew.gateway.commands import publish
 from clew.gateway.deps import Deps
@@ -17,13 +17,8 @@ async def delete_thread(deps: Deps, caller: Principal, thread_id: UUID) -> tuple
     """Removes the thread, and those below it that the views know, from every view; their open runs are cancelled."""
     thread = await find_thread(deps, caller, thread_id)
     below = await deps.views.tenant(caller.tenant_id).threads_below(thread.id)
-    stamp = root_stamp(deps.new_id(), caller.tenant_id, deps.clock())
-    whole = ThreadDeleted(**stamp, thread_id=thread.id, deleted_by=caller.subject)
-    parts = [
-        whole.model_copy(
-            update={"event_id": derive(whole.event_id, one), "causation_id": whole.event_id, "thread_id": one}
-        )
-        for one in below
-    ]
+    now, by = deps.clock(), caller.subject
+    whole = ThreadDeleted(**root_stamp(deps.new_id(), caller.tenant_id, now), thread_id=thread.id, deleted_by=by)
+    parts = [ThreadDeleted(**stamp(whole, one, now), thread_id=one, deleted_by=by) for one in below]
     position = await publish(deps, [*parts, whole], {"thread_id": str(thread.id)})
     return DeleteAccepted(thread_id=thread.id), position

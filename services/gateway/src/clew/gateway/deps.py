@@ -7,6 +7,8 @@ from typing import Annotated, TypeAlias
 from uuid import UUID
 
 from fastapi import Depends, Request
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 
 from clew.chassis.clock import Clock
 from clew.chassis.publish import Publisher
@@ -39,10 +41,23 @@ class Deps:
         object.__setattr__(self, "streams", Streams(self.stopping))
 
 
-async def caller(request: Request) -> Principal:
-    """Who is asking, as `edge.Edge` has found out before any route. Not a plain function: that would cost a thread."""
-    principal: Principal = request.state.principal
-    return principal
+class BearerToken(SecurityBase):
+    """Who is asking, as `edge.Edge` has found out before any route; the OpenAPI page says how one tells."""
+
+    def __init__(self) -> None:
+        self.model = HTTPBearer(description="An API key; none is needed with `CLEW_AUTH=none`")
+        self.scheme_name = "HTTPBearer"
+
+    async def __call__(self, request: Request) -> Principal:  # not a plain function: that would cost a thread
+        principal: Principal = request.state.principal
+        return principal
 
 
-Caller: TypeAlias = Annotated[Principal, Depends(caller)]
+async def deps_of(request: Request) -> Deps:
+    """What `app.create_app` was given."""
+    deps: Deps = request.app.state.deps
+    return deps
+
+
+Caller: TypeAlias = Annotated[Principal, Depends(BearerToken())]
+Given: TypeAlias = Annotated[Deps, Depends(deps_of)]

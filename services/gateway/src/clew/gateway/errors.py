@@ -8,7 +8,7 @@
 Not the words of the log itself (`clew.chassis.errors`) nor of the views: those are translated in `translate`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import ClassVar, cast
 
@@ -210,7 +210,7 @@ def _pointer(loc: Sequence[str | int], body: object) -> str:
     place, *path = loc
     if place != "body":
         return "/".join(map(str, loc))
-    parts: list[str] = []
+    parts: list[str | int] = []
     for index, part in enumerate(path):
         last = index == len(path) - 1
         container = _children(body) or {}
@@ -219,9 +219,14 @@ def _pointer(loc: Sequence[str | int], body: object) -> str:
             continue  # a tag: nothing that goes on lies below it
         if last and _children(body) is None:
             continue  # pydantic names the kind of value that it would have had
-        parts.append(str(part).replace("~", "~0").replace("/", "~1"))
+        parts.append(part)
         body = child
-    return "#" + "".join(f"/{part}" for part in parts)
+    return pointer("#", parts)
+
+
+def pointer(root: str, path: Iterable[str | int]) -> str:
+    """The JSON pointer (RFC 6901) of what lies at `path` below `root`, which is one itself."""
+    return root + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def _children(node: object) -> dict[str | int, object] | None:

@@ -1,14 +1,14 @@
 """What a user may have remembered, put right and forgotten about themselves. Transport is `rest.memories`."""
 
+from contextlib import suppress
 from uuid import UUID
 
 from clew.contracts.envelope import Position, root_stamp
 from clew.contracts.memories import FactChanged, FactForgotten, FactRemembered
 from clew.contracts.topics import topic_of
 from clew.gateway.auth import Principal
-from clew.gateway.commands import SAME_KEY, Asked, append, publish
+from clew.gateway.commands import Asked, append, made_before, publish, stamp
 from clew.gateway.deps import Deps
-from clew.gateway.errors import Conflict
 from clew.gateway.memory_schemas import MemoryCreate, MemoryUpdate
 from clew.gateway.reading import look_up
 from clew.views.database import ViewsUnavailable
@@ -27,14 +27,17 @@ async def remember(deps: Deps, ask: Asked, body: MemoryCreate) -> tuple[Fact, Po
     """A new fact, or the one that an earlier request under the same key has made."""
     fact_id = ask.id("fact")
     event = FactRemembered(
-        **root_stamp(ask.id("fact-remembered"), ask.caller.tenant_id, deps.clock()),
+        **stamp(deps, ask, "fact-remembered"),
         user_id=ask.caller.subject,
         fact_id=fact_id,
         text=body.text,
         remembered_by="user",
         request_hash=ask.hash,
     )
-    known = await _known(deps, ask, fact_id)
+    known = None
+    with suppress(ViewsUnavailable):  # ids are derived: a repeat is dropped by every reader, checked or not
+        facts = deps.views.tenant(ask.caller.tenant_id).facts(ask.caller.subject)
+        known = await made_before(deps, ask, fact_id, facts.find)
     position = await append(deps, ask, [event], fact_id, {"memory_id": str(fact_id)})
     return known or _fact(event), position
 
@@ -56,21 +59,13 @@ async def change(deps: Deps, caller: Principal, fact_id: UUID, body: MemoryUpdat
 async def forget(deps: Deps, caller: Principal, fact_id: UUID) -> Position:
     """Removes the fact from every view."""
     await find_fact(deps, caller, fact_id)
-    stamp = root_stamp(deps.new_id(), caller.tenant_id, deps.clock())
-    event = FactForgotten(**stamp, user_id=caller.subject, fact_id=fact_id, forgotten_by=caller.subject)
+    event = FactForgotten(
+        **root_stamp(deps.new_id(), caller.tenant_id, deps.clock()),
+        user_id=caller.subject,
+        fact_id=fact_id,
+        forgotten_by=caller.subject,
+    )
     return await publish(deps, [event], {"memory_id": str(fact_id)})
-
-
-async def _known(deps: Deps, ask: Asked, fact_id: UUID) -> Fact | None:
-    if not ask.repeatable:
-        return None
-    try:
-        known = await deps.views.tenant(ask.caller.tenant_id).facts(ask.caller.subject).find(fact_id)
-    except ViewsUnavailable:
-        return None  # ids are derived: a repeat is dropped by every reader, checked or not
-    if known is not None and known.request_hash not in (None, ask.hash):
-        raise Conflict(SAME_KEY)
-    return known
 
 
 def _fact(event: FactRemembered) -> Fact:

@@ -5,17 +5,14 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import Field, JsonValue, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError, model_validator
 
 from clew.contracts.conversation import OnBusy
 from clew.gateway.bodies import parse
 from clew.gateway.errors import Problem, invalid
 from clew.gateway.schemas import Content, Request
-from clew.gateway.steering_frames import Approve, Steer
+from clew.gateway.steering_frames import Approve, FrameId, Key, Steer
 from clew.views.client import ClientEvent
-
-FrameId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-Key = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x20-\x7e]+$")]
 
 
 class Send(Request):

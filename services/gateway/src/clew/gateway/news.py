@@ -12,9 +12,7 @@ from uuid import UUID
 
 from clew.gateway.auth import Principal
 
-Key: TypeAlias = tuple[
-    str, UUID
-]  # tenant and thread: who may write to a thread is not always checked before it is said
+Key: TypeAlias = tuple[str, UUID]  # tenant too: who may write to a thread is not always checked before it is said
 MOST = 1000  # runs that are told and not yet taken; what does not fit is found by asking
 
 
@@ -38,6 +36,8 @@ class Mailbox:
 
 
 class News:
+    """The mailboxes of this process, by the thread that they are about."""
+
     def __init__(self) -> None:
         self._mailboxes: defaultdict[Key, set[Mailbox]] = defaultdict(set)
 

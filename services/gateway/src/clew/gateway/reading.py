@@ -11,13 +11,13 @@ from datetime import timedelta
 from typing import Annotated, TypeVar
 from uuid import UUID
 
-from fastapi import Header, Query
+from fastapi import Depends, Header, Query, Request
 
 from clew.contracts.conversation import UserMessageReceived
 from clew.contracts.envelope import Position
 from clew.contracts.topics import load_topics, topic_of
 from clew.gateway.auth import Principal
-from clew.gateway.deps import Deps
+from clew.gateway.deps import Deps, deps_of
 from clew.gateway.errors import Invalid, NotFound, Unavailable
 from clew.views.cursor import Cursor, InvalidCursor
 from clew.views.models import Run, Thread
@@ -63,14 +63,13 @@ async def wait_for(deps: Deps, position: Position) -> None:
         raise Unavailable("The views are behind what you have written; try again.")
 
 
-def positions_honoured(deps: Deps) -> Callable[[str | None], Awaitable[None]]:
-    """The dependency of every route that reads."""
+async def honour_position(request: Request, clew_position: PositionHeader = None) -> None:
+    """Waits for what the caller has written before."""
+    if clew_position is not None:
+        await wait_for(await deps_of(request), parse_position(clew_position))
 
-    async def honour(clew_position: PositionHeader = None) -> None:
-        if clew_position is not None:
-            await wait_for(deps, parse_position(clew_position))
 
-    return honour
+READS = [Depends(honour_position)]  # what every route that reads depends on
 
 
 async def find_thread(deps: Deps, caller: Principal, thread_id: UUID) -> Thread:

@@ -13,11 +13,11 @@ from clew.contracts.conversation import (
     RunResumeRequested,
     UserMessageReceived,
 )
-from clew.contracts.envelope import Position, RunScoped, Stamp, root_stamp
+from clew.contracts.envelope import Position, RunScoped
 from clew.contracts.execution import ApprovalRequested, CallEvent
 from clew.contracts.topics import topic_of
 from clew.gateway.arguments import check_arguments
-from clew.gateway.commands import SAME_KEY, Asked, accepted_message, append, ids_of, known_run, message_received
+from clew.gateway.commands import SAME_KEY, Asked, accepted_message, append, ids_of, known_run, message_received, stamp
 from clew.gateway.content import message_parts
 from clew.gateway.deps import Deps
 from clew.gateway.errors import Conflict, Invalid, NotFound, Unavailable
@@ -50,7 +50,7 @@ async def decide(
     _check_parts(body)
     run = await find_run(deps, ask.caller, run_id)
     event = ApprovalDecided(
-        **_stamp(deps, ask, "decision"),
+        **stamp(deps, ask, "decision"),
         thread_id=run.thread_id,
         run_id=run_id,
         call_id=call_id,
@@ -87,7 +87,7 @@ async def resume(deps: Deps, ask: Asked, run_id: UUID) -> tuple[SignalAccepted, 
     ask.caller.check("operator")
     run = await find_run(deps, ask.caller, run_id)
     event = RunResumeRequested(
-        **_stamp(deps, ask, "resume"), thread_id=run.thread_id, run_id=run_id, requested_by=ask.caller.subject
+        **stamp(deps, ask, "resume"), thread_id=run.thread_id, run_id=run_id, requested_by=ask.caller.subject
     )
     if not await _said_before(deps, ask, event):
         _check_open(run)
@@ -107,9 +107,16 @@ async def regenerate(deps: Deps, ask: Asked, run_id: UUID, body: RegenerateCreat
     first = await deps.views.tenant(ask.caller.tenant_id).run_events(run.id, upto=0)
     if not first or not isinstance(message := first[0], UserMessageReceived):
         raise Unavailable("The views do not have the message of the run yet; try again.")
-    model = body.model or message.model
-    again = message_received(deps, ask, run.thread_id, message.content, model=model, sibling_of=run.id)
-    return await _begin(deps, ask, again.model_copy(update={"untrusted": message.untrusted}))
+    again = message_received(
+        deps,
+        ask,
+        run.thread_id,
+        message.content,
+        model=body.model or message.model,
+        untrusted=message.untrusted,
+        sibling_of=run.id,
+    )
+    return await _begin(deps, ask, again)
 
 
 async def fork(deps: Deps, ask: Asked, run_id: UUID, body: ForkCreate) -> tuple[ForkAccepted, Position]:
@@ -118,7 +125,7 @@ async def fork(deps: Deps, ask: Asked, run_id: UUID, body: ForkCreate) -> tuple[
     if body.message is not None:
         return await _fork_with_message(deps, ask, run, body)
     event = RunForkRequested(
-        **_stamp(deps, ask, "fork"),
+        **stamp(deps, ask, "fork"),
         thread_id=run.thread_id,
         run_id=ask.id("run"),
         forked_from=run_id,
@@ -156,10 +163,6 @@ async def _begin(deps: Deps, ask: Asked, event: UserMessageReceived) -> tuple[Me
     position = await append(deps, ask, [event], event.run_id, ids_of(event))
     deps.news.tell(ask.caller, event.thread_id, event.run_id)
     return accepted_message(event), position
-
-
-def _stamp(deps: Deps, ask: Asked, kind: str) -> Stamp:
-    return root_stamp(ask.id(kind), ask.caller.tenant_id, deps.clock())
 
 
 async def _said_before(deps: Deps, ask: Asked, event: RunScoped) -> bool:

@@ -10,12 +10,11 @@ from pathlib import PurePosixPath
 from typing import Final
 from uuid import UUID
 
-from clew.chassis.errors import AckTimeout
 from clew.contracts.documents import CONTENT_TYPES, MAX_DOCUMENT_BYTES, DocumentDeleted, DocumentUploaded
 from clew.contracts.envelope import Event, Position, derive, root_stamp
 from clew.contracts.topics import topic_of
 from clew.gateway.auth import Principal
-from clew.gateway.commands import ACK_PATIENCE, SAME_KEY, Asked
+from clew.gateway.commands import SAME_KEY, Asked, publish
 from clew.gateway.deps import Deps
 from clew.gateway.document_schemas import DocumentComplete, DocumentCreate, PartRead, UploadRead
 from clew.gateway.errors import (
@@ -23,7 +22,6 @@ from clew.gateway.errors import (
     FieldError,
     Invalid,
     NotFound,
-    OutcomeUnknown,
     TooLarge,
     Unavailable,
     WrongMediaType,
@@ -175,10 +173,6 @@ def _invalid_parts(refused: PartsRefused) -> Invalid:
 
 
 async def _append(deps: Deps, event: Event, document_id: UUID, said: str) -> Position:
-    try:
-        [position] = await deps.publisher.publish_all([event], timeout=ACK_PATIENCE)
-    except AckTimeout as error:
-        ids = {"document_id": str(document_id)}
-        raise OutcomeUnknown("The log did not acknowledge in time; repeating it is safe.", ids) from error
+    position = await publish(deps, [event], {"document_id": str(document_id)})
     deps.recent.put(document_id, Write(said, position))
     return position

@@ -120,12 +120,6 @@ def tool(
 AnyTool: TypeAlias = DeclaredTool | OutsideTool
 
 
-def openai_function(spec: ToolSpec) -> dict[str, Any]:
-    """A tool in OpenAI's function format."""
-    function = {"name": spec.name, "description": spec.description, "parameters": spec.parameters}
-    return {"type": "function", "function": function}
-
-
 def _listed(words: object) -> str:
     return ", ".join(get_args(words))
 
@@ -175,7 +169,3 @@ class ToolRegistry:
     def specs(self) -> list[ToolSpec]:
         """Every tool as it is announced."""
         return [declared.spec() for declared in self]
-
-    def openai_functions(self) -> list[dict[str, Any]]:
-        """Every tool in OpenAI's function format."""
-        return [openai_function(spec) for spec in self.specs()]

@@ -1,1 +1,1 @@
-"""The routes under `/v1`, one module per noun. Each has `make_router(deps)`; an endpoint parses, calls and answers."""
+"""The routes under `/v1`, one module per noun. Each has a `router`; an endpoint parses, calls and answers."""

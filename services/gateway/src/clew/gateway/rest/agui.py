@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from ag_ui.core import RunAgentInput
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 
 from clew.gateway import commands
 from clew.gateway.agui import asking
@@ -13,9 +13,9 @@ from clew.gateway.agui.fold import Fold
 from clew.gateway.agui.stream import AguiStream, Place
 from clew.gateway.auth import Principal
 from clew.gateway.bodies import JsonRoute
-from clew.gateway.deps import Caller, Deps
+from clew.gateway.deps import Caller, Deps, Given
 from clew.gateway.errors import Invalid, NotFound
-from clew.gateway.reading import find_run, place_in, positions_honoured, wait_for
+from clew.gateway.reading import READS, find_run, place_in, wait_for
 from clew.gateway.schemas import ThreadCreate
 from clew.gateway.sse import MEDIA_TYPE, EventStream, encode
 from clew.views.models import Run
@@ -31,40 +31,37 @@ EXAMPLE = {"threadId": "trip", "runId": "1", "messages": [{"id": "m1", "role": "
 SCHEMA = {"title": "RunAgentInput", "type": "object", "examples": [EXAMPLE]}  # the whole of it is AG-UI's to publish
 INPUT = {"requestBody": {"content": {"application/json": {"schema": SCHEMA}}}}
 
+router = APIRouter(prefix="/v1", tags=["ag-ui"], route_class=JsonRoute)
 
-def make_router(deps: Deps) -> APIRouter:
-    router = APIRouter(prefix="/v1", tags=["ag-ui"], route_class=JsonRoute)
-    reads = [Depends(positions_honoured(deps))]
 
-    @router.post("/agui", responses=AS_STREAM, openapi_extra=INPUT, response_class=Response)
-    async def run_agent(caller: Caller, request: Request) -> Response:
-        """Begins a run, or answers the interrupts of one, from an AG-UI `RunAgentInput`; streams its events."""
-        asked = asking.read(await request.json())
-        thread, known = await asking.thread_of(deps, caller, asked.thread_id)
-        if asked.resume:
-            stream = await _resume(deps, caller, asked, thread)
-        else:
-            stream = await _begin(deps, caller, asked, thread, known)
-        return EventStream(encode(stream, deps.streams))
+@router.post("/agui", responses=AS_STREAM, openapi_extra=INPUT, response_class=Response)
+async def run_agent(deps: Given, caller: Caller, request: Request) -> Response:
+    """Begins a run, or answers the interrupts of one, from an AG-UI `RunAgentInput`; streams its events."""
+    asked = asking.read(await request.json())
+    thread, known = await asking.thread_of(deps, caller, asked.thread_id)
+    if asked.resume:
+        stream = await _resume(deps, caller, asked, thread)
+    else:
+        stream = await _begin(deps, caller, asked, thread, known)
+    return EventStream(encode(stream, deps.streams))
 
-    @router.get(
-        "/agui/{thread_id}/{run_id}",
-        dependencies=reads,
-        responses=AS_STREAM | NOTHING_LEFT,
-        response_class=Response,
-    )
-    async def join_run(
-        caller: Caller, thread_id: str, run_id: str, last_event_id: Annotated[str | None, Header()] = None
-    ) -> Response:
-        """Joins a run, or resumes it behind `Last-Event-ID`: first where it stands there, then what comes."""
-        place = None if last_event_id is None else Place.parse(last_event_id, "header/Last-Event-ID")
-        run = await _joined_run(deps, caller, thread_id, run_id, place)
-        stream = AguiStream(deps.views.tenant(caller.tenant_id), run, Fold(thread_id, run_id))
-        if place is not None and await stream.nothing_left(place):
-            return Response(status_code=204)
-        return EventStream(encode(stream.joined(place), deps.streams))
 
-    return router
+@router.get(
+    "/agui/{thread_id}/{run_id}",
+    dependencies=READS,
+    responses=AS_STREAM | NOTHING_LEFT,
+    response_class=Response,
+)
+async def join_run(
+    deps: Given, caller: Caller, thread_id: str, run_id: str, last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
+    """Joins a run, or resumes it behind `Last-Event-ID`: first where it stands there, then what comes."""
+    place = None if last_event_id is None else Place.parse(last_event_id, "header/Last-Event-ID")
+    run = await _joined_run(deps, caller, thread_id, run_id, place)
+    stream = AguiStream(deps.views.tenant(caller.tenant_id), run, Fold(thread_id, run_id))
+    if place is not None and await stream.nothing_left(place):
+        return Response(status_code=204)
+    return EventStream(encode(stream.joined(place), deps.streams))
 
 
 async def _begin(

@@ -16,10 +16,11 @@ from pydantic import JsonValue
 from clew.contracts.envelope import Position
 from clew.gateway import commands, completions
 from clew.gateway.answers import IdempotencyKey
+from clew.gateway.auth import Principal
 from clew.gateway.bodies import JsonRoute
 from clew.gateway.carried import message_of
 from clew.gateway.completions import Answer, CompletionCreate
-from clew.gateway.deps import Caller, Deps
+from clew.gateway.deps import Caller, Deps, Given
 from clew.gateway.errors import GONE, NotFound, Problem, Torn
 from clew.gateway.reading import show_position, wait_for
 from clew.gateway.schemas import MessageAccepted
@@ -40,39 +41,37 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
     }
 }
 
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute)
 
-def make_router(deps: Deps) -> APIRouter:
-    router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute)
 
-    @router.post("/chat/completions", responses=ANSWERS, response_class=Response)
-    async def complete(
-        caller: Caller, body: CompletionCreate, thread_id: ThreadHeader = None, key: IdempotencyKey = None
-    ) -> Response:
-        """An answer in the shape of OpenAI's API. Settings of sampling are not used."""
-        accepted, position = await _say(caller, body, thread_id, key)
-        headers = {
-            "X-Clew-Thread": str(accepted.thread_id),
-            "X-Clew-Run": str(accepted.run_id),
-            "Clew-Position": show_position(position),
-        }
-        await wait_for(deps, position)
-        events = deps.views.tenant(caller.tenant_id).follow(accepted.run_id)
-        shape = Shape(accepted, body)
-        if body.stream:
-            return EventStream(encode(_chunks(events, shape), deps.streams, comes_again=False), headers)
-        return JSONResponse(await _whole(events, shape), headers=headers)
+@router.post("/chat/completions", responses=ANSWERS, response_class=Response)
+async def complete(
+    deps: Given, caller: Caller, body: CompletionCreate, thread_id: ThreadHeader = None, key: IdempotencyKey = None
+) -> Response:
+    """An answer in the shape of OpenAI's API. Settings of sampling are not used."""
+    accepted, position = await _say(deps, caller, body, thread_id, key)
+    headers = {
+        "X-Clew-Thread": str(accepted.thread_id),
+        "X-Clew-Run": str(accepted.run_id),
+        "Clew-Position": show_position(position),
+    }
+    await wait_for(deps, position)
+    events = deps.views.tenant(caller.tenant_id).follow(accepted.run_id)
+    shape = Shape(accepted, body)
+    if body.stream:
+        return EventStream(encode(_chunks(events, shape), deps.streams, comes_again=False), headers)
+    return JSONResponse(await _whole(events, shape), headers=headers)
 
-    async def _say(
-        caller: Caller, body: CompletionCreate, thread_id: UUID | None, key: str | None
-    ) -> tuple[MessageAccepted, Position]:
-        completions.refuse_empty(body.turns)
-        message = message_of(body.turns, known_thread=thread_id is not None, model=body.chosen_model)
-        if thread_id is None:
-            return await commands.post_first_message(deps, commands.asked(deps, caller, ROUTE, key, message), message)
-        ask = commands.asked(deps, caller, f"{ROUTE} {thread_id}", key, message)
-        return await commands.post_message(deps, ask, thread_id, message)
 
-    return router
+async def _say(
+    deps: Deps, caller: Principal, body: CompletionCreate, thread_id: UUID | None, key: str | None
+) -> tuple[MessageAccepted, Position]:
+    completions.refuse_empty(body.turns)
+    message = message_of(body.turns, known_thread=thread_id is not None, model=body.chosen_model)
+    if thread_id is None:
+        return await commands.post_first_message(deps, commands.asked(deps, caller, ROUTE, key, message), message)
+    ask = commands.asked(deps, caller, f"{ROUTE} {thread_id}", key, message)
+    return await commands.post_message(deps, ask, thread_id, message)
 
 
 class Shape:

@@ -3,11 +3,11 @@
 from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Header, Response
 
 from clew.gateway.bodies import JsonRoute
-from clew.gateway.deps import Caller, Deps
-from clew.gateway.reading import After, Limit, find_run, place_in, positions_honoured
+from clew.gateway.deps import Caller, Given
+from clew.gateway.reading import READS, After, Limit, find_run, place_in
 from clew.gateway.schemas import Listing
 from clew.gateway.sse import MEDIA_TYPE, EventStream, encode, frames, wanted
 from clew.views.client import ClientEvent
@@ -23,30 +23,27 @@ AS_STREAM: dict[int | str, dict[str, Any]] = {
     204: {"description": "The stream was resumed behind the run's last event: there is no more to come"},
 }
 
+router = APIRouter(prefix="/v1", tags=["runs"], route_class=JsonRoute)
 
-def make_router(deps: Deps) -> APIRouter:
-    router = APIRouter(prefix="/v1", tags=["runs"], route_class=JsonRoute)
-    reads = [Depends(positions_honoured(deps))]
 
-    @router.get("/runs/{run_id}/events", dependencies=reads, response_model=Listing[ClientEvent], responses=AS_STREAM)
-    async def get_events(
-        caller: Caller,
-        run_id: UUID,
-        after: After = None,
-        limit: Limit = 50,
-        accept: Annotated[str, Header()] = "",
-        last_event_id: LastEventId = None,
-    ) -> Listing[ClientEvent] | Response:
-        """The events of a run behind `after`: one order, the same on every transport."""
-        run = await find_run(deps, caller, run_id)
-        resumed = place_in(run, last_event_id, "header/Last-Event-ID")
-        place = resumed or place_in(run, after, "query/after")
-        views = deps.views.tenant(caller.tenant_id)
-        if not wanted(accept):
-            events = await views.events(run_id, place, limit)
-            return Listing(items=list(events), next=events[-1].cursor if len(events) == limit else None)
-        if run.ended and resumed is not None and resumed.seq >= run.last_seq:
-            return Response(status_code=204)  # the one answer that keeps an EventSource from coming again
-        return EventStream(encode(frames(views.follow_batches(run_id, place)), deps.streams))
-
-    return router
+@router.get("/runs/{run_id}/events", dependencies=READS, response_model=Listing[ClientEvent], responses=AS_STREAM)
+async def get_events(
+    deps: Given,
+    caller: Caller,
+    run_id: UUID,
+    after: After = None,
+    limit: Limit = 50,
+    accept: Annotated[str, Header()] = "",
+    last_event_id: LastEventId = None,
+) -> Listing[ClientEvent] | Response:
+    """The events of a run behind `after`: one order, the same on every transport."""
+    run = await find_run(deps, caller, run_id)
+    resumed = place_in(run, last_event_id, "header/Last-Event-ID")
+    place = resumed or place_in(run, after, "query/after")
+    views = deps.views.tenant(caller.tenant_id)
+    if not wanted(accept):
+        events = await views.events(run_id, place, limit)
+        return Listing(items=list(events), next=events[-1].cursor if len(events) == limit else None)
+    if run.ended and resumed is not None and resumed.seq >= run.last_seq:
+        return Response(status_code=204)  # the one answer that keeps an EventSource from coming again
+    return EventStream(encode(frames(views.follow_batches(run_id, place)), deps.streams))
