@@ -46,18 +46,14 @@ def asyncapi(topics: TopicList, version: str) -> dict[str, Any]:
 
 
 def _channel(topic: Topic, thread_partitions: int) -> Schema:
-    kafka = {
-        "topic": topic.name,
-        "partitions": topic.partition_count(thread_partitions),
-        "topicConfiguration": _configuration(topic),
-        "bindingVersion": BINDING_VERSION,
-    }
+    partitions = topic.partition_count(thread_partitions)
+    kafka = {"topic": topic.name, "partitions": partitions, "topicConfiguration": _configuration(topic)}
     return {
         "address": topic.name,
         "description": topic.about,
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in topic.events},
         "tags": [{"name": topic.lane, "description": "The lane in which the topic is read"}],
-        "bindings": {"kafka": kafka},
+        "bindings": {"kafka": {**kafka, "bindingVersion": BINDING_VERSION}},
     }
 
 
