@@ -34,7 +34,7 @@ async def test_calls_under_way_end_and_are_written_and_no_other_begins() -> None
     async with running(work) as process:
         await process.take(planned(step("a"), step("b")))
         await process.until("call-started", 2)
-        draining = asyncio.create_task(drain(process.runs.live))
+        draining = asyncio.create_task(drain(process.runs))
         await asyncio.wait([draining], timeout=0.1)
         assert not draining.done()
         work.over.set()
@@ -56,7 +56,7 @@ async def test_a_run_that_comes_to_its_end_meanwhile_is_ended() -> None:
     async with running(one) as process:
         await process.take(planned(step("a")))
         await process.until("call-started")
-        await drain(process.runs.live)
+        await drain(process.runs)
         await process.until("run-completed")
 
 
@@ -69,4 +69,4 @@ async def test_nothing_is_waited_for_where_no_call_is_under_way() -> None:
         await process.take(planned(step("a")))
         await process.until("step-started")
         async with asyncio.timeout(1):
-            await drain(process.runs.live)
+            await drain(process.runs)
