@@ -10,6 +10,8 @@ from clew.gateway.errors import Conflict, Invalid, Problem, Unavailable
 from clew.gateway.schemas import ModelName
 from clew.views.client import ClientEvent
 
+# OpenAI's clients repeat a 409 and a 503 by themselves, unless they are told so: it would be another run, from the start.
+NOT_AGAIN = {"x-should-retry": "false"}
 OURS = ("clew", "default")  # names of "whichever model the platform uses"
 WORDLESS = ("approval", "question", "operator", "diverged", "journal")  # why a run may wait for a person
 
@@ -115,11 +117,12 @@ def problem_of(event: ClientEvent) -> Problem | None:
     """What a run that gives no answer means to a caller who waits for one; None while it may."""
     match event.type:
         case "run.failed":
-            return Unavailable(f"The run failed ({event.data['reason']}): {event.data['error']}")
+            return Unavailable(f"The run failed ({event.data['reason']}): {event.data['error']}", NOT_AGAIN)
         case "run.cancelled":
-            return Conflict("The run was cancelled.")
+            return Conflict("The run was cancelled.", headers=NOT_AGAIN)
         case "run.suspended" if event.data["reason"] in WORDLESS:
-            return Conflict(f"The run waits for a person ({event.data['reason']}): see /v1/runs/{event.run_id}.")
+            detail = f"The run waits for a person ({event.data['reason']}): see /v1/runs/{event.run_id}."
+            return Conflict(detail, headers=NOT_AGAIN)
         case _:
             return None
 
