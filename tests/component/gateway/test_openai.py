@@ -118,18 +118,19 @@ async def test_a_run_that_fails_is_an_error_of_the_client(there: House, client: 
 async def test_a_client_that_tries_again_by_itself_begins_one_run_only(
     there: House, end: type[RunEvent], problem: type[openai.APIStatusError]
 ) -> None:
-    async def played() -> None:
+    async def played() -> str:
         play = there.play(await there.message())
         await play.begin()
         await play.say(end, **ENDS[end])
+        return str(play.run_id)
 
     before = len(await there.log.events("user-messages"))
     playing = asyncio.create_task(played())
     async with openai.AsyncOpenAI(base_url=f"{there.gateways[0].url}/v1", api_key="none", timeout=20) as eager:
         assert eager.max_retries > 0
-        with pytest.raises(problem):
+        with pytest.raises(problem) as raised:
             await eager.chat.completions.create(model="clew", messages=ASK)
-    await playing
+    assert raised.value.response.headers["X-Clew-Run"] == await playing
     assert len(await there.log.events("user-messages")) == before + 2  # the thread, and one message
 
 

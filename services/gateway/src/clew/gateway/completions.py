@@ -10,8 +10,6 @@ from clew.gateway.errors import Conflict, Invalid, Problem, Unavailable
 from clew.gateway.schemas import ModelName
 from clew.views.client import ClientEvent
 
-# OpenAI's clients repeat a 409 and a 503 by themselves, unless they are told so: it would be another run, from the start.
-NOT_AGAIN = {"x-should-retry": "false"}
 OURS = ("clew", "default")  # names of "whichever model the platform uses"
 WORDLESS = ("approval", "question", "operator", "diverged", "journal")  # why a run may wait for a person
 
@@ -117,12 +115,11 @@ def problem_of(event: ClientEvent) -> Problem | None:
     """What a run that gives no answer means to a caller who waits for one; None while it may."""
     match event.type:
         case "run.failed":
-            return Unavailable(f"The run failed ({event.data['reason']}): {event.data['error']}", NOT_AGAIN)
+            return Unavailable(f"The run failed ({event.data['reason']}): {event.data['error']}")
         case "run.cancelled":
-            return Conflict("The run was cancelled.", headers=NOT_AGAIN)
+            return Conflict("The run was cancelled.")
         case "run.suspended" if event.data["reason"] in WORDLESS:
-            detail = f"The run waits for a person ({event.data['reason']}): see /v1/runs/{event.run_id}."
-            return Conflict(detail, headers=NOT_AGAIN)
+            return Conflict(f"The run waits for a person ({event.data['reason']}): see /v1/runs/{event.run_id}.")
         case _:
             return None
 

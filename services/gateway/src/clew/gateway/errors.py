@@ -126,8 +126,8 @@ class Unavailable(Problem):
 
     status, slug = 503, "unavailable"
 
-    def __init__(self, detail: str, headers: Mapping[str, str] = RETRY_AFTER) -> None:
-        super().__init__(detail, headers=headers)
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers=RETRY_AFTER)
 
 
 class OutcomeUnknown(Problem):
