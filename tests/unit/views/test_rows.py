@@ -33,7 +33,7 @@ def node(text: str, *parts: ContentPart, at: datetime = WHOLE_SECOND) -> Row:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "plain", 'quo"te \\ back', "\x00\x07\x1f\x7f\t\n\r", "ü 中 😀 \u2028 \ufeff", "</script>"]
+    "text", ["", "plain", 'quote"s \\ back', "\x00\x07\x1f\x7f\t\n\r", "ü 中 😀 \u2028 \ufeff", "</script>"]
 )
 def test_the_json_of_rows_is_that_of_the_models(text: str) -> None:
     nodes = [node(text, DocumentPart(document_id=UUID(int=7))), node(text, at=WHOLE_SECOND.replace(microsecond=90))]

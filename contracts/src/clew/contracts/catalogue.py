@@ -19,6 +19,7 @@ HEADERS = (
     ("content-type", "always", "`application/json`"),
     ("traceparent", "when traced", "the W3C trace context of the writer"),
     ("claim", "`task-updates`, `token-deltas`", "the writer's claim on the partition"),
+    ("supersedes", "`PartitionClaimed`", "the claim whose place it takes, if there was one"),
     ("ce_dataref", "large bodies", "where the body lies; the record's value is then a claim check"),
 )
 
@@ -28,8 +29,9 @@ INTRODUCTION = """\
 
 What services say to each other. Each event is a fact in the past tense, made in one place, carried by one topic. The
 models are in [src/clew/contracts](src/clew/contracts), the topics in [topics.yaml](topics.yaml); from both come this
-page and the JSON Schemas in [schemas](schemas). [examples](examples) holds one message of every version, and each of
-them is decoded in the tests for ever.
+page, the JSON Schemas in [schemas](schemas) and the [AsyncAPI document](src/clew/contracts/asyncapi.py) that a running
+gateway has under `/asyncapi`. [examples](examples) holds one message of every version, and each of them is decoded in
+the tests for ever.
 
 ## On the wire
 

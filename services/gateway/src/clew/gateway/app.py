@@ -19,6 +19,7 @@ from clew.gateway.rest import (
     agui,
     capabilities,
     chat_completions,
+    contracts,
     documents,
     events,
     memories,
@@ -36,6 +37,7 @@ from clew.views.door import Views
 ABOUT = """
 Every write is an event in the log: 202 means that it is there. `Idempotency-Key` makes a repeat safe, `Clew-Position`
 carries what you have written to your next read. Errors are RFC 9457 problem details.
+The events themselves, and the topics that carry them, are told under [/asyncapi](/asyncapi).
 
 Limits: request body 4 MiB, message 1 MiB of text, title 200 characters, metadata 16 KiB, JSON 32 deep, pages of 200.
 Texts hold no control characters but tab and line ends.
@@ -52,6 +54,7 @@ REST = (
     documents,
     memories,
     capabilities,
+    contracts,
 )
 
 
