@@ -67,6 +67,7 @@ async def test_one_trace_goes_through_all_services(system: System) -> None:
     answered = await system.http.post("/v1/messages", json={"content": "what is 2 + 2?"}, headers=headers)
     run_id = answered.json()["run_id"]
     await system.until_ended(run_id)
+    assert (await system.run(run_id))["trace"] == trace
     for topic in ("user-messages", "plans", "task-updates"):
         carried = [dict(r.headers) for r in await system.log.records(topic)]
         mine = [h["traceparent"].decode() for h in carried if h.get("ce_subject", b"").decode() == run_id]

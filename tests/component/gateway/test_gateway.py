@@ -37,6 +37,7 @@ from tests.support.story import PLAN
 pytestmark = pytest.mark.stack
 Others: TypeAlias = Mapping[str, Publisher]
 PROTOCOL = Subprotocol("clew.v1")
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 class Stage:
@@ -147,10 +148,12 @@ async def hear(connection: ClientConnection) -> dict[str, Any]:
 
 
 async def test_one_message_from_the_post_to_the_end_of_its_run(stage: Stage) -> None:
-    posted = await stage.say("what is 6 × 7?", **{"Idempotency-Key": "k1", "Prefer": "wait=0"})
+    traced = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+    posted = await stage.say("what is 6 × 7?", **{"Idempotency-Key": "k1", "Prefer": "wait=0"}, **traced)
     assert posted.status_code == 202, posted.text
     run_id, thread_id = posted.json()["run_id"], posted.json()["thread_id"]
-    assert (await stage.http.get(f"/v1/runs/{run_id}")).json()["status"] == "queued"
+    run = (await stage.http.get(f"/v1/runs/{run_id}")).json()
+    assert (run["status"], run["trace"]) == ("queued", TRACE)
 
     async with connect(stage.socket_url, subprotocols=[PROTOCOL]) as one, connect(stage.socket_url) as two:
         await one.send(json.dumps({"type": "subscribe", "id": "r", "run_id": run_id}))
@@ -181,6 +184,7 @@ async def test_one_message_from_the_post_to_the_end_of_its_run(stage: Stage) -> 
 
     again = await stage.say("what is 6 × 7?", **{"Idempotency-Key": "k1", "Prefer": "wait=5"})
     assert (again.status_code, again.json()["status"], again.json()["output"]) == (200, "completed", "42")
+    assert again.json()["trace"] == TRACE  # that of the message, not of the request that asks
     said = (await stage.http.get(f"/v1/threads/{thread_id}/messages")).json()["items"]
     assert [(message["role"], message["text"]) for message in said] == [("user", "what is 6 × 7?"), ("assistant", "42")]
 

@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 from openai.types.chat import ChatCompletionMessageParam
 
-from clew.contracts.execution import RunFailed
+from clew.contracts.envelope import RunEvent
+from clew.contracts.execution import RunCancelled, RunFailed, RunSuspended
 from tests.support.playing import House, Play, house
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
@@ -19,6 +20,11 @@ TOLD: list[ChatCompletionMessageParam] = [
     {"role": "assistant", "content": "It is 42."},
     {"role": "user", "content": "sure?"},
 ]
+ENDS: dict[type[RunEvent], dict[str, str]] = {
+    RunFailed: {"reason": "model", "error": "The model is away."},
+    RunCancelled: {},
+    RunSuspended: {"reason": "operator"},
+}
 RULE: ChatCompletionMessageParam = {"role": "system", "content": "Be brief."}
 
 
@@ -99,6 +105,33 @@ async def test_a_run_that_fails_is_an_error_of_the_client(there: House, client: 
         async for _ in await client.chat.completions.create(model="clew", messages=ASK, stream=True):
             pass
     await playing
+
+
+@pytest.mark.parametrize(
+    ("end", "problem"),
+    [
+        (RunFailed, openai.InternalServerError),
+        (RunCancelled, openai.ConflictError),
+        (RunSuspended, openai.ConflictError),
+    ],
+)
+async def test_a_client_that_tries_again_by_itself_begins_one_run_only(
+    there: House, end: type[RunEvent], problem: type[openai.APIStatusError]
+) -> None:
+    async def played() -> str:
+        play = there.play(await there.message())
+        await play.begin()
+        await play.say(end, **ENDS[end])
+        return str(play.run_id)
+
+    before = len(await there.log.events("user-messages"))
+    playing = asyncio.create_task(played())
+    async with openai.AsyncOpenAI(base_url=f"{there.gateways[0].url}/v1", api_key="none", timeout=20) as eager:
+        assert eager.max_retries > 0
+        with pytest.raises(problem) as raised:
+            await eager.chat.completions.create(model="clew", messages=ASK)
+    assert raised.value.response.headers["X-Clew-Run"] == await playing
+    assert len(await there.log.events("user-messages")) == before + 2  # the thread, and one message
 
 
 async def test_what_cannot_be_served_is_refused_before_anything_is_written(

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from clew.gateway.edge import TRACEPARENT
+from clew.chassis.telemetry import TRACEPARENT
 from tests.unit.gateway.conftest import Gateway, build, client_of
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from clew.chassis import clock
+from clew.chassis.telemetry import TRACEPARENT
 from clew.contracts.conversation import UserMessageReceived
 from clew.contracts.envelope import stamp
 from clew.contracts.execution import StepProgressed
 from clew.gateway import leaving, live
-from clew.gateway.edge import TRACEPARENT
 from tests.support.gateway_ports import MemoryLog, cancels, completed
 from tests.unit.gateway.conftest import NOBODY, Gateway
 from tests.unit.gateway.talk import Talk, talk

@@ -23,10 +23,11 @@ from tests.support.story import Story
 
 TYPES: Final = [event for event in EVENT_TYPES if topic_of(event).name in PROJECTED and event is not PartitionClaimed]
 STORY: Final = Story()
+TRACE: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-def rows(event: Event) -> list[tuple[Projection, Row]]:
-    wire = codec.encode(event, source="test")
+def rows(event: Event, traceparent: str | None = None) -> list[tuple[Projection, Row]]:
+    wire = codec.encode(event, source="test", traceparent=traceparent)
     topic = topic_of(type(event)).name
     record = Record(topic, 3, 7, event.occurred_at, wire.key, wire.value, wire.headers)
     return [(projection, row) for projection in OF[type(event)] for row in projection.project(event, record)]
@@ -64,6 +65,30 @@ def test_the_events_of_a_run_change_the_runs_row_as_they_should() -> None:
     assert said["run-started"] == {"status": "running"}
     assert said["call-completed"] == {"requests": 1}
     assert said["run-completed"] == {"status": "completed", "output": "answer a"}
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "trace"),
+    [
+        (f"00-{TRACE}-00f067aa0ba902b7-01", TRACE),
+        (f"00-{TRACE}-00f067aa0ba902b7-00", TRACE),  # not sampled: it names the trace all the same
+        (None, None),
+        ("", None),
+        ("00-00-00-01", None),
+        (f"00-{'0' * 32}-00f067aa0ba902b7-01", None),
+        (f"00-{TRACE.upper()}-00f067aa0ba902b7-01", None),
+        (f"00-{TRACE}-00f067aa0ba902b7-01é", None),
+    ],
+)
+def test_a_run_keeps_the_trace_of_its_message(traceparent: str | None, trace: str | None) -> None:
+    [row] = [row for projection, row in rows(STORY.asked("a"), traceparent) if projection.table.name == "runs"]
+    assert row["trace"] == trace
+
+
+def test_only_the_message_says_the_trace_of_a_run() -> None:
+    for event in STORY.whole("a")[1:]:
+        for projection, row in rows(event, f"00-{TRACE}-00f067aa0ba902b7-01"):
+            assert projection.table.name != "runs" or "trace" not in row
 
 
 def test_a_suspension_is_kept_whole() -> None:

@@ -6,6 +6,7 @@ is handed on all the same.
 
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Generator
@@ -21,6 +22,7 @@ from clew.contracts.envelope import Event, RunScoped, ThreadEvent
 
 NOISY = ("aiokafka", "faststream")  # while a broker is away aiokafka writes 3-4 errors every 100 ms
 REPEAT_AFTER = 5.0  # seconds for which a noisy logger's message is not written again
+TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")  # the group: the trace id
 _propagator = TraceContextTextMapPropagator()
 
 
@@ -93,6 +95,12 @@ def current_traceparent() -> str | None:
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
     return carrier.get("traceparent")
+
+
+def trace_id(traceparent: str) -> str | None:
+    """The 32 hex digits that name the trace; None when this is no W3C traceparent."""
+    found = TRACEPARENT.fullmatch(traceparent)
+    return None if found is None else found[1]
 
 
 @contextmanager

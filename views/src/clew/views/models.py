@@ -66,7 +66,8 @@ class Suspension(Model):
 class Run(Model):
     """The answer to one message. `usage` counts the planner's and the executor's model requests; `cost` in US dollars.
 
-    `parent_run_id` is what the client gave until the planner has resolved it.
+    `parent_run_id` is what the client gave until the planner has resolved it. `trace`: the W3C trace id under which its
+    message was taken in.
     """
 
     id: UUID
@@ -88,6 +89,7 @@ class Run(Model):
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    trace: str | None = None
     request_hash: str | None = None
 
     @property

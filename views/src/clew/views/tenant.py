@@ -33,7 +33,7 @@ PAGE: Final = 50
 RUN: Final = """
 SELECT run_id, thread_id, tenant_id, parent_run_id, forked_from, status, suspension, on_busy, model, plan::text AS plan,
     output, confidence, failure, error, requests, input_tokens, output_tokens, cost_usd, last_seq,
-    created_at, started_at, ended_at, request_hash
+    created_at, started_at, ended_at, trace, request_hash
 FROM runs
 """
 THREAD: Final = """

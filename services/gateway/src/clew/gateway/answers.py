@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Header, Response
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from clew.contracts.envelope import Position
 from clew.contracts.planning import Plan
@@ -25,6 +25,13 @@ IdempotencyKey = Annotated[
         max_length=255,
         pattern=r"^[\x20-\x7e]+$",
         description="Makes a repeat safe: the same key and body give the same ids, another body is a 409",
+    ),
+]
+TraceId = Annotated[
+    str,
+    Field(
+        pattern="^[0-9a-f]{32}$",
+        description="The W3C trace id under which the run's message was taken in; null where it was not traced",
     ),
 ]
 PROBLEM: dict[str, Any] = {"model": ProblemDetails, "content": {"application/problem+json": {}}}
@@ -89,6 +96,7 @@ class RunRead(BaseModel):
                     "error": None,
                     "usage": {"requests": 2, "input_tokens": 412, "output_tokens": 37, "cost_usd": None},
                     "cost": None,
+                    "trace": "4bf92f3577b34da6a3ce929d0e0e4736",
                     "created_at": "2026-11-21T10:02:10Z",
                     "started_at": "2026-11-21T10:02:10Z",
                     "ended_at": "2026-11-21T10:02:11Z",
@@ -110,6 +118,7 @@ class RunRead(BaseModel):
     error: RunFailure | None
     usage: Usage
     cost: float | None
+    trace: TraceId | None
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from clew.chassis.telemetry import current_traceparent, span
+from clew.chassis.telemetry import TRACEPARENT, current_traceparent, span
 from clew.gateway.auth import Authenticator, bearer, is_loopback
 from clew.gateway.errors import Forbidden, Problem, Unavailable, respond
 
@@ -22,7 +22,6 @@ PROTECTED = "/v1/"
 PORT = re.compile(r":[0-9]+$")
 TOKEN_PROTOCOL = "bearer."  # browsers cannot set headers on a WebSocket, so the token may come as a subprotocol
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Gate:

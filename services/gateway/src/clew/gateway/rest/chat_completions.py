@@ -4,8 +4,8 @@ A conversation is a thread: the one that `X-Clew-Thread` names, or a new one for
 tells of an earlier conversation is carried in the message (`clew.gateway.carried`).
 """
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing, contextmanager
 from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from clew.gateway.bodies import JsonRoute
 from clew.gateway.carried import message_of
 from clew.gateway.completions import Answer, CompletionCreate
 from clew.gateway.deps import Caller, Deps, Given
-from clew.gateway.errors import GONE, NotFound, Problem, Torn
+from clew.gateway.errors import GONE, OUTAGES, NotFound, Problem, Torn, translate
 from clew.gateway.reading import show_position, wait_for
 from clew.gateway.schemas import MessageAccepted
 from clew.gateway.sse import MEDIA_TYPE, EventStream, data, encode
@@ -29,6 +29,8 @@ from clew.views.client import ClientEvent
 from clew.views.fanout import Torn as EventMissing
 
 ROUTE = "POST /v1/chat/completions"
+# OpenAI's clients repeat a 409 and a 503 by themselves, which would begin another run, unless they are told not to.
+NOT_AGAIN = {"x-should-retry": "false"}
 DONE = b"data: [DONE]\n\n"
 ThreadHeader: TypeAlias = Annotated[
     UUID | None,
@@ -55,12 +57,25 @@ async def complete(
         "X-Clew-Run": str(accepted.run_id),
         "Clew-Position": show_position(position),
     }
-    await wait_for(deps, position)
-    events = deps.views.tenant(caller.tenant_id).follow(accepted.run_id)
-    shape = Shape(accepted, body)
-    if body.stream:
-        return EventStream(encode(_chunks(events, shape), deps.streams, comes_again=False), headers)
-    return JSONResponse(await _whole(events, shape), headers=headers)
+    with _begun(headers):
+        await wait_for(deps, position)
+        events = deps.views.tenant(caller.tenant_id).follow(accepted.run_id)
+        shape = Shape(accepted, body)
+        if body.stream:
+            return EventStream(encode(_chunks(events, shape), deps.streams, comes_again=False), headers)
+        return JSONResponse(await _whole(events, shape), headers=headers)
+
+
+@contextmanager
+def _begun(headers: dict[str, str]) -> Generator[None]:
+    """Problems of a run that was begun name it in their headers, and ask nobody to try again."""
+    try:
+        yield
+    except (Problem, *OUTAGES) as error:
+        problem = translate(error)
+        assert problem is not None
+        problem.headers = headers | NOT_AGAIN
+        raise problem from error
 
 
 async def _say(

@@ -10,7 +10,8 @@ from typing import Any, Final
 from sqlalchemy import JSON, Column, Float, Index, Integer, Table, Text, Uuid
 
 from clew.chassis.records import Record
-from clew.contracts.conversation import RunForkRequested
+from clew.chassis.telemetry import trace_id
+from clew.contracts.conversation import RunForkRequested, UserMessageReceived
 from clew.contracts.envelope import Event, RunEvent
 from clew.contracts.execution import (
     CallCompleted,
@@ -57,6 +58,7 @@ TABLE: Final = Table(
     moment("started_at", "first"),
     moment("ended_at", "first"),
     *usage_columns("sum"),
+    Column("trace", Text, info=by("first")),  # under which the message was taken in; of a fork none
 )
 Index(None, TABLE.c.thread_id)
 Index(None, TABLE.c.tenant_id, TABLE.c.created_at, TABLE.c.run_id)
@@ -75,7 +77,15 @@ def project(event: RunEvent | RunForkRequested, record: Record) -> Projected:
     }
     if (said := _SAID.get(type(event))) is not None:
         row.update(said(event))
+    elif type(event) is UserMessageReceived:
+        row["trace"] = _trace(record)
     return (row,)
+
+
+def _trace(record: Record) -> str | None:
+    """The trace that the record was written under. No event says it: it is in the record's header alone."""
+    traceparent = dict(record.headers).get("traceparent")
+    return trace_id(traceparent.decode(errors="replace")) if traceparent else None
 
 
 def _forked(event: RunForkRequested) -> Row:
@@ -136,4 +146,4 @@ _SAID: Final[Mapping[type[Event], Callable[[Any], Row]]] = {
 }
 
 
-PROJECTION: Final = Projection(TABLE, project, RunEvent, RunForkRequested)
+PROJECTION: Final = Projection(TABLE, project, RunEvent, RunForkRequested, version=2)
