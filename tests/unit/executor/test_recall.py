@@ -38,7 +38,7 @@ class Store:
         return PartitionSnapshot(CLAIM, {"task-updates": self.offset}, {}, {})
 
     async def run_records(self, run_ids: Sequence[UUID], partition: int) -> PartitionSnapshot:
-        records = {run_id: RunRecord(list(self.views.events), [], self.views.unreadable) for run_id in run_ids}
+        records = {run_id: RunRecord(list(self.views.events), [], set(self.views.unreadable)) for run_id in run_ids}
         return PartitionSnapshot(CLAIM, {"task-updates": self.offset}, records, {})
 
 

@@ -247,11 +247,6 @@ def in_order(events: Iterable[RunEvent]) -> list[RunEvent]:
     return [first[seq] for seq in sorted(first)]
 
 
-def last_activity(events: Sequence[RunEvent]) -> float:
-    """When the last was written, in seconds; 0 where there is none."""
-    return events[-1].occurred_at.timestamp() if events else 0.0
-
-
 def gap(events: Sequence[RunEvent]) -> int | None:
     """The first number that is missing in events as `in_order` gives them; None when there is no gap."""
     return next((seq for seq, event in enumerate(events, FIRST_SEQ) if event.seq != seq), None)

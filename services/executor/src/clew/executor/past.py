@@ -111,6 +111,11 @@ def about(record: Record) -> tuple[UUID | None, str]:
         return None, ""
 
 
+def last_activity(events: Sequence[RunEvent]) -> float:
+    """When the last was written, in seconds; 0 where there is none."""
+    return events[-1].occurred_at.timestamp() if events else 0.0
+
+
 def run_past(
     plan: PlanCreated | None, events: Iterable[RunEvent], signals: Iterable[RunScoped], unreadable: int = 0
 ) -> RunPast:

@@ -20,13 +20,14 @@ from clew.contracts.execution import ResumeCause, RunResumed, RunStarted
 from clew.contracts.planning import PlanCreated
 from clew.executor.before import Before
 from clew.executor.beside import Beside, until_done
-from clew.executor.execution import fold, last_activity
+from clew.executor.execution import fold
 from clew.executor.forks import Whole, whole
 from clew.executor.journal import RunJournal, Steered
 from clew.executor.known import Known
 from clew.executor.life import Life
 from clew.executor.limits import RunLimits
 from clew.executor.owned import Holdings, Owned, Past, Taken
+from clew.executor.past import last_activity
 from clew.executor.quarantine import Alone, sentence
 from clew.executor.room import Room
 from clew.executor.timers import Timers
