@@ -169,7 +169,7 @@ class RunJournal(RunWriter):
         """A call with effects begins only once its start was read back; what may be repeated does not wait for it.
         No model is asked before the log has what models answered until then."""
         if call.policy == "pure":  # it has begun, and takes its time
-            await self._allowed(call)
+            await self._begins(call)
         else:
             await self.may_begin(call)
         before = call.attempt - 1
@@ -183,7 +183,7 @@ class RunJournal(RunWriter):
 
         if has_effects(call):
             await self.append_valid(started)
-            await self._allowed(call)
+            await self._begins(call)
         else:
             await self.append(started, lingers=True)
 
@@ -192,10 +192,10 @@ class RunJournal(RunWriter):
         with self.waits.coming(call.step_id):
             if call.kind == "model":
                 await self.outbox.acknowledged(self._answered)
-            await self._allowed(call)
+            await self._begins(call)
             await self.not_held()
 
-    async def _allowed(self, call: Call) -> None:
+    async def _begins(self, call: Call) -> None:
         await self.owned.may_begin()
         if self.stopping or self.sealed:
             raise RunLeft(f"run {self.run_id} is ending: {call.key} does not begin")
