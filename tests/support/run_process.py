@@ -23,11 +23,11 @@ from clew.contracts.envelope import Event, Position, RunEvent, RunScoped, derive
 from clew.contracts.execution import RunCancelled, RunCompleted, RunFailed, RunStarted
 from clew.contracts.planning import PlanCreated, PlanFailed, Step
 from clew.executor.before import Before
-from clew.executor.execution import FIRST_SEQ, fold, gap, in_order
+from clew.executor.execution import fold, in_order
 from clew.executor.handlers import RunHandlers
 from clew.executor.journal import RunJournal
 from clew.executor.limits import LifeLimits, RunLimits
-from clew.executor.past import PartitionPast, RunPast
+from clew.executor.past import PartitionPast, RunPast, run_past
 from clew.executor.quarantine import Alone
 from clew.executor.runs import Runs
 from clew.executor.signals import Signals
@@ -110,8 +110,7 @@ class Process:
 
     def _past(self, run_id: UUID) -> RunPast:
         events = in_order(e for e in self.log.events if isinstance(e, RunEvent) and e.run_id == run_id)
-        end = FIRST_SEQ + len(events) if run_id in self.unreadable else None
-        return RunPast(self.plans.get(run_id), events, (), gap(events) or end)
+        return run_past(self.plans.get(run_id), events, (), unreadable=run_id in self.unreadable)
 
     async def written_of(self, run_ids: Sequence[UUID]) -> set[UUID]:
         """What the views say."""

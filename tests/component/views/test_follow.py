@@ -117,7 +117,7 @@ async def test_all_that_memory_writes_to_redis_goes_away_by_itself(
     async with Redis.from_url(stack_env["REDIS_URL"]) as redis:
         keys = cast(list[bytes], await redis.keys(f"{fresh}:*"))
         lives = [(key.decode().rpartition(":")[2], await redis.ttl(key)) for key in keys]
-    assert sorted(kind for kind, _ in lives) == ["begun", "begun", "live", "live", "tokens", "tokens"]
+    assert sorted(kind for kind, _ in lives) == ["begun", "begun", "live", "live", "pages", "tokens", "tokens"]
     assert all(0 < seconds <= 3600 for _, seconds in lives), lives
 
 

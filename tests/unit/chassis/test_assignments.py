@@ -133,6 +133,16 @@ async def test_nothing_is_begun_between_the_loss_and_the_next_assignment() -> No
         assert one.scheduler.next() is not None
 
 
+async def test_a_process_that_stops_begins_nothing_and_takes_nothing_new_after_a_rebalance() -> None:
+    async with member(1) as one:
+        work = one.begin(1)
+        one.scheduler.admit(one.scheduler.partitions[TopicPartition("plans", 1)], 1, b"other", cast(Raw, None))
+        one.assignments.stop()
+        await one.given(1, 2)
+        assert (one.held, one.recovered, one.lost) == ({1}, [1], [])
+        assert (one.scheduler.next(), work in one.scheduler.running) == (None, True)
+
+
 async def test_who_missed_a_generation_keeps_nothing() -> None:
     async with member(1) as one:
         work = one.begin(1)

@@ -1,11 +1,13 @@
 """Child runs and budgets: a step hands its work to a run of its own, within what is left, and hears of its end once."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from clew.chassis.errors import Fenced
 from clew.contracts.conversation import (
     ChildRunEnded,
     ParentCall,
@@ -137,6 +139,26 @@ async def test_a_parent_hears_nothing_from_a_process_that_was_superseded() -> No
         await process.idle()
     assert process.log.void[-1].type_name() == "step-completed"
     assert not [event for event in process.log.events if isinstance(event, ChildRunEnded)]
+
+
+async def test_a_parent_hears_of_no_cancel_from_a_process_whose_lease_ran_out() -> None:
+    async def asks(doing: Doing) -> str:
+        call = Call(CALL, "answer.1/tool/x", doing.step.step_id, "tool", "x", 1, "ask")
+        await doing.journal.decide(call, {}, "because", about="approval")
+        return "never"
+
+    plan = planned(parent_call=ParentCall(thread_id=UUID(int=5), run_id=UUID(int=6), call_id=CALL))
+    async with running(asks) as process:
+        await process.run(plan)
+        process.log.claim()
+        assert process.owned is not None
+        process.owned.stale = True
+        cancel = asyncio.create_task(process.take(signal(RunCancelRequested)))
+        await asyncio.wait([cancel], timeout=0.1)
+        assert not [event for event in process.log.events if isinstance(event, ChildRunEnded)]
+        process.owned.lost = True
+        with pytest.raises(Fenced):
+            await cancel
 
 
 async def test_the_parent_of_a_child_that_was_cancelled_before_its_plan_is_told_when_the_plan_comes() -> None:

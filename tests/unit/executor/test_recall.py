@@ -38,7 +38,7 @@ class Store:
         return PartitionSnapshot(CLAIM, {"task-updates": self.offset}, {}, {})
 
     async def run_records(self, run_ids: Sequence[UUID], partition: int) -> PartitionSnapshot:
-        records = {run_id: RunRecord(list(self.views.events), [], self.views.unreadable) for run_id in run_ids}
+        records = {run_id: RunRecord(list(self.views.events), [], set(self.views.unreadable)) for run_id in run_ids}
         return PartitionSnapshot(CLAIM, {"task-updates": self.offset}, records, {})
 
 
@@ -93,7 +93,7 @@ async def test_a_journal_with_an_event_that_cannot_be_read_is_torn_there(
 async def test_what_only_the_views_cannot_give_is_read_from_the_log() -> None:
     story = RunStory()
     plan, begun = story.planned(), story.begun()
-    store = Store(RunRecord([plan, *begun[:-1]], [], unreadable=True), offset=1 + len(begun))
+    store = Store(RunRecord([plan, *begun[:-1]], [], unreadable={"a row"}), offset=1 + len(begun))
     assert (await Recall(store, log_of(plan, *begun), decode).run_past(0, story.run_id)).torn is None
     past = await Recall(store, log_of(plan, *begun, unreadable=3), decode).run_past(0, story.run_id)
     assert past.torn == 4

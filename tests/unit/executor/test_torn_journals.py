@@ -10,6 +10,7 @@ from clew.contracts.execution import (
     RunSuspended,
 )
 from clew.executor.calls import JournalCorrupt
+from clew.executor.past import run_past
 from tests.support.run_log import RUN, MemoryLog, planned
 from tests.support.run_process import DIAMOND, Doing, ended, running, signal, whole_log
 
@@ -44,6 +45,14 @@ async def test_an_unreadable_last_event_suspends_its_run_and_keeps_its_number(le
         await third.run(signal(RunCancelRequested))
     assert [event.type_name() for event in ended(log)] == ["run-completed", "run-cancelled"]
     assert third.performed == []
+
+
+async def test_the_numbers_of_all_that_cannot_be_read_are_taken() -> None:
+    events = (await whole_log()).run[:4]
+    tail, gaps = run_past(DIAMOND, events[:2], (), 3), run_past(DIAMOND, [*events[:2], events[3]], (), 2)
+    assert (tail.torn, tail.last_seq) == (4, 6)
+    assert (gaps.torn, gaps.last_seq) == (4, 6)
+    assert run_past(DIAMOND, events, ()).last_seq == 5
 
 
 async def test_a_journal_that_this_code_cannot_read_suspends_the_run() -> None:

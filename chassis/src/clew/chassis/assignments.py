@@ -85,7 +85,7 @@ class Assignments:
         self._starts: dict[TopicPartition, Bookmark] = {}  # of those that are being prepared, once it is known
         self._recoveries: dict[int, asyncio.Task[None]] = {}
         self._ends: dict[TopicPartition, int] = {}
-        self._ended = False
+        self._stopping = False
         self._overdue: asyncio.TimerHandle | None = None
         self.membership: Membership
 
@@ -133,14 +133,15 @@ class Assignments:
         for tp in kept:
             if not self.closed(tp):  # aiokafka would read again from the commit
                 self.membership.consumer.seek(tp, self._scheduler.partitions[tp].position)
-        if new := [tp for tp in kept if self.closed(tp) and tp not in self._preparing]:
+        new = [tp for tp in kept if self.closed(tp) and tp not in self._preparing]
+        if new and not self._stopping:
             looked_up = asyncio.create_task(self._look_up(new), name="look up commits")
             for tp in new:
                 self._preparing[tp] = task = asyncio.create_task(self._prepare(tp, looked_up), name=f"prepare {tp}")
                 task.add_done_callback(self._prepared)
         # Not before what was lost is dropped: who waits for the lease must not go on with that.
         self._lease.renew(self.membership.joined_at)
-        self._scheduler.held = self._ended
+        self._scheduler.held = self._stopping
         self._tells.changed()
 
     def _alike_only(self, tps: frozenset[TopicPartition]) -> frozenset[TopicPartition]:
@@ -161,9 +162,13 @@ class Assignments:
         for number in list(self._recoveries):
             self._forget(number)
 
+    def stop(self) -> None:
+        """The process is about to stop: nothing is begun and nothing new is taken, whatever the group says."""
+        self._stopping = self._scheduler.held = True
+
     def end(self) -> None:
-        """The process stops: what still runs is cut off, nothing is taken any more."""
-        self._ended = self._scheduler.held = True
+        """What still runs is cut off."""
+        self.stop()
         self._end_wait()
         for tp in self._places():
             self._drop(tp)

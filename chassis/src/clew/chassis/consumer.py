@@ -225,12 +225,14 @@ class KeyedConsumer:
     async def stop(self) -> None:
         """Starts nothing new, lets handlers and what hooks drain end within the deadline, cancels the rest, commits and
         leaves."""
-        self._scheduler.held = self._stopping = True
+        self._stopping = True
+        self._assignments.stop()
         draining = [asyncio.create_task(drain(), name="drain") for drain in self._drains]
         if ending := [*self._tasks.values(), *draining]:
             await asyncio.wait(ending, timeout=self._settings.drain_seconds)
         for drain in draining:
-            drain.cancel()
+            if not drain.cancel() and (error := drain.exception()) is not None:
+                log.error("what was under way is cut off", exc_info=error)
         if self._membership.assigned:
             await self._commit_in_time()
         tasks = list(self._tasks.values())

@@ -144,7 +144,7 @@ class Paths:
 
     async def whole(self, run_id: UUID) -> list[Message]:
         """All messages from the root to `run_id`."""
-        return await self._newest(run_id, AT_ONCE, messages_in, lambda said: False)
+        return messages_in(await self._newest(run_id, AT_ONCE, list, lambda nodes: False))
 
     async def newest(self, run_id: UUID, enough: Enough, at_once: int) -> list[Message]:
         """The last messages of the path to `run_id`, oldest first: so many that they are `enough`, or all of them.

@@ -47,12 +47,13 @@ log = logging.getLogger(__name__)
 class RunRecord:
     """What the views hold of a run: its numbered events but the message, by seq, and the signals to it, in log order.
 
-    `unreadable`: there are events that this version cannot read; they are left out, so that their numbers are missing.
+    `unreadable` tells apart the events that this version cannot read; they are left out, so that their numbers are
+    missing.
     """
 
     events: list[RunEvent] = field(default_factory=list[RunEvent])
     signals: list[RunScoped] = field(default_factory=list[RunScoped])
-    unreadable: bool = False
+    unreadable: set[str] = field(default_factory=set[str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +161,10 @@ async def _records(run_ids: Iterable[UUID], journals: Sequence[Row], signals: Se
                 records[event.run_id].events.append(event)
             case RunScoped() as signal:
                 records[signal.run_id].signals.append(signal)
+            case _ if n < len(journals):
+                records[row["run_id"]].unreadable.add(row["body"])
             case _:
-                records[row["run_id"]].unreadable |= n < len(journals)
+                pass
     return records
 
 

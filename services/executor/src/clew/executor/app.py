@@ -98,7 +98,7 @@ def _built(settings: Settings, model: ModelChoice, egress: EgressPolicy) -> Serv
     signals = Signals(runs)
     _register(service, RunHandlers(signals), settings)
     service.on_dead_letter("plans", UnreadablePlans(views.recovery, signals.cannot_be_read).ended)
-    service.on_partition(owners.recover, owners.forget, partial(drain, runs.live))
+    service.on_partition(owners.recover, owners.forget, partial(drain, runs))
     service.task("owners", owners.watch)
     service.task("overdue", overdue.run)
     service.health.live["owners"] = owners.stuck

@@ -29,6 +29,7 @@ class Whole:
     plan: PlanCreated | None = None
     events: Sequence[RunEvent] = ()
     torn: int | None = None
+    last_seq: int = 0
     origin: Origin | None = None
 
 
@@ -40,8 +41,8 @@ async def whole(past: Past, read: Read) -> Whole:
         except CannotFork as error:
             log.error("run %s cannot go on: %s", start.run_id, error)
         else:
-            return Whole(plan, past.events, past.torn, origin)
-    return Whole(past.plan, past.events, past.torn)
+            return Whole(plan, past.events, past.torn, past.last_seq, origin)
+    return Whole(past.plan, past.events, past.torn, past.last_seq)
 
 
 async def gone_on_from(fork: RunForkRequested | RunStarted, read: Read) -> tuple[PlanCreated, Origin]:

@@ -7,21 +7,18 @@ reading an old journal back is `ownership`'s business.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TypedDict, TypeVar
 from uuid import UUID
 
 from pydantic import JsonValue
 
 from clew.chassis.clock import Clock
 from clew.contracts.conversation import ContentPart, RunSteered
-from clew.contracts.envelope import JsonObject, RunEvent, RunScoped, Stamp, carried_as_it_is, derive, of_checked
+from clew.contracts.envelope import JsonObject, RunEvent, RunScoped, Stamp, derive
 from clew.contracts.execution import (
     ApprovalRequested,
     CallCompleted,
-    CallEvent,
     CallFailed,
     CallInDoubt,
-    CallKind,
     CallStarted,
     InboxRead,
     StepProgressed,
@@ -29,6 +26,7 @@ from clew.contracts.execution import (
     TokenReset,
 )
 from clew.contracts.usage import Usage
+from clew.executor.call_events import fields_of, has_effects, made
 from clew.executor.calls import BudgetExceeded, Call, Decided, Done, Recorded
 from clew.executor.execution import RunState
 from clew.executor.inbox import About, Question, heard_signals, ids_of
@@ -37,18 +35,8 @@ from clew.executor.owned import Owned
 from clew.executor.waits import Wait
 from clew.executor.writer import RunLeft, RunStamp, RunWriter
 
-CallEventT = TypeVar("CallEventT", bound=CallEvent)
 Steered = Callable[[Sequence[RunSteered]], Awaitable[None]]
 Allowance = Callable[[RunState], str | None]  # why no further model request may begin, or None
-
-
-class _CallFields(TypedDict):
-    call_id: UUID
-    call_key: str
-    step_id: str
-    kind: CallKind
-    name: str
-    attempt: int
 
 
 class _TokenFields(Stamp):
@@ -180,27 +168,34 @@ class RunJournal(RunWriter):
     async def started(self, call: Call, request: JsonValue) -> None:
         """A call with effects begins only once its start was read back; what may be repeated does not wait for it.
         No model is asked before the log has what models answered until then."""
-        if call.kind == "model":
-            await self.outbox.acknowledged(self._answered)
-        await self.not_held()
-        await self.may_begin(call)
+        if call.policy == "pure":  # it has begun, and takes its time
+            await self._begins(call)
+        else:
+            await self.may_begin(call)
         before = call.attempt - 1
         if call.kind == "model" and before and (call.call_id, before) not in self.record.abandoned:
             self._reset(call, before)  # a process that died may have streamed words of it
-        fields = _fields(call)
+        fields = fields_of(call)
         self.waits.began(call.call_id, call.step_id)
 
         def started(stamp: RunStamp) -> CallStarted:
-            return _made(CallStarted, {**stamp, **fields, "request": request, "policy": call.policy}, request)
+            return made(CallStarted, {**stamp, **fields, "request": request, "policy": call.policy}, request)
 
-        if _has_effects(call):
+        if has_effects(call):
             await self.append_valid(started)
-            await self.may_begin(call)
+            await self._begins(call)
         else:
             await self.append(started, lingers=True)
 
     async def may_begin(self, call: Call) -> None:
         """Returns when a call may be made: the lease is fresh, and the run neither ends nor is over its budget."""
+        with self.waits.coming(call.step_id):
+            if call.kind == "model":
+                await self.outbox.acknowledged(self._answered)
+            await self._begins(call)
+            await self.not_held()
+
+    async def _begins(self, call: Call) -> None:
         await self.owned.may_begin()
         if self.stopping or self.sealed:
             raise RunLeft(f"run {self.run_id} is ending: {call.key} does not begin")
@@ -212,20 +207,20 @@ class RunJournal(RunWriter):
     ) -> None:
         """What a model answered, and what an effect came to, goes to the log at once. It is not waited for here: the
         next effect waits for its own start, the next request for the answers before it, the run's end for all."""
-        fields = _fields(call)
+        fields = fields_of(call)
         self.waits.over(call.call_id)
 
         def ended(stamp: RunStamp) -> CallCompleted:
             took = {"usage": usage, "duration_ms": duration_ms, "untrusted": untrusted, "request": call.request}
-            return _made(CallCompleted, {**stamp, **fields, "result": result, **took}, result, call.request)
+            return made(CallCompleted, {**stamp, **fields, "result": result, **took}, result, call.request)
 
-        await self.append(ended, lingers=call.kind == "tool" and not _has_effects(call))
+        await self.append(ended, lingers=call.kind == "tool" and not has_effects(call))
         if call.kind == "model":
             self._answered = self.outbox.taken
 
     async def failed(self, call: Call, error: BaseException, retryable: bool, duration_ms: float) -> None:
         said = str(error).encode(errors="replace").decode()
-        name, fields = type(error).__name__, _fields(call)
+        name, fields = type(error).__name__, fields_of(call)
         self.waits.over(call.call_id)
         await self.append(
             lambda s: CallFailed(
@@ -242,7 +237,8 @@ class RunJournal(RunWriter):
             self._reset(call, call.attempt)
 
     async def in_doubt(self, call: Call) -> None:
-        await self.append(lambda s: CallInDoubt(**s, **_fields(call), policy=call.policy or "ask"))
+        self.waits.over(call.call_id)
+        await self.append(lambda s: CallInDoubt(**s, **fields_of(call), policy=call.policy or "ask"))
 
     async def progress(self, step_id: str, message: str, fraction: float | None = None) -> None:
         """A word for the person who is waiting."""
@@ -273,26 +269,3 @@ class RunJournal(RunWriter):
             step_id=call.step_id,
             attempt=attempt,
         )
-
-
-def _made(model: type[CallEventT], fields: dict[str, object], *contents: JsonValue) -> CallEventT:
-    """An event of a call. Of its fields only `contents` come from outside, and can be what no event carries."""
-    for content in contents:
-        if not carried_as_it_is(content):
-            return model.model_validate(fields)
-    return of_checked(model, fields)
-
-
-def _fields(call: Call) -> _CallFields:
-    return _CallFields(
-        call_id=call.call_id,
-        call_key=call.key,
-        step_id=call.step_id,
-        kind=call.kind,
-        name=call.name,
-        attempt=call.attempt,
-    )
-
-
-def _has_effects(call: Call) -> bool:
-    return call.policy not in (None, "pure")

@@ -46,7 +46,7 @@ SendNow: TypeAlias = Callable[[Event], Receipt | None]
 class Past(Protocol):
     """What counts of a run in the log: its plan, its events from 2 on in order.
 
-    `torn` is a number that is missing although the log itself was read.
+    `torn` is a number that is missing although the log itself was read, `last_seq` the last that is known to be taken.
     """
 
     @property
@@ -55,6 +55,8 @@ class Past(Protocol):
     def events(self) -> Sequence[RunEvent]: ...
     @property
     def torn(self) -> int | None: ...
+    @property
+    def last_seq(self) -> int: ...
 
 
 class Taken(Protocol):

@@ -36,13 +36,14 @@ class RunPast:
 
     `signals` are those that no InboxRead of the run has taken yet, in log order; the cancel requests too. `torn` is
     the first number that is missing, or that this version cannot read, also after Kafka itself was read; None in a
-    whole journal.
+    whole journal. `last_seq` is the last number that is known to be taken.
     """
 
     plan: PlanCreated | None = None
     events: Sequence[RunEvent] = ()
     signals: Sequence[RunScoped] = ()
     torn: int | None = None
+    last_seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +111,18 @@ def about(record: Record) -> tuple[UUID | None, str]:
         return None, ""
 
 
+def last_activity(events: Sequence[RunEvent]) -> float:
+    """When the last was written, in seconds; 0 where there is none."""
+    return events[-1].occurred_at.timestamp() if events else 0.0
+
+
 def run_past(
-    plan: PlanCreated | None, events: Iterable[RunEvent], signals: Iterable[RunScoped], unreadable: bool = False
+    plan: PlanCreated | None, events: Iterable[RunEvent], signals: Iterable[RunScoped], unreadable: int = 0
 ) -> RunPast:
     """The past of one run, from all that was found of it, in whatever order and however often; signals in log order.
 
-    `unreadable`: there are more events, which this version cannot read. Their numbers may be the last ones, which no
-    gap tells of.
+    `unreadable`: so many more events there are that this version cannot read. Their numbers may be the last ones, which
+    no gap tells of.
     """
     ordered = in_order(events)
     heard = {signal_id for event in ordered if isinstance(event, InboxRead) for signal_id in event.signal_ids}
@@ -124,7 +130,8 @@ def run_past(
     torn = _torn(plan, ordered)
     if torn is None and unreadable:
         torn = FIRST_SEQ + len(ordered)
-    return RunPast(plan, ordered, tuple(unheard.values()), torn)
+    last = max(ordered[-1].seq if ordered else 0, FIRST_SEQ - 1 + len(ordered) + unreadable)
+    return RunPast(plan, ordered, tuple(unheard.values()), torn, last)
 
 
 def _torn(plan: PlanCreated | None, events: Sequence[RunEvent]) -> int | None:

@@ -133,7 +133,7 @@ class Recall:
         if torn := {run_id: found[run_id] for run_id, past in pasts.items() if past.torn is not None}:
             log.warning("journals have gaps and are read from the log itself: runs %s", ", ".join(map(str, torn)))
             for record in torn.values():
-                record.unreadable = False
+                record.unreadable.clear()
             await self._add_valid(torn, partition, 0, Claims())
             if any(pasts[run_id].plan is None for run_id in torn):
                 await self._add_from(torn, PLANS, partition, 0)
@@ -165,7 +165,7 @@ class Recall:
             case None:
                 run_id, kind = about(record)
                 if run_id is not None and record.topic == CLAIMED_TOPIC and kind not in UNNUMBERED:
-                    found[run_id].unreadable = True
+                    found[run_id].unreadable.add(dict(record.headers).get("ce_id", b"").decode(errors="replace"))
             case _:
                 pass
 
@@ -188,7 +188,7 @@ class Recall:
 
 def _past(record: RunRecord) -> RunPast:
     plan = next((event for event in record.events if isinstance(event, PlanCreated)), None)
-    return run_past(plan, record.events, record.signals, record.unreadable)
+    return run_past(plan, record.events, record.signals, len(record.unreadable))
 
 
 def _place(record: Record) -> tuple[str, int, int]:

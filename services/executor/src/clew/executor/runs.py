@@ -7,7 +7,7 @@ lost with its partition. What signals lead to is decided in `signals`.
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import Any, Self
 from uuid import UUID
@@ -27,6 +27,7 @@ from clew.executor.known import Known
 from clew.executor.life import Life
 from clew.executor.limits import RunLimits
 from clew.executor.owned import Holdings, Owned, Past, Taken
+from clew.executor.past import last_activity
 from clew.executor.quarantine import Alone, sentence
 from clew.executor.room import Room
 from clew.executor.timers import Timers
@@ -72,19 +73,24 @@ class Runs:
         self.spawn = self._beside.spawn
         self._places = asyncio.Semaphore(self.limits.resumptions)
         self._taking_up = 0
-        self._stopped = False
+        self._stopping = False
         self._room = Room(self.limits.open_runs, self.live)
 
     async def __aenter__(self) -> Self:
         self.spawn(self.timers.run(), "timers of runs")
         return self
 
+    def hold(self) -> None:
+        """From now on no call begins, of runs under way and of those to come, and no plan waits for room."""
+        self._stopping = True
+        for life in self.live.values():
+            life.journal.hold_calls()
+        self._room.close()
+
     async def __aexit__(self, *_: object) -> None:
         """Leaves every run where it is; whoever owns its partition next goes on from there."""
-        self._stopped = True
+        self._stopping = True
         await self._beside.stop()
-
-    # -- the partition
 
     def taken(self, owned: Owned, past: Taken) -> None:
         """Takes up every run of a partition that is under way, most recent activity first."""
@@ -95,7 +101,7 @@ class Runs:
         for run_id, due in past.suspended.items():
             if due is not None:
                 self.timers.set(owned.partition, run_id, due)
-        for run_id, of_run in sorted(past.open.items(), key=lambda item: _last_activity(item[1]), reverse=True):
+        for run_id, of_run in sorted(past.open.items(), key=lambda item: last_activity(item[1].events), reverse=True):
             self._queued[run_id] = owned, of_run
         self.spawn(self._take_up(owned), f"take-over of partition {owned.partition}")
 
@@ -158,14 +164,16 @@ class Runs:
     def journal(self, cause: RunScoped, owned: Owned, past: Whole = NOTHING) -> RunJournal:
         """The journal of a run, to live by the plan that is given. What cannot be read of it keeps its number."""
         journal = journal_of(cause, owned, self.now, past.events, self.limits.approval, past.origin)
-        journal.state.last_seq = max(journal.state.last_seq, past.torn or 0)
+        journal.state.last_seq = max(journal.state.last_seq, past.last_seq)
         if self.steered is not None:
             journal.steered = self.steered(owned)
+        if self._stopping:
+            journal.hold_calls()
         return journal
 
-    async def room(self, asked: RunScoped) -> None:
-        """Waits until one more run may be under way. Resumed runs are not kept waiting, and count."""
-        await self._room.wait(asked.tenant_id, lambda: asked.run_id not in self.known.ended)
+    def room(self, asked: RunScoped) -> AbstractAsyncContextManager[None]:
+        """Begins when one more run may be under way. Resumed runs are not kept waiting, and count."""
+        return self._room.place(asked.tenant_id, lambda: asked.run_id in self.known.ended)
 
     async def start(self, owned: Owned, plan: PlanCreated, past: Whole = NOTHING) -> None:
         """Begins a run; returns when its start was read back as valid."""
@@ -229,13 +237,10 @@ class Runs:
                 await journal.hear(expired)
             await self.resume(plan, journal, "timer", past)
 
-    # -- lives
-
     def _life(self, plan: PlanCreated, journal: RunJournal, hole: int | None) -> Life:
         ready = asyncio.Event()
-        return Life(
-            plan, journal, lambda: working(plan, journal, self._performer, hole, ready.set), self.limits.life, ready
-        )
+        work = partial(working, plan, journal, self._performer, hole, ready.set)
+        return Life(plan, journal, work, self.limits.life, ready)
 
     def _begin(self, life: Life) -> Life:
         run_id = life.plan.run_id
@@ -265,7 +270,7 @@ class Runs:
                 self._suspended(life.journal)
                 self._sleeps(life.plan, life.journal)
             case "left":
-                if not self._stopped and not owned.lost and not isinstance(life.journal.error, Fenced):
+                if not self._stopping and not owned.lost and not isinstance(life.journal.error, Fenced):
                     self._once_more(owned, run_id)
 
     def _once_more(self, owned: Owned, run_id: UUID) -> None:
@@ -293,7 +298,3 @@ class Runs:
             self.known.remember(past.events[0].run_id, owned.partition)
         elif past.events:
             self.known.early[past.events[0].run_id] = owned.partition
-
-
-def _last_activity(past: Past) -> float:
-    return past.events[-1].occurred_at.timestamp() if past.events else 0.0

@@ -44,8 +44,7 @@ class Signals:
     async def planned(self, plan: PlanCreated, partition: int, backlog: bool) -> Sequence[Event]:
         """Begins the run. One that is known already, or was cancelled before its plan came, is not begun again."""
         runs, run_id = self._runs, plan.run_id
-        await runs.room(plan)
-        async with runs.lock(run_id):
+        async with runs.room(plan), runs.lock(run_id):
             owned = runs.holdings.of(partition)
             if (life := runs.live.get(run_id)) is not None:
                 if life.journal.error is None:
@@ -80,8 +79,7 @@ class Signals:
     async def forked(self, request: RunForkRequested, partition: int) -> None:
         """Begins a run that goes on from another one. One that cannot be has failed, and says why."""
         runs, run_id = self._runs, request.run_id
-        await runs.room(request)
-        async with runs.lock(run_id):
+        async with runs.room(request), runs.lock(run_id):
             owned = runs.holdings.of(partition)
             if (life := runs.live.get(run_id)) is not None:
                 if life.journal.error is None:
@@ -105,7 +103,7 @@ class Signals:
             await runs.journal(request, owned, past).last(partial(last_event, Fails("invalid", str(error)), Usage()))
             runs.known.remember(request.run_id, owned.partition)
         else:
-            await runs.start(owned, plan, Whole(plan, past.events, past.torn, origin))
+            await runs.start(owned, plan, Whole(plan, past.events, past.torn, past.last_seq, origin))
 
     async def not_planned(self, failure: PlanFailed, partition: int) -> Sequence[Event]:
         """Ends the run, so that what waits for it is freed."""
@@ -139,6 +137,7 @@ class Signals:
         build = partial(last_event, Fails("plan", error), Usage())
         told = children.ended(cause, build(journal.stamp()), journal.state, self._runs.now())
         if told is not None:
+            await journal.confirmed()
             await journal.beside(told)
         await journal.last(build)
 

@@ -38,6 +38,7 @@ class Waits:
     changed: Callable[[], None] = _nothing
     _waiting: list[Wait] = field(default_factory=list[Wait])
     _calls: dict[UUID, str] = field(default_factory=dict[UUID, str])
+    _coming: list[str] = field(default_factory=list[str])
     _hearing: int = 0
 
     @contextmanager
@@ -58,6 +59,17 @@ class Waits:
             yield
         finally:
             self._waiting.remove(wait)
+
+    @contextmanager
+    def coming(self, step_id: str) -> Generator[None]:
+        """While a call is about to begin (the lease is stale, or the process stops) its step is not blocked."""
+        self._coming.append(step_id)
+        try:
+            yield
+        finally:
+            self._coming.remove(step_id)
+            if self._waiting:
+                self.changed()
 
     @property
     def calling(self) -> bool:
@@ -82,7 +94,7 @@ class Waits:
         """Why the run is to be suspended when all `steps` that could run are blocked; None while one is not."""
         if not self._waiting or self._hearing:
             return None
-        busy = set(self._calls.values())
+        busy = {*self._calls.values(), *self._coming}
         idle = {wait.step_id for wait in self._waiting} - busy
         if not set(steps) <= idle:
             return None

@@ -107,10 +107,12 @@ class RunWriter:
         await self.outbox.drained()
 
     async def confirmed(self) -> None:
-        """Returns when all that was written was read back as valid. Raises Fenced when it is void."""
+        """Returns when all that was written was read back as valid, and the lease is fresh. Raises Fenced when the
+        partition is somebody else's."""
         await self.outbox.drained()
         if self.outbox.claimed is not None:
             await self.owned.valid(self.outbox.claimed)
+        await self.owned.may_begin()
 
     async def last(
         self, build: Callable[[RunStamp], LastEvent], *, only_if: Callable[[], bool] = lambda: True
