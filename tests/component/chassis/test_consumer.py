@@ -108,11 +108,11 @@ async def test_what_is_finished_when_partitions_are_taken_away_is_committed_befo
     monkeypatch.setattr(consumer, "COMMIT_INTERVAL", LONG_AGO)
     first, second = Member(log), Member(log)
     async with log.as_service("gateway") as gateway:
-        slow = await gateway.publish_all([message(f"slow {n}") for n in range(8)])
+        slow = await gateway.publish_all([message(f"slow {n}") for n in range(24)])  # each member gets some
         quick = await gateway.publish_all([message(f"quick {n}") for n in range(24)])
     assert {place.partition for place in slow} & {place.partition for place in quick}, "some finish above a slow one"
     async with first.running():
-        await until(lambda: len(first.began) == 32)
+        await until(lambda: len(first.began) == 48)
         assert await log.committed("planner", "user-messages") == 0
         async with second.running():
             await until(lambda: bool(second.began))

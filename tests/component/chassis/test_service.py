@@ -141,13 +141,15 @@ async def test_a_stop_ends_in_time_although_a_thread_or_a_task_does_not(
 ) -> None:
     async with running("planner", env | {"CLEW_DRAIN_SECONDS": "0.5"}, tmp_path, arguments=(*TOY, "300", "4")) as toy:
         async with log.as_service("gateway") as gateway:
+            await gateway.publish(message("hello"))
+            await plans(log, 1)
             await gateway.publish_all([message(word), message("hello")])
-        await plans(log, 1 + committed)
+        await plans(log, 2 + committed)
         began = clock.monotonic()
         assert await toy.stop() == 1
         assert 4.5 <= clock.monotonic() - began < 15
         assert "the stop of the planner has not ended within" in toy.last_lines()
-    assert await log.committed("planner", "user-messages") == 1 + committed
+    assert await log.committed("planner", "user-messages") >= 1 + committed  # the last may lie above the deaf one
 
 
 async def test_a_slow_key_holds_up_no_other(log: Log, toy: ServiceProcess) -> None:

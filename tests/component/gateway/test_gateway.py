@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 from uuid import uuid4
@@ -235,7 +235,8 @@ async def test_a_large_message_takes_the_way_of_the_claim_check(stage: Stage) ->
 async def test_a_frame_over_a_mebibyte_closes_with_1009(stage: Stage) -> None:
     for size in (2**20 + 1, 2 * 2**20):
         async with connect(stage.socket_url) as connection:
-            await connection.send("x" * size)
+            with suppress(ConnectionClosed):  # the answer may come before all of it is sent
+                await connection.send("x" * size)
             assert await close_code(connection) == 1009, size
 
 
