@@ -216,7 +216,7 @@ async def test_the_time_for_which_a_run_sleeps_is_not_spent() -> None:
         await process.take(planned(budget=Budget(wall_seconds=10)))
         await process.begun.wait()
         process.now.pass_by(seconds=11)
-        process.runs.live[RUN].nudge()
+        process.runs.live[RUN].journal.waits.changed()
         await process.idle()
     assert isinstance(final := ended(process.log)[0], RunFailed)
     assert final.reason == "budget"

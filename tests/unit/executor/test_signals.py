@@ -158,7 +158,7 @@ async def test_nobody_answering_in_time_denies_while_the_run_has_other_things_to
         await process.take(planned(step("one"), step("two")))
         await process.until("approval-requested")
         process.now.pass_by(minutes=6)
-        process.runs.live[RUN].nudge()
+        process.runs.live[RUN].journal.waits.changed()
         await process.until("step-completed")
         [done] = [event for event in process.log.run if isinstance(event, StepCompleted)]
     assert (done.step_id, done.output) == ("one", "denied: expired")
@@ -389,7 +389,7 @@ async def test_a_run_that_takes_too_long_fails() -> None:
         await process.take(planned())
         await process.begun.wait()
         process.now.pass_by(hours=2)
-        process.runs.live[RUN].nudge()
+        process.runs.live[RUN].journal.waits.changed()
         await process.idle()
     [final] = ended(process.log)
     assert final.model_dump()["reason"] == "timeout"

@@ -73,10 +73,6 @@ class Life:
         if self.journal.record.inbox.wants(signal):
             await self.journal.hear([signal])
 
-    def nudge(self) -> None:
-        """Has the run look around now, as it does by itself within a minute."""
-        self._wake.set()
-
     async def live(self) -> None:
         """Returns when the run is closed here. Raises nothing: what went wrong is in the journal, or in `end`."""
         work = asyncio.ensure_future(self._work())
